@@ -1,0 +1,185 @@
+/** The typed errors that cross folders, and the only map from errors to JSON-RPC codes. */
+import { Schema } from "effect"
+import { Phase } from "./server/ServerState.ts"
+
+/** No server of that name is configured. */
+export class ServerNotFound extends Schema.TaggedError<ServerNotFound>()("ServerNotFound", {
+  server: Schema.String,
+  /** The configured names. */
+  names: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return this.names.length === 0
+      ? `no server "${this.server}": no server is configured`
+      : `no server "${this.server}": there are ${this.names.join(", ")}`
+  }
+}
+
+/** A file of the configuration cannot be read or decoded: nothing is started. */
+export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("ConfigFileError", {
+  file: Schema.String,
+  /** One-based; null where the trouble is not in the text. */
+  line: Schema.NullOr(Schema.Int),
+  column: Schema.NullOr(Schema.Int),
+  reason: Schema.String
+}) {
+  override get message(): string {
+    const where = this.line === null ? this.file : `${this.file}:${this.line}:${this.column}`
+    return `${where}: ${this.reason}`
+  }
+}
+
+/** One server of the configuration is wrong: that server is `failed`, the others run. */
+export class ServerConfigError extends Schema.TaggedError<ServerConfigError>()("ServerConfigError", {
+  server: Schema.String,
+  file: Schema.String,
+  /** The field as a path, e.g. `env.TOKEN`; empty where it is the whole entry. */
+  field: Schema.String,
+  /** The variable or input that has no value; null where it is not that. */
+  variable: Schema.NullOr(Schema.String),
+  reason: Schema.String
+}) {
+  override get message(): string {
+    const field = this.field === "" ? "" : ` field "${this.field}"`
+    return `${this.file}: server "${this.server}"${field}: ${this.reason}`
+  }
+}
+
+/** The operating system did not start the command. */
+export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {
+  server: Schema.String,
+  command: Schema.String,
+  /** The errno name, e.g. `ENOENT`. */
+  code: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `server "${this.server}" did not start: ${this.command}: ${this.code}`
+  }
+}
+
+/** A process did not answer `initialize` in time, or answered it with an error or nonsense. */
+export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
+  server: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `server "${this.server}" failed its MCP handshake: ${this.reason}`
+  }
+}
+
+/** A process ended, or closed its stdout, without being asked to. */
+export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessExited", {
+  server: Schema.String,
+  phase: Phase,
+  exitCode: Schema.NullOr(Schema.Int),
+  signal: Schema.NullOr(Schema.String),
+  /** How long it lived, in milliseconds. */
+  uptime: Schema.Finite
+}) {
+  override get message(): string {
+    const how =
+      this.signal !== null
+        ? `was ended by ${this.signal}`
+        : this.exitCode !== null
+          ? `exited with code ${this.exitCode}`
+          : "closed its stdout"
+    return `server "${this.server}" ${how}${this.phase === "handshake" ? " before it answered initialize" : ""}`
+  }
+}
+
+/** Nothing can be asked of a server now: it is stopped, failed, in a crash loop or not configured as it should be. */
+export class ServerUnavailable extends Schema.TaggedError<ServerUnavailable>()("ServerUnavailable", {
+  server: Schema.String,
+  state: Schema.String,
+  /** The last failure in words, or null. */
+  reason: Schema.NullOr(Schema.String),
+  hint: Schema.NullOr(Schema.String)
+}) {
+  override get message(): string {
+    const why = this.reason === null ? "" : `: ${this.reason}`
+    const hint = this.hint === null ? "" : ` (${this.hint})`
+    return `server "${this.server}" is ${this.state}${why}${hint}`
+  }
+}
+
+/** The process ended while it held the request: it may have run, or not. */
+export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("OutcomeUnknown", {
+  server: Schema.String
+}) {
+  override get message(): string {
+    return `server "${this.server}" ended while it held this request: it may have run, or not`
+  }
+}
+
+/** The server did not answer within `requestTimeout`. */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", {
+  server: Schema.String
+}) {
+  override get message(): string {
+    return `server "${this.server}" did not answer within requestTimeout`
+  }
+}
+
+/** The request waited for a process longer than `queueTimeout`; it was not sent. */
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
+  server: Schema.String
+}) {
+  override get message(): string {
+    return `server "${this.server}" was not ready within queueTimeout: the request was not sent`
+  }
+}
+
+/** The result is longer than `maxLine`. */
+export class ResultTooLarge extends Schema.TaggedError<ResultTooLarge>()("ResultTooLarge", {
+  server: Schema.String,
+  /** Bytes. */
+  maxLine: Schema.Int
+}) {
+  override get message(): string {
+    return `the result of server "${this.server}" is longer than maxLine (${this.maxLine} bytes)`
+  }
+}
+
+/** Too much is waiting; the request was not sent. */
+export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
+  server: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `server "${this.server}" takes no more now: ${this.reason}`
+  }
+}
+
+/** The errors that a session may answer a request with. */
+export type RequestError =
+  | ServerUnavailable
+  | OutcomeUnknown
+  | RequestTimeout
+  | QueueTimeout
+  | ResultTooLarge
+  | Overloaded
+
+/** JSON-RPC's own codes (https://www.jsonrpc.org/specification#error_object). */
+export const parseError = -32700
+export const invalidRequest = -32600
+export const methodNotFound = -32601
+export const invalidParams = -32602
+
+/** The pool's own codes: outside the ranges that JSON-RPC and MCP reserve. */
+const codes: { readonly [Tag in RequestError["_tag"]]: number } = {
+  ServerUnavailable: 31001,
+  OutcomeUnknown: 31002,
+  RequestTimeout: 31003,
+  QueueTimeout: 31004,
+  ResultTooLarge: 31005,
+  Overloaded: 31006
+}
+
+/** A JSON-RPC error object as JSON text. */
+export const toWire = (error: RequestError): string =>
+  JSON.stringify({
+    code: codes[error._tag],
+    message: error.message,
+    data: { kind: error._tag, server: error.server, ...("state" in error ? { state: error.state } : {}) }
+  })
