@@ -1,0 +1,126 @@
+/**
+ * MCP's stdio framing, written: pieces of lines in, few large writes out, one batch for each turn of the event loop. Never
+ * more than one write is under way, so what is unread is known in bytes, and progress is seen slice by slice.
+ */
+import type { Writable } from "node:stream"
+
+export class LineWriter {
+  readonly #stream: Writable
+  /** Short pieces, latin-1, one character a byte. */
+  #text = ""
+  #queue: Array<string | Buffer> = []
+  #queued = 0
+  #underWay = 0
+  #scheduled = false
+  #closed = false
+  /** When the stream last took bytes, in milliseconds; 0 while nothing waits. */
+  waitingSince = 0
+  /** Called each time everything has been taken. */
+  onDrain: (() => void) | null = null
+
+  constructor(stream: Writable) {
+    this.#stream = stream
+    stream.on("drain", () => {
+      this.#underWay = 0
+      this.#flush()
+    })
+  }
+
+  /** Bytes that the other side has not taken yet (beyond what the system buffers). */
+  get unread(): number {
+    return this.#queued + this.#text.length + this.#underWay
+  }
+
+  /** Whether the other side takes less than it is given: who writes here should pause. */
+  get blocked(): boolean {
+    return this.#underWay > 0
+  }
+
+  /** Adds a piece; a line may come in several and must end with a line feed. Strings are latin-1. */
+  push(piece: string | Buffer): void {
+    if (this.#closed) return
+    if (typeof piece === "string") this.#text += piece
+    else {
+      this.#seal()
+      this.#queue.push(piece)
+      this.#queued += piece.length
+    }
+    if (!this.#scheduled && !this.blocked) {
+      this.#scheduled = true
+      setImmediate(flush, this)
+    }
+  }
+
+  /** Writes what waits, then ends the stream. */
+  end(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#flush()
+  }
+
+  /** Forgets what waits; nothing is written from here on. */
+  discard(): void {
+    this.#closed = true
+    this.#text = ""
+    this.#queue = []
+    this.#queued = 0
+    this.#underWay = 0
+    this.waitingSince = 0
+  }
+
+  static flush(writer: LineWriter): void {
+    writer.#scheduled = false
+    writer.#flush()
+  }
+
+  #seal(): void {
+    if (this.#text.length > 0) {
+      this.#queue.push(this.#text)
+      this.#queued += this.#text.length
+      this.#text = ""
+    }
+  }
+
+  #flush(): void {
+    if (this.blocked || this.#stream.destroyed || this.#stream.writableEnded) return
+    if (this.#queue.length === 0 && this.#text.length <= SLICE) {
+      const text = this.#text
+      this.#text = ""
+      if (text.length > 0 && !this.#write(text)) return
+    } else {
+      this.#seal()
+      let i = 0
+      while (i < this.#queue.length) {
+        const piece = this.#queue[i]!
+        if (piece.length > SLICE) {
+          this.#queued -= SLICE
+          this.#queue[i] = typeof piece === "string" ? piece.slice(SLICE) : piece.subarray(SLICE)
+          if (!this.#write(typeof piece === "string" ? piece.slice(0, SLICE) : piece.subarray(0, SLICE))) break
+        } else {
+          i++
+          this.#queued -= piece.length
+          if (!this.#write(piece)) break
+        }
+      }
+      this.#queue = i === this.#queue.length ? [] : this.#queue.slice(i)
+      if (this.blocked) return
+    }
+    this.waitingSince = 0
+    if (this.#closed) this.#stream.end()
+    else this.onDrain?.()
+  }
+
+  #write(piece: string | Buffer): boolean {
+    const taken = typeof piece === "string" ? this.#stream.write(piece, "latin1") : this.#stream.write(piece)
+    if (!taken) {
+      this.#underWay = piece.length
+      this.waitingSince = Date.now()
+    }
+    return taken
+  }
+}
+
+const flush = LineWriter.flush
+
+/** What is written at once: large enough to be cheap, small enough to show progress. */
+const SLICE = 128 * 1024

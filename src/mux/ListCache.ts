@@ -1,0 +1,86 @@
+/** One server's tools as it lists them, all pages, kept for status and refreshed when the server says they changed. */
+import type { Outcome } from "./Upstream.ts"
+
+/** A tool as the server describes it. */
+export interface ListedTool {
+  readonly name: string
+  readonly title?: string
+  readonly description?: string
+  readonly inputSchema?: unknown
+}
+
+export class ListCache {
+  /** The last good list; null before the first. */
+  tools: ReadonlyArray<ListedTool> | null = null
+  readonly #ask: (method: string, params: unknown, done: (outcome: Outcome<unknown>) => void) => void
+  readonly #onChanged: () => void
+  #text = ""
+  #generation = 0
+  #settled = true
+  #watchers: Array<() => void> = []
+
+  constructor(options: {
+    readonly ask: (method: string, params: unknown, done: (outcome: Outcome<unknown>) => void) => void
+    /** A new process lists other tools than the one before. */
+    readonly onChanged: () => void
+  }) {
+    this.#ask = options.ask
+    this.#onChanged = options.onChanged
+  }
+
+  /** A new process is there. */
+  renew(hasTools: boolean): void {
+    if (hasTools) this.#load(this.#onChanged)
+    else this.tools = []
+  }
+
+  /** The server says that its tools changed. */
+  refresh(): void {
+    this.#load(() => {})
+  }
+
+  /** Calls back once no list is being read. */
+  whenSettled(done: () => void): void {
+    if (this.#settled) done()
+    else this.#watchers.push(done)
+  }
+
+  #load(onChanged: () => void): void {
+    const generation = ++this.#generation
+    this.#settled = false
+    this.#page(generation, undefined, [], (tools) => {
+      if (tools !== null) {
+        const text = JSON.stringify(tools)
+        const isChanged = this.tools !== null && text !== this.#text
+        this.tools = tools
+        this.#text = text
+        if (isChanged) onChanged()
+      }
+      this.#settled = true
+      for (const watcher of this.#watchers.splice(0)) watcher()
+    })
+  }
+
+  #page(
+    generation: number,
+    cursor: string | undefined,
+    before: ReadonlyArray<ListedTool>,
+    done: (tools: ReadonlyArray<ListedTool> | null) => void
+  ): void {
+    this.#ask("tools/list", cursor === undefined ? {} : { cursor }, (outcome) => {
+      // A newer reading has begun: it will finish.
+      if (generation !== this.#generation) return
+      if (!outcome.ok) return done(null)
+      const page = outcome.value as { readonly tools?: unknown; readonly nextCursor?: unknown }
+      const tools = [...before, ...(Array.isArray(page.tools) ? (page.tools as Array<ListedTool>).filter(isNamed) : [])]
+      if (typeof page.nextCursor !== "string" || tools.length >= maxTools) return done(tools)
+      this.#page(generation, page.nextCursor, tools, done)
+    })
+  }
+}
+
+const isNamed = (tool: unknown): tool is ListedTool =>
+  typeof tool === "object" && tool !== null && typeof (tool as { readonly name?: unknown }).name === "string"
+
+/** Where a server's pages do not end. */
+const maxTools = 10_000

@@ -1,0 +1,294 @@
+/**
+ * One client's conversation with one server: reads its lines, answers what the pool can answer (`initialize` from the
+ * server's own handshake, `ping`), and hands the rest to the upstream. Lives as long as the client's connection.
+ */
+import { type Line, LineReader, type LongLine } from "../lines/LineReader.ts"
+import { Line as OwnLine } from "../lines/LineReader.ts"
+import type { LineWriter } from "../lines/LineWriter.ts"
+import { invalidParams, invalidRequest, parseError } from "../PoolError.ts"
+import type { Handshake } from "../server/ServerProcess.ts"
+import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import * as Reply from "./Reply.ts"
+import { type Client, logLevels, type Outcome, type Refusal, type Upstream } from "./Upstream.ts"
+import { decodeString, methodOf } from "./Words.ts"
+
+/** The versions that begin with `initialize`: to a client the server is presented in its own. */
+export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
+
+export interface SessionOptions {
+  /** Unique in the daemon. */
+  readonly id: number
+  readonly server: string
+  readonly upstream: Upstream
+  readonly out: LineWriter
+  /** Bytes. */
+  readonly maxLine: number
+  /** Bytes. */
+  readonly maxUnread: number
+  /** The connection, as far as a session needs it. */
+  readonly connection: {
+    readonly pause: () => void
+    readonly resume: () => void
+    /** Closes it at once; the reason is logged. */
+    readonly close: (reason: string) => void
+    /** Each request is answered. */
+    readonly onIdle: () => void
+  }
+}
+
+export class Session implements Client {
+  readonly id: number
+  readonly server: string
+  readonly out: LineWriter
+  readonly maxUnread: number
+  /** Milliseconds since the epoch. */
+  readonly since = Date.now()
+  readonly reader: LineReader
+  /** From its `initialize`. */
+  clientInfo: { readonly name: string | null; readonly version: string | null } = { name: null, version: null }
+  initialized = false
+  level: number | null = null
+  inFlight = 0
+  /** Requests so far. */
+  calls = 0
+  readonly #upstream: Upstream
+  readonly #connection: SessionOptions["connection"]
+  readonly #envelope = new Envelope()
+  #closed = false
+
+  constructor(options: SessionOptions) {
+    this.id = options.id
+    this.server = options.server
+    this.out = options.out
+    this.maxUnread = options.maxUnread
+    this.#upstream = options.upstream
+    this.#connection = options.connection
+    this.reader = new LineReader({
+      maxLine: options.maxLine,
+      receiver: { onLine: (line) => this.#receive(line), onLongLine: (line) => this.#refuseLong(line, options.maxLine) }
+    })
+    this.#upstream.join(this)
+  }
+
+  /** Bytes from the client. */
+  feed(chunk: Buffer): void {
+    this.reader.feed(chunk)
+    if (!this.#closed) this.#upstream.holdIfBlocked(this)
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.out.discard()
+    this.#upstream.leave(this)
+  }
+
+  fail(id: string, refusal: Refusal): void {
+    this.#say(Reply.failure(id, refusal))
+  }
+
+  settled(): void {
+    this.inFlight--
+    if (this.inFlight === 0) this.#connection.onIdle()
+  }
+
+  overflow(): void {
+    this.#connection.close("it does not read: more than maxUnread is waiting for it")
+  }
+
+  pause(): void {
+    this.#connection.pause()
+  }
+
+  resume(): void {
+    this.#connection.resume()
+  }
+
+  #receive(line: Line): void {
+    if (this.#closed) return
+    const shape = this.#envelope.scan(line.bytes, line.start, line.end)
+    if (shape === Shape.message) this.#message(line)
+    else if (shape === Shape.batch) this.#batch(line)
+    else this.fail("null", { code: parseError, message: "the line is not a JSON-RPC message" })
+  }
+
+  /** Batches were part of 2025-03-26 alone, and most servers ignore them: each element goes its own way. */
+  #batch(line: Line): void {
+    const spans = elements(line.bytes, line.start, line.end)
+    if (spans.length === 0) this.fail("null", { code: invalidRequest, message: "the batch is empty" })
+    for (const { from, to } of spans) {
+      line.start = from
+      line.end = to
+      if (this.#envelope.scan(line.bytes, from, to) === Shape.message) this.#message(line)
+      else this.fail("null", { code: invalidRequest, message: "an element of the batch is not a JSON-RPC message" })
+    }
+  }
+
+  #message(line: Line): void {
+    const envelope = this.#envelope
+    if (envelope.irregular) {
+      const regular = OwnLine.of(canonical(line.bytes.subarray(line.start, line.end)))
+      envelope.scan(regular.bytes, regular.start, regular.end)
+      return this.#message(regular)
+    }
+    const isRequest = envelope.has(Key.id)
+    if (!envelope.has(Key.method)) {
+      // A response to a question: none is out.
+      if (isRequest && envelope.has(Key.outcome)) return
+      return this.fail(isRequest ? this.#raw(line, Key.id) : "null", {
+        code: invalidRequest,
+        message: "a message needs a method, a result or an error"
+      })
+    }
+    const mistake = mistakeIn(line, envelope)
+    if (mistake !== null) {
+      if (isRequest) this.fail(this.#raw(line, Key.id), mistake)
+      return
+    }
+    const method = methodOf(line, envelope)
+    if (isRequest) this.#request(line, method)
+    else this.#notification(line, method)
+  }
+
+  #request(line: Line, method: string): void {
+    this.calls++
+    switch (method) {
+      case "initialize":
+        return this.#initialize(line)
+      case "ping":
+        return this.#say(Reply.result(this.#raw(line, Key.id), "{}"))
+      case "logging/setLevel":
+        return this.#setLevel(line)
+      case "resources/subscribe":
+        return this.#subscribe(line)
+      case "resources/unsubscribe":
+        return this.#unsubscribe(line)
+      default:
+        return this.#upstream.request(this, line, this.#envelope, method)
+    }
+  }
+
+  #notification(line: Line, method: string): void {
+    switch (method) {
+      case "notifications/initialized":
+        this.initialized = true
+        return
+      case "notifications/cancelled":
+        if (this.#envelope.has(Key.requestId)) {
+          this.#upstream.cancel(this, this.#raw(line, Key.requestId), line, this.#envelope)
+        }
+        return
+      // Progress on a question, of which none is out; and roots, which stay between the client and the pool.
+      case "notifications/progress":
+      case "notifications/roots/list_changed":
+        return
+      default:
+        return this.#upstream.notify(line)
+    }
+  }
+
+  #initialize(line: Line): void {
+    const id = this.#raw(line, Key.id)
+    const message = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
+      readonly params?: {
+        readonly protocolVersion?: unknown
+        readonly clientInfo?: { readonly name?: unknown; readonly version?: unknown }
+      }
+    }
+    const wanted = message.params?.protocolVersion
+    if (typeof wanted !== "string") {
+      return this.fail(id, { code: invalidParams, message: "initialize needs params.protocolVersion" })
+    }
+    const info = message.params?.clientInfo
+    this.clientInfo = { name: bounded(info?.name), version: bounded(info?.version) }
+    this.inFlight++
+    this.#upstream.handshake(this, (outcome) => {
+      this.#say(
+        outcome.ok ? Reply.result(id, Reply.json(presented(outcome.value, wanted))) : Reply.failure(id, outcome.refusal)
+      )
+      this.settled()
+    })
+  }
+
+  #setLevel(line: Line): void {
+    const id = this.#raw(line, Key.id)
+    const level = this.#envelope.has(Key.level) ? decodeString(line, this.#envelope, Key.level) : null
+    const index = logLevels.indexOf(level as (typeof logLevels)[number])
+    if (index === -1) {
+      return this.fail(id, { code: invalidParams, message: `level must be one of ${logLevels.join(", ")}` })
+    }
+    this.level = index
+    this.inFlight++
+    this.#upstream.levelChanged(this, this.#answer(id))
+  }
+
+  #subscribe(line: Line): void {
+    const id = this.#raw(line, Key.id)
+    const uri = this.#envelope.has(Key.uri) ? decodeString(line, this.#envelope, Key.uri) : null
+    if (uri === null) return this.fail(id, { code: invalidParams, message: "resources/subscribe needs params.uri" })
+    this.inFlight++
+    this.#upstream.subscribe(this, uri, this.#answer(id))
+  }
+
+  #unsubscribe(line: Line): void {
+    const id = this.#raw(line, Key.id)
+    const uri = this.#envelope.has(Key.uri) ? decodeString(line, this.#envelope, Key.uri) : null
+    if (uri === null) return this.fail(id, { code: invalidParams, message: "resources/unsubscribe needs params.uri" })
+    this.#upstream.unsubscribe(this, uri)
+    this.#say(Reply.result(id, "{}"))
+  }
+
+  #answer(id: string): (outcome: Outcome<unknown>) => void {
+    return (outcome) => {
+      this.#say(outcome.ok ? Reply.result(id, Reply.json(outcome.value)) : Reply.failure(id, outcome.refusal))
+      this.settled()
+    }
+  }
+
+  /** A line longer than `maxLine` is refused under its own id where its head or tail shows one. */
+  #refuseLong(line: LongLine, maxLine: number): void {
+    const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*,/.exec(
+      line.head.toString("latin1")
+    )
+    const tail = /,\s*"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*\}\s*$/.exec(line.tail.toString("latin1"))
+    this.fail(head?.[1] ?? tail?.[1] ?? "null", {
+      code: invalidRequest,
+      message: `the line of ${line.length} bytes is longer than maxLine (${maxLine} bytes)`
+    })
+  }
+
+  #raw(line: Line, key: Key): string {
+    return line.copy(this.#envelope.start[key]!, this.#envelope.end[key]!)
+  }
+
+  #say(text: string): void {
+    if (this.out.unread > this.maxUnread) return this.overflow()
+    this.out.push(text)
+  }
+}
+
+/** What a server would silently ignore, and leave its client waiting for. */
+const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
+  const { bytes } = line
+  if (!envelope.has(Key.jsonrpc) || line.copy(envelope.start[Key.jsonrpc]!, envelope.end[Key.jsonrpc]!) !== '"2.0"') {
+    return { code: invalidRequest, message: 'a message needs "jsonrpc":"2.0"' }
+  }
+  if (bytes[envelope.start[Key.method]!] !== quote) return { code: invalidRequest, message: "method must be a string" }
+  if (envelope.has(Key.params) && bytes[envelope.start[Key.params]!] !== brace) {
+    return { code: invalidParams, message: "params must be an object" }
+  }
+  return null
+}
+
+/** The server's own answer in the client's version, without what sharing cannot honour yet: tasks have no owner. */
+const presented = (handshake: Handshake, wanted: string): unknown => {
+  const { tasks: _, ...capabilities } = handshake.capabilities
+  const spoken = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]
+  return { ...handshake.result, protocolVersion: spoken, capabilities }
+}
+
+const bounded = (value: unknown): string | null => (typeof value === "string" ? value.slice(0, 100) : null)
+
+const quote = 0x22
+const brace = 0x7b

@@ -1,0 +1,89 @@
+/** Which clients watch which resources: the server is asked once for each, and told when the last one goes. */
+import type { Client, Outcome } from "./Upstream.ts"
+
+type Done = (outcome: Outcome<unknown>) => void
+
+interface Watched {
+  readonly clients: Set<Client>
+  /** Set while the server is being asked: who waits for its answer. */
+  asking: Array<{ readonly client: Client; readonly done: Done }> | null
+}
+
+export class Subscriptions {
+  readonly #watched = new Map<string, Watched>()
+  readonly #ask: (method: string, params: unknown, done: Done) => void
+
+  constructor(ask: (method: string, params: unknown, done: Done) => void) {
+    this.#ask = ask
+  }
+
+  subscribe(client: Client, uri: string, done: Done): void {
+    const watched = this.#watched.get(uri)
+    if (watched === undefined) return this.#begin(client, uri, done)
+    if (watched.asking !== null) watched.asking.push({ client, done })
+    else {
+      watched.clients.add(client)
+      done({ ok: true, value: {} })
+    }
+  }
+
+  unsubscribe(client: Client, uri: string): void {
+    const watched = this.#watched.get(uri)
+    if (watched === undefined) return
+    if (watched.asking !== null) {
+      for (const { done } of watched.asking.filter((waiting) => waiting.client === client)) {
+        done({ ok: true, value: {} })
+      }
+      watched.asking = watched.asking.filter((waiting) => waiting.client !== client)
+    }
+    watched.clients.delete(client)
+    this.#endIfUnwatched(uri, watched)
+  }
+
+  leave(client: Client): void {
+    for (const [uri, watched] of this.#watched) {
+      if (watched.asking !== null) watched.asking = watched.asking.filter((waiting) => waiting.client !== client)
+      watched.clients.delete(client)
+      this.#endIfUnwatched(uri, watched)
+    }
+  }
+
+  /** Who is told of an update of `uri`: it may be a part of what was subscribed to. */
+  watchers(uri: string): Iterable<Client> {
+    const exact = this.#watched.get(uri)
+    if (exact !== undefined && exact.clients.size > 0) return exact.clients
+    const clients = new Set<Client>()
+    for (const [watchedUri, watched] of this.#watched) {
+      const parent = watchedUri.endsWith("/") ? watchedUri : `${watchedUri}/`
+      if (uri.startsWith(parent)) for (const client of watched.clients) clients.add(client)
+    }
+    return clients
+  }
+
+  /** Asks a new process for everything that is watched. */
+  renew(): void {
+    for (const [uri, watched] of this.#watched) {
+      if (watched.asking === null) this.#ask("resources/subscribe", { uri }, () => {})
+    }
+  }
+
+  #begin(client: Client, uri: string, done: Done): void {
+    const watched: Watched = { clients: new Set(), asking: [{ client, done }] }
+    this.#watched.set(uri, watched)
+    this.#ask("resources/subscribe", { uri }, (outcome) => {
+      const asking = watched.asking ?? []
+      watched.asking = null
+      if (outcome.ok) for (const waiting of asking) watched.clients.add(waiting.client)
+      else if (this.#watched.get(uri) === watched) this.#watched.delete(uri)
+      if (outcome.ok) this.#endIfUnwatched(uri, watched)
+      for (const waiting of asking) waiting.done(outcome)
+    })
+  }
+
+  #endIfUnwatched(uri: string, watched: Watched): void {
+    // While the server is being asked, its answer decides.
+    if (watched.clients.size > 0 || watched.asking !== null || this.#watched.get(uri) !== watched) return
+    this.#watched.delete(uri)
+    this.#ask("resources/unsubscribe", { uri }, () => {})
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The seam between sessions and servers: what a session may ask of whatever stands behind a server's name, and what it
+ * offers in return. One process implements it today; to a session, many processes or a remote server look the same.
+ */
+import type { Line } from "../lines/LineReader.ts"
+import type { LineWriter } from "../lines/LineWriter.ts"
+import type { RequestError } from "../PoolError.ts"
+import type { Handshake } from "../server/ServerProcess.ts"
+import type { Envelope } from "./Envelope.ts"
+
+/** A JSON-RPC error object of the server's own, or one of the pool's errors. */
+export type Refusal = RequestError | { readonly code: number; readonly message: string; readonly data?: unknown }
+
+/** How an internal request ended: with the result, or refused. */
+export type Outcome<A> =
+  | { readonly ok: true; readonly value: A }
+  | { readonly ok: false; readonly refusal: Refusal }
+
+/** A session as an upstream sees it. */
+export interface Client {
+  /** Unique in the daemon. */
+  readonly id: number
+  /** The name under which it came to the server. */
+  readonly server: string
+  readonly out: LineWriter
+  /** Bytes that may wait in `out`, or one message. */
+  readonly maxUnread: number
+  /** It has sent `notifications/initialized`: what is everybody's is for it too. */
+  readonly initialized: boolean
+  /** The level of `logging/setLevel` as an index into {@link logLevels}; null where it never asked. */
+  readonly level: number | null
+  /** Requests that are not answered yet. */
+  inFlight: number
+  /** Answers its request `id` (JSON text as it came) with an error. */
+  readonly fail: (id: string, refusal: Refusal) => void
+  /** One of its requests is answered, or needs no answer any more. */
+  readonly settled: () => void
+  /** It has too much unread: it is closed, and takes nothing more. */
+  readonly overflow: () => void
+  /** Stop and go on sending: the server takes less than it is given. */
+  readonly pause: () => void
+  readonly resume: () => void
+}
+
+/** RFC 5424's severities as MCP names them, least severe first. */
+export const logLevels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"] as const
+
+export interface Upstream {
+  readonly join: (client: Client) => void
+  /** Its calls are cancelled at the server, its subscriptions dropped, its log level forgotten. */
+  readonly leave: (client: Client) => void
+  /** The server's answer to `initialize`: at once where it is known, else when a process is ready. */
+  readonly handshake: (client: Client, done: (outcome: Outcome<Handshake>) => void) => void
+  /** Forwards a request; its answer goes to `client.out` under the id as it came. */
+  readonly request: (client: Client, line: Line, envelope: Envelope, method: string) => void
+  /** Forwards a notification as it is. */
+  readonly notify: (line: Line) => void
+  /** Cancels the client's request whose id is `id` (JSON text); no answer follows. */
+  readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope) => void
+  /** The client's `level` has changed; the server is told the most verbose level of all. */
+  readonly levelChanged: (client: Client, done: (outcome: Outcome<unknown>) => void) => void
+  readonly subscribe: (client: Client, uri: string, done: (outcome: Outcome<unknown>) => void) => void
+  readonly unsubscribe: (client: Client, uri: string) => void
+  /** Whether the server takes less than it is given. A client that goes on then is paused until it takes more. */
+  readonly holdIfBlocked: (client: Client) => void
+}

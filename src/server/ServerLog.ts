@@ -1,0 +1,64 @@
+/**
+ * The last lines that concern one server: its stderr, what it printed on stdout that is not JSON-RPC, and the pool's own
+ * events. Bounded in lines and bytes; outlives restarts of the server.
+ */
+import { Stream } from "effect"
+import * as Feed from "./Feed.ts"
+
+/** One line. */
+export interface ServerLogEntry {
+  /** ISO 8601. */
+  readonly at: string
+  readonly source: "stderr" | "stdout" | "pool"
+  readonly pid: number | null
+  readonly text: string
+}
+
+export interface ServerLog {
+  /** Adds lines; cheap enough to be called for a flood. */
+  readonly add: (source: ServerLogEntry["source"], pid: number | null, text: string) => void
+  readonly entries: () => ReadonlyArray<ServerLogEntry>
+  /** The lines kept, then the coming ones; a reader that falls behind loses the oldest. */
+  readonly follow: Stream.Stream<ServerLogEntry>
+}
+
+export const make = (): ServerLog => {
+  let entries: Array<ServerLogEntry> = []
+  let bytes = 0
+  const coming = Feed.make<ServerLogEntry>(maxEntries)
+
+  const add: ServerLog["add"] = (source, pid, text) => {
+    const entry: ServerLogEntry = {
+      at: new Date().toISOString(),
+      source,
+      pid,
+      text: text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
+    }
+    entries.push(entry)
+    bytes += entry.text.length
+    if (entries.length > 2 * maxEntries || bytes > 2 * maxBytes) trim()
+    coming.publish(entry)
+  }
+
+  // Trimming by halves keeps the cost of a line constant.
+  const trim = () => {
+    let from = Math.max(0, entries.length - maxEntries)
+    let kept = 0
+    for (let i = entries.length - 1; i >= from; i--) {
+      kept += entries[i]!.text.length
+      if (kept > maxBytes) from = i + 1
+    }
+    entries = entries.slice(from)
+    bytes = entries.reduce((sum, entry) => sum + entry.text.length, 0)
+  }
+
+  return {
+    add,
+    entries: () => entries,
+    follow: Stream.suspend(() => Stream.concat(Stream.fromIterable(entries.slice()), coming.stream))
+  }
+}
+
+const maxEntries = 1000
+const maxBytes = 256 * 1024
+const maxLength = 4096
