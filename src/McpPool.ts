@@ -2,9 +2,18 @@
  * All configured servers and their supervision: by name, their states, start, stop and restart. Owns processes, no
  * sockets. Lives as long as its layer's scope; closing it ends every process.
  */
-import { Context, type Effect, type Option, Schema, type Stream } from "effect"
-import type { ServerNotFound } from "./PoolError.ts"
-import { Failure, ServerState, type StateChange } from "./server/ServerState.ts"
+import { Context, Duration, Effect, Layer, Option, References, Schema, type Scope, Stream } from "effect"
+import type { ServerEntry } from "./config/PoolConfig.ts"
+import { defaultPool, type PoolSettings } from "./config/ServerSpec.ts"
+import { Multiplexer } from "./mux/Multiplexer.ts"
+import type { Client, Upstream } from "./mux/Upstream.ts"
+import { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import * as Feed from "./server/Feed.ts"
+import * as ProcessTable from "./server/ProcessTable.ts"
+import * as Reaper from "./server/Reaper.ts"
+import * as ServerLog from "./server/ServerLog.ts"
+import { Failure, isComing, ServerState, type StateChange } from "./server/ServerState.ts"
+import * as Supervisor from "./server/Supervisor.ts"
 
 /** One incarnation of a server. */
 export const ProcessStatus = Schema.Struct({
@@ -71,6 +80,12 @@ export const LogEntry = Schema.Struct({
 })
 export type LogEntry = typeof LogEntry.Type
 
+/** What a listener needs to serve one name. */
+export interface Endpoint {
+  readonly upstream: Upstream
+  readonly settings: PoolSettings
+}
+
 export class McpPool extends Context.Service<
   McpPool,
   {
@@ -95,6 +110,10 @@ export class McpPool extends Context.Service<
     readonly stopAll: Effect.Effect<void>
     /** Returns when each server that was told to start has run or failed once. */
     readonly awaitSettled: Effect.Effect<void>
+    /** What stands behind a name, for a listener's sessions. */
+    readonly endpoint: (name: string) => Effect.Effect<Endpoint, ServerNotFound>
+    /** A listener serves the server at `path` until the scope closes. */
+    readonly serve: (name: string, path: string) => Effect.Effect<void, never, Scope.Scope>
     /** Where a listener serves the server, if one does. */
     readonly socketPath: (name: string) => Effect.Effect<Option.Option<string>>
     readonly socketPaths: Effect.Effect<Readonly<Record<string, string>>>
@@ -105,3 +124,230 @@ export class McpPool extends Context.Service<
     readonly logs: (name: string, options: { readonly follow: boolean }) => Stream.Stream<LogEntry, ServerNotFound>
   }
 >()("effect-mcp-pool/McpPool") {}
+
+/** One process, running or not, and the names that share it. */
+interface Unit {
+  readonly names: Array<string>
+  readonly fingerprint: string | null
+  readonly settings: PoolSettings
+  readonly log: ServerLog.ServerLog
+  readonly multiplexer: Multiplexer
+  readonly supervisor: Supervisor.Supervisor
+}
+
+export const make = Effect.fnUntraced(function* (
+  entries: ReadonlyArray<ServerEntry>
+): Effect.fn.Return<McpPool["Service"], never, Scope.Scope | Reaper.Reaper> {
+  const changes = Feed.make<StateChange>(maxChanges)
+  const sockets = new Map<string, string>()
+  const units = new Map<string, Unit>()
+  const byFingerprint = new Map<string, Unit>()
+  const services = yield* Effect.context<never>()
+  const say = Effect.runSyncWith(services)
+  const isDebug = (yield* References.MinimumLogLevel) === "Debug" || (yield* References.MinimumLogLevel) === "All"
+
+  for (const entry of entries) {
+    const shared = entry._tag === "Configured" ? byFingerprint.get(entry.spec.fingerprint) : undefined
+    if (shared !== undefined) {
+      shared.names.push(entry.name)
+      units.set(entry.name, shared)
+      continue
+    }
+    const unit = yield* makeUnit(entry, isDebug, (change, names) => {
+      for (const name of names) {
+        changes.publish({ ...change, server: name })
+        say(logChange({ ...change, server: name }))
+      }
+    })
+    units.set(entry.name, unit)
+    if (entry._tag === "Configured") byFingerprint.set(entry.spec.fingerprint, unit)
+  }
+
+  const names = [...units.keys()]
+  const all = [...new Set(units.values())]
+  const unitOf = (name: string): Effect.Effect<Unit, ServerNotFound> => {
+    const unit = units.get(name)
+    return unit === undefined ? Effect.fail(new ServerNotFound({ server: name, names })) : Effect.succeed(unit)
+  }
+  const eachAtOnce = (f: (unit: Unit) => Effect.Effect<void>) =>
+    Effect.forEach(all, f, { concurrency: "unbounded", discard: true })
+
+  const stopAll = eachAtOnce((unit) => unit.supervisor.stop)
+  // A scope closes what it holds one after another; servers stop side by side.
+  yield* Effect.addFinalizer(() => stopAll)
+
+  return McpPool.of({
+    names,
+    status: Effect.map(ProcessTable.list, (processes) =>
+      names.map((name) => statusOf(name, units.get(name)!, processes, sockets.get(name) ?? null))
+    ),
+    changes: changes.stream,
+    isRunning: (name) => Effect.sync(() => units.get(name)?.supervisor.state() === "running"),
+    healthCheck: (name) =>
+      Effect.suspend(() => {
+        const unit = units.get(name)
+        return unit?.supervisor.state() === "running" ? ping(unit.multiplexer) : Effect.succeed(false)
+      }),
+    start: (name) => Effect.flatMap(unitOf(name), (unit) => unit.supervisor.start),
+    stop: (name) => Effect.flatMap(unitOf(name), (unit) => unit.supervisor.stop),
+    restart: (name) => Effect.flatMap(unitOf(name), (unit) => unit.supervisor.restart),
+    startAll: eachAtOnce((unit) => unit.supervisor.start),
+    stopAll,
+    awaitSettled: eachAtOnce((unit) => Effect.andThen(unit.supervisor.settled, listed(unit.multiplexer))),
+    endpoint: (name) =>
+      Effect.map(unitOf(name), (unit) => ({ upstream: unit.multiplexer, settings: unit.settings })),
+    serve: (name, path) =>
+      Effect.acquireRelease(
+        Effect.sync(() => sockets.set(name, path)),
+        () => Effect.sync(() => sockets.delete(name))
+      ),
+    socketPath: (name) => Effect.sync(() => Option.fromUndefinedOr(sockets.get(name))),
+    socketPaths: Effect.sync(() => Object.fromEntries(sockets)),
+    sessions: Effect.sync(() => all.flatMap((unit) => [...unit.multiplexer.clients].map(sessionOf))),
+    tools: (name) =>
+      Effect.map(
+        Option.match(name, {
+          onNone: () => Effect.succeed(names),
+          onSome: (name) => Effect.as(unitOf(name), [name])
+        }),
+        (names) => names.flatMap((name) => toolsOf(name, units.get(name)!))
+      ),
+    logs: (name, { follow }) =>
+      Stream.unwrap(
+        Effect.map(unitOf(name), ({ log }) => (follow ? log.follow : Stream.fromIterable([...log.entries()])))
+      )
+  })
+})
+
+/** The pool of the given servers; they are started by `startAll`, or here at once with `autoStart` (the default). */
+export const layerEntries = (
+  entries: ReadonlyArray<ServerEntry>,
+  options?: { readonly autoStart?: boolean }
+): Layer.Layer<McpPool> =>
+  Layer.effect(
+    McpPool,
+    Effect.gen(function* () {
+      const pool = yield* make(entries)
+      if (options?.autoStart !== false) yield* Effect.forkScoped(pool.startAll)
+      return pool
+    })
+  ).pipe(Layer.provide(Reaper.layer))
+
+const makeUnit = Effect.fnUntraced(function* (
+  entry: ServerEntry,
+  isDebug: boolean,
+  onChange: (change: StateChange, names: ReadonlyArray<string>) => void
+) {
+  const server = entry._tag === "Configured" ? entry.spec : entry.error
+  const settings = entry._tag === "Configured" ? entry.spec.pool : defaultPool
+  const services = yield* Effect.context<never>()
+  const say = Effect.runSyncWith(services)
+  const log = ServerLog.make()
+  const names = [entry.name]
+  const multiplexer = new Multiplexer({
+    server: entry.name,
+    logMessages: settings.logMessages,
+    maxLine: settings.maxLine,
+    queueTimeout: millis(settings.queueTimeout),
+    requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
+    unavailable: new ServerUnavailable({ server: entry.name, state: "stopped", reason: null, hint: null }),
+    onStray: (text) => log.add("stdout", supervisor.process()?.pid ?? null, text),
+    ...(isDebug ? { onCall: (call) => say(Effect.annotateLogs(Effect.logDebug("call"), { ...call })) } : {})
+  })
+  const supervisor: Supervisor.Supervisor = yield* Supervisor.make({
+    name: entry.name,
+    server,
+    log,
+    observer: {
+      onProcess: (process) => multiplexer.attach(process),
+      onProcessEnd: () => multiplexer.detach(),
+      onChange: (change) => {
+        multiplexer.setUnavailable(isComing(change.to) ? null : unavailable(change, supervisor.lastFailure()))
+        onChange(change, names)
+      }
+    }
+  })
+  const fingerprint = entry._tag === "Configured" ? entry.spec.fingerprint : null
+  return { names, fingerprint, settings, log, multiplexer, supervisor } satisfies Unit
+})
+
+const unavailable = ({ server, to }: StateChange, last: Failure | null): ServerUnavailable =>
+  to === "crash-loop" || to === "failed"
+    ? new ServerUnavailable({ server, state: to, reason: last?.message ?? null, hint: last?.hint ?? null })
+    : new ServerUnavailable({ server, state: to, reason: null, hint: `start it: mcp-pool start ${server}` })
+
+const logChange = ({ failure, pid, server, to }: StateChange): Effect.Effect<void> => {
+  const line = failure === null ? `${server} ${to}` : `${server} ${to}: ${failure.message}`
+  const hint = failure?.hint ?? null
+  return (failure === null ? Effect.logInfo(line) : Effect.logWarning(line)).pipe(
+    Effect.annotateLogs({ server, ...(pid === null ? {} : { pid }), ...(hint === null ? {} : { hint }) })
+  )
+}
+
+const ping = (multiplexer: Multiplexer): Effect.Effect<boolean> =>
+  Effect.callback<boolean>((resume) => {
+    // The server's own error is an answer, the pool's is not.
+    multiplexer.ask("ping", {}, (outcome) => resume(Effect.succeed(outcome.ok || !("_tag" in outcome.refusal))))
+  }).pipe(Effect.timeoutOrElse({ duration: pingTimeout, orElse: () => Effect.succeed(false) }))
+
+const listed = (multiplexer: Multiplexer): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => multiplexer.lists.whenSettled(() => resume(Effect.void))).pipe(
+    Effect.timeoutOrElse({ duration: listTimeout, orElse: () => Effect.void })
+  )
+
+const statusOf = (
+  name: string,
+  { fingerprint, multiplexer, supervisor }: Unit,
+  processes: ReadonlyArray<ProcessTable.ProcessInfo>,
+  socket: string | null
+): ServerStatus => {
+  const process = supervisor.process()
+  const startedAt = process === null ? null : new Date(process.startedAt).toISOString()
+  const mine = [...multiplexer.clients].filter((client) => client.server === name)
+  return {
+    name,
+    state: supervisor.state(),
+    fingerprint,
+    pid: process?.pid ?? null,
+    processes:
+      process === null || startedAt === null
+        ? []
+        : [{ pid: process.pid, startedAt, memory: memoryOf(process.pid, processes), inFlight: multiplexer.inFlight }],
+    restarts: supervisor.restarts(),
+    sessions: mine.length,
+    inFlight: mine.reduce((sum, client) => sum + client.inFlight, 0),
+    tools: multiplexer.lists.tools?.length ?? null,
+    socket,
+    startedAt,
+    lastFailure: supervisor.lastFailure()
+  }
+}
+
+const memoryOf = (group: number, processes: ReadonlyArray<ProcessTable.ProcessInfo>): number | null => {
+  const members = processes.filter((info) => info.group === group)
+  return members.length === 0 ? null : members.reduce((sum, info) => sum + info.memory, 0)
+}
+
+const sessionOf = (client: Client): SessionStatus => ({
+  id: client.id,
+  server: client.server,
+  client: client.clientInfo.name,
+  version: client.clientInfo.version,
+  since: new Date(client.since).toISOString(),
+  inFlight: client.inFlight,
+  calls: client.calls
+})
+
+const toolsOf = (name: string, { multiplexer }: Unit): ReadonlyArray<ToolStatus> =>
+  (multiplexer.lists.tools ?? []).map((tool) => ({
+    server: name,
+    name: tool.name,
+    title: tool.title ?? null,
+    description: tool.description ?? null,
+    inputSchema: tool.inputSchema ?? null
+  }))
+
+const millis = Duration.toMillis
+const maxChanges = 1024
+const pingTimeout = "5 seconds"
+const listTimeout = "5 seconds"

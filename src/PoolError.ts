@@ -151,6 +151,26 @@ export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
   }
 }
 
+/** A socket cannot be served at its path: somebody else's, not ours to replace, or not possible. */
+export class SocketUnusable extends Schema.TaggedError<SocketUnusable>()("SocketUnusable", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `cannot listen at ${this.path}: ${this.reason}`
+  }
+}
+
+/** Another daemon serves the runtime directory, or is about to. */
+export class DaemonRunning extends Schema.TaggedError<DaemonRunning>()("DaemonRunning", {
+  runtimeDir: Schema.String
+}) {
+  override get message(): string {
+    const flag = `--runtime-dir ${this.runtimeDir}`
+    return `another daemon serves ${this.runtimeDir}: look with "mcp-pool status ${flag}", stop it with "mcp-pool shutdown ${flag}"`
+  }
+}
+
 /** The errors that a session may answer a request with. */
 export type RequestError =
   | ServerUnavailable

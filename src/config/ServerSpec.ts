@@ -1,5 +1,35 @@
-/** One configured server: what its process is made of, and how the pool treats it. */
-import type { Duration } from "effect"
+/**
+ * One configured server: how a file or an application writes it, what its process is made of, and how the pool treats
+ * it. Pure.
+ */
+import { createHash } from "node:crypto"
+import { Duration, type Result, Schema } from "effect"
+import { type DecodedPoolOptions, type Mistake, decoder, PoolOptions } from "./PoolOptions.ts"
+
+/** One entry of `mcpServers` or `servers`: the hosts' own fields and `pool`. */
+export const ServerOptions = Schema.Struct({
+  command: Schema.optional(Schema.String),
+  args: Schema.optional(Schema.Array(Schema.String)),
+  /** Null unsets a variable that the process would have. */
+  env: Schema.optional(Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Finite, Schema.Null]))),
+  cwd: Schema.optional(Schema.String),
+  /** A `.env` file; `env` wins over it. */
+  envFile: Schema.optional(Schema.String),
+  type: Schema.optional(Schema.Literals(["stdio", "http", "streamable-http", "streamableHttp", "sse"])),
+  url: Schema.optional(Schema.String),
+  headers: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+  disabled: Schema.optional(Schema.Boolean),
+  /** A host's; ignored, since its unit differs between hosts. */
+  timeout: Schema.optional(Schema.Unknown),
+  pool: Schema.optional(PoolOptions)
+})
+/** How an application writes a server: see the schema of the same name. */
+export type ServerOptions = typeof ServerOptions.Encoded
+/** {@link ServerOptions}, decoded. */
+export type DecodedServerOptions = typeof ServerOptions.Type
+
+/** Decodes one entry; unknown keys are left out. */
+export const decodeServer: (input: unknown) => Result.Result<DecodedServerOptions, Mistake> = decoder(ServerOptions)
 
 /** How the pool treats one server: the `pool` key of the configuration, decoded, with the defaults filled in. */
 export interface PoolSettings {
@@ -42,3 +72,79 @@ export interface ServerSpec {
   readonly fingerprint: string
   readonly pool: PoolSettings
 }
+
+/** The settings of a server that sets none. */
+export const defaultPool: PoolSettings = {
+  startTimeout: Duration.seconds(30),
+  requestTimeout: undefined,
+  queueTimeout: Duration.seconds(30),
+  stop: { stdin: Duration.seconds(2), term: Duration.seconds(5) },
+  restart: "on-failure",
+  budget: {
+    max: 5,
+    window: Duration.seconds(60),
+    base: Duration.millis(500),
+    cap: Duration.seconds(30),
+    resetAfter: Duration.minutes(5)
+  },
+  logMessages: "owner",
+  maxLine: 10 * 1024 * 1024,
+  maxUnread: 32 * 1024 * 1024,
+  socket: undefined,
+  socketMode: undefined,
+  socketGroup: undefined
+}
+
+/** The settings of one server: its own over the file's over the defaults, key by key, also within `stop` and `budget`. */
+export const poolSettings = (
+  command: string,
+  shared: DecodedPoolOptions = {},
+  own: DecodedPoolOptions = {}
+): PoolSettings => {
+  const requestTimeout = own.requestTimeout ?? shared.requestTimeout ?? "none"
+  const socketMode = own.socketMode ?? shared.socketMode
+  return {
+    startTimeout: own.startTimeout ?? shared.startTimeout ?? defaultStartTimeout(command),
+    requestTimeout: requestTimeout === "none" ? undefined : requestTimeout,
+    queueTimeout: own.queueTimeout ?? shared.queueTimeout ?? defaultPool.queueTimeout,
+    stop: {
+      stdin: own.stop?.stdin ?? shared.stop?.stdin ?? defaultPool.stop.stdin,
+      term: own.stop?.term ?? shared.stop?.term ?? defaultPool.stop.term
+    },
+    restart: own.restart ?? shared.restart ?? defaultPool.restart,
+    budget: {
+      max: own.budget?.max ?? shared.budget?.max ?? defaultPool.budget.max,
+      window: own.budget?.window ?? shared.budget?.window ?? defaultPool.budget.window,
+      base: own.budget?.base ?? shared.budget?.base ?? defaultPool.budget.base,
+      cap: own.budget?.cap ?? shared.budget?.cap ?? defaultPool.budget.cap,
+      resetAfter: own.budget?.resetAfter ?? shared.budget?.resetAfter ?? defaultPool.budget.resetAfter
+    },
+    logMessages: own.logMessages ?? shared.logMessages ?? defaultPool.logMessages,
+    maxLine: own.maxLine ?? shared.maxLine ?? defaultPool.maxLine,
+    maxUnread: own.maxUnread ?? shared.maxUnread ?? defaultPool.maxUnread,
+    socket: own.socket,
+    socketMode: socketMode === undefined ? undefined : Number.parseInt(socketMode, 8),
+    socketGroup: own.socketGroup ?? shared.socketGroup
+  }
+}
+
+/** What makes two specs the same process, as 16 hex digits of SHA-256. */
+export const fingerprint = (process: {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+}): string => {
+  const env = Object.entries(process.env).sort(([a], [b]) => (a < b ? -1 : 1))
+  const canonical = JSON.stringify([process.command, process.args, process.cwd, env])
+  return createHash("sha256").update(canonical).digest("hex").slice(0, 16)
+}
+
+/** The name of a command without its directory, and without `.cmd`. */
+export const baseName = (command: string): string => command.slice(command.lastIndexOf("/") + 1).replace(/\.cmd$/i, "")
+
+/** What downloads before it runs. */
+const downloaders: ReadonlySet<string> = new Set(["npx", "uvx", "pnpm", "bunx", "docker"])
+
+const defaultStartTimeout = (command: string): Duration.Duration =>
+  downloaders.has(baseName(command)) ? Duration.seconds(180) : defaultPool.startTimeout

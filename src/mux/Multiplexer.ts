@@ -88,7 +88,6 @@ export class Multiplexer implements Upstream, LineReceiver {
   readonly #held = new Set<Client>()
   #waiting: Array<Waiting> = []
   #nextId = 1
-  #process: ServerProcess | null = null
   #stdin: LineWriter | null = null
   #handshake: Handshake | null = null
   /** Why there is no process and none is coming; null while there is hope. */
@@ -110,7 +109,6 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   /** A process is ready: what waits goes to it. */
   attach(process: ServerProcess): void {
-    this.#process = process
     this.#stdin = process.stdin
     this.#handshake = process.handshake
     this.#unavailable = null
@@ -124,7 +122,6 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   /** The process has ended, or is being ended: what it holds has an unknown outcome. */
   detach(): void {
-    this.#process = null
     this.#stdin = null
     const error = new OutcomeUnknown({ server: this.#options.server })
     const held = [...this.#pending.values()]
@@ -187,6 +184,7 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   request(client: Client, line: Line, envelope: Envelope, method: string): void {
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
+    if (this.#unavailable !== null) return client.fail(id, this.#unavailable)
     if (client.inFlight >= maxCalls) {
       const reason = `${maxCalls} requests of this client are not answered yet`
       return client.fail(id, new Overloaded({ server: this.#options.server, reason }))

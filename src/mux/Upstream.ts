@@ -29,6 +29,12 @@ export interface Client {
   readonly initialized: boolean
   /** The level of `logging/setLevel` as an index into {@link logLevels}; null where it never asked. */
   readonly level: number | null
+  /** From its `initialize`. */
+  readonly clientInfo: { readonly name: string | null; readonly version: string | null }
+  /** Milliseconds since the epoch. */
+  readonly since: number
+  /** Requests so far. */
+  readonly calls: number
   /** Requests that are not answered yet. */
   inFlight: number
   /** Answers its request `id` (JSON text as it came) with an error. */

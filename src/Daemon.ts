@@ -1,0 +1,76 @@
+/**
+ * The daemon, and the composition root: how a request finds its way.
+ *
+ *   client ── Unix socket ── Session ── Multiplexer ── ServerProcess ── MCP server
+ *             UnixListener              McpPool        Supervisor
+ *
+ * `UnixListener` turns bytes into sessions, a session knows who asks, the multiplexer matches answers to requests, the
+ * supervisor keeps a process there, and the process is bytes again.
+ */
+import { Effect, Layer } from "effect"
+import * as net from "node:net"
+import * as PoolConfig from "./config/PoolConfig.ts"
+import * as ControlListener from "./control/ControlListener.ts"
+import * as Shutdown from "./control/Shutdown.ts"
+import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
+import * as UnixListener from "./listen/UnixListener.ts"
+import * as Logs from "./Logs.ts"
+import * as McpPool from "./McpPool.ts"
+import { version } from "./version.ts"
+
+export interface Options {
+  /** Empty: `~/.config/mcp-pool/config.json`. */
+  readonly configFiles: ReadonlyArray<string>
+  readonly runtimeDir: string
+  /** A mistake in one server is a mistake in all. */
+  readonly strict: boolean
+  readonly logFormat: Logs.Format
+  readonly debug?: boolean
+  /** Called once each server has run or failed once. */
+  readonly onReady?: Effect.Effect<void, never, McpPool.McpPool>
+}
+
+/** Every configured server at its own socket. */
+const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
+  UnixListener.layer({ runtimeDir }).pipe(
+    Layer.provideMerge(McpPool.layerEntries(config.servers, { autoStart: false })),
+    Layer.provideMerge(Shutdown.layer)
+  )
+
+/** Runs until it is interrupted or asked to shut down; then every process it started is gone. */
+export const run = Effect.fnUntraced(
+  function* (options: Options) {
+    const files = options.configFiles.length > 0 ? options.configFiles : [yield* PoolConfig.defaultFile]
+    const config = yield* PoolConfig.loadFiles(files, { strict: options.strict })
+    for (const warning of config.warnings) yield* Effect.logWarning(warning)
+    const control = net.createServer()
+    const listener = ControlListener.hold(control)
+    yield* RuntimeClaim.make(control, options.runtimeDir)
+    yield* serve(options, listener).pipe(Effect.provide(layer(config, options.runtimeDir)))
+  },
+  Effect.scoped,
+  (effect, options) => Effect.provide(effect, Logs.layer({ format: options.logFormat, debug: options.debug === true }))
+)
+
+const serve = Effect.fnUntraced(function* (options: Options, listener: ControlListener.ControlListener) {
+  const pool = yield* McpPool.McpPool
+  const shutdown = yield* Shutdown.Shutdown
+  const { runtimeDir } = options
+  yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
+  const startedAt = new Date().toISOString()
+  yield* Effect.gen(function* () {
+    yield* Effect.forkChild(pool.startAll)
+    // Spawned first, loaded afterwards: servers start while the daemon reads its own code.
+    yield* Effect.yieldNow
+    const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))
+    const daemon = { pid: process.pid, version, startedAt, runtimeDir, http: null }
+    yield* Layer.build(ControlServer.layer({ listener, daemon }))
+    if (options.onReady !== undefined) yield* Effect.forkChild(Effect.andThen(pool.awaitSettled, options.onReady))
+    yield* shutdown.requested
+  }).pipe(
+    // Before the listener goes: what is in flight is answered, not cut off.
+    Effect.ensuring(pool.stopAll),
+    Effect.scoped
+  )
+  yield* Effect.logInfo("stopped")
+})

@@ -1,0 +1,41 @@
+/** The daemon's own log: one line an event on stderr, for people or for machines. Never a payload or a value. */
+import { Layer, Logger, References } from "effect"
+
+export type Format = "pretty" | "json"
+
+export const layer = (options: { readonly format: Format; readonly debug: boolean }): Layer.Layer<never> =>
+  Layer.mergeAll(
+    Logger.layer([options.format === "json" ? json : pretty]),
+    Layer.succeed(References.MinimumLogLevel, options.debug ? "Debug" : "Info")
+  )
+
+const json = Logger.make((entry) => {
+  const { annotations, level, message, timestamp } = Logger.formatStructured.log(entry)
+  const text = Array.isArray(message) ? message.join(" ") : message
+  write(JSON.stringify({ timestamp, level: level.toLowerCase(), message: text, ...annotations }))
+})
+
+const pretty = Logger.make((entry) => {
+  const { annotations, level, message, timestamp } = Logger.formatStructured.log(entry)
+  const text = Array.isArray(message) ? message.join(" ") : String(message)
+  const facts = Object.entries(annotations)
+    .filter(([name]) => name !== "server" && name !== "hint")
+    .map(([name, value]) => `${name}=${String(value)}`)
+  const hint = annotations["hint"] === undefined ? [] : [`— ${String(annotations["hint"])}`]
+  write([timestamp.slice(11, 19), colored(level), text, ...(facts.length > 0 ? [`(${facts.join(" ")})`] : []), ...hint].join(" "))
+})
+
+const colors: { readonly [level: string]: string } = { WARN: "33", ERROR: "31", DEBUG: "2" }
+
+const colored = (level: string): string => {
+  const padded = level.padEnd(5)
+  const color = colors[level]
+  return color !== undefined && process.stderr.isTTY && process.env["NO_COLOR"] === undefined
+    ? `\u001b[${color}m${padded}\u001b[0m`
+    : padded
+}
+
+/** A line whose reader is gone is lost, and no reason to end. */
+const write = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}

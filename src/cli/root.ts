@@ -1,0 +1,49 @@
+/** The root of the command tree, and what every command takes from it: the runtime directory and the way to the daemon. */
+import { Config, Effect, Option, Schedule } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import * as Os from "node:os"
+import { PositiveTime } from "../config/Quantity.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+
+export const root = Command.make("mcp-pool").pipe(
+  Command.withSharedFlags({
+    runtimeDir: Flag.Directory("runtime-dir").pipe(
+      Flag.withMetavar("DIR"),
+      Flag.withDescription("Where the sockets are (default: $MCP_POOL_RUNTIME_DIR, else ~/.local/state/mcp-pool)"),
+      Flag.optional
+    )
+  }),
+  Command.withDescription("Runs each MCP server once, supervises it, and shares it with every agent on the machine.")
+)
+
+/** The runtime directory of this invocation. */
+export const runtimeDir = Effect.gen(function* () {
+  const flags = yield* root
+  const variable = yield* Effect.orDie(Config.option(Config.String("MCP_POOL_RUNTIME_DIR")).asEffect())
+  return RuntimeDir.resolve({
+    flag: Option.getOrUndefined(flags.runtimeDir),
+    env: { MCP_POOL_RUNTIME_DIR: Option.getOrUndefined(variable) },
+    home: Os.homedir()
+  })
+})
+
+/** A connection to the running daemon. Its module loads here, so that `serve` never loads it. */
+export const control = Effect.gen(function* () {
+  const directory = yield* runtimeDir
+  const ControlClient = yield* Effect.promise(() => import("../control/ControlClient.ts"))
+  return yield* ControlClient.make({ runtimeDir: directory })
+})
+
+export const server = Argument.String("server").pipe(
+  Argument.withMetavar("SERVER"),
+  Argument.withDescription("A configured server's name")
+)
+
+export const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print JSON for programs"),
+  Flag.withDefault(false)
+)
+
+/** A flag that takes a duration such as `30s` or `2 min`. */
+export const duration = (name: string): Flag.Flag<Duration.Duration> =>
+  Flag.String(name).pipe(Flag.withMetavar("DURATION"), Flag.withSchema(PositiveTime))

@@ -1,0 +1,137 @@
+/** All configured servers, from the hosts' own files or from an application's options. Read once, before any start. */
+import { homedir } from "node:os"
+import * as path from "node:path"
+import { Effect, Predicate, Result } from "effect"
+import { type ConfigFileError, ServerConfigError } from "../PoolError.ts"
+import * as ConfigFile from "./ConfigFile.ts"
+import { HostEnvironment } from "./Environment.ts"
+import { variable, type Variables } from "./Interpolation.ts"
+import type { PoolOptions } from "./PoolOptions.ts"
+import { notes, resolve } from "./Resolve.ts"
+import { decodeServer, type ServerOptions, type ServerSpec } from "./ServerSpec.ts"
+
+export { HostEnvironment }
+
+/** What is configured, and what a person should know about it. */
+export interface PoolConfig {
+  /** In the order of the files; each name once. */
+  readonly servers: ReadonlyArray<ServerEntry>
+  /** One line each, with the file; never a value of an environment. */
+  readonly warnings: ReadonlyArray<string>
+}
+
+/** A server that can be started, or what is wrong with it. */
+export type ServerEntry =
+  | { readonly _tag: "Configured"; readonly name: string; readonly spec: ServerSpec }
+  | {
+      readonly _tag: "Misconfigured"
+      readonly name: string
+      /** The file, or "options". */
+      readonly source: string
+      readonly error: ServerConfigError
+    }
+
+/** How mistakes in servers are taken. */
+export interface LoadOptions {
+  /** Fails with the first mistake in a server, the others in its reason, instead of a `Misconfigured` entry for each. */
+  readonly strict?: boolean | undefined
+}
+
+/**
+ * Loads one or several files. A name that stands in several has the entry of the last, with a warning unless both are
+ * the same process.
+ */
+export const loadFiles = Effect.fn("PoolConfig.loadFiles")(function* (
+  files: ReadonlyArray<string>,
+  options: LoadOptions = {}
+): Effect.fn.Return<PoolConfig, ConfigFileError | ServerConfigError> {
+  const sources = yield* Effect.forEach(files, (file) => ConfigFile.read(file))
+  return yield* assemble(sources, options)
+})
+
+/** Takes an application's own servers, under the same rules; relative paths are relative to `cwd`. */
+export const fromServers = Effect.fn("PoolConfig.fromServers")(function* (
+  servers: Readonly<Record<string, ServerOptions>>,
+  options: LoadOptions & {
+    /** The settings for all of them. */
+    readonly pool?: PoolOptions | undefined
+    /** The working directory of the application, unless given. */
+    readonly cwd?: string | undefined
+  } = {}
+): Effect.fn.Return<PoolConfig, ConfigFileError | ServerConfigError> {
+  const source = yield* Effect.fromResult(
+    ConfigFile.fromOptions(servers, { pool: options.pool ?? {}, directory: path.resolve(options.cwd ?? "") })
+  )
+  return yield* assemble([source], options)
+})
+
+/** The file that is read where none is named: `~/.config/mcp-pool/config.json`. */
+export const defaultFile: Effect.Effect<string> = Effect.map(HostEnvironment, (variables) =>
+  path.join(userHome(variables), ".config/mcp-pool/config.json")
+)
+
+const assemble = Effect.fnUntraced(function* (
+  sources: ReadonlyArray<ConfigFile.Source>,
+  options: LoadOptions
+): Effect.fn.Return<PoolConfig, ServerConfigError> {
+  const variables = yield* HostEnvironment
+  const servers = new Map<string, ServerEntry>()
+  const warnings: Array<string> = []
+  for (const source of sources) {
+    warnings.push(...source.warnings)
+    const references = {
+      variables,
+      inputs: source.inputs,
+      workspaceFolder: source.directory,
+      userHome: userHome(variables)
+    }
+    for (const [name, raw] of source.servers) {
+      const warn = (note: string) => warnings.push(`${source.name}: server ${JSON.stringify(name)}: ${note}`)
+      const earlier = servers.get(name)
+      if (Predicate.hasProperty(raw, "disabled") && raw.disabled === true) {
+        warn(`is disabled: skipped${earlier === undefined ? "" : `, and so is the one in ${sourceOf(earlier)}`}`)
+        servers.delete(name)
+        continue
+      }
+      const decoded = decodeServer(raw)
+      for (const note of notes(raw, Result.getSuccess(decoded))) warn(note)
+      const entry = yield* Effect.match(resolve(name, decoded, source, references), {
+        onFailure: (error): ServerEntry => ({ _tag: "Misconfigured", name, source: source.name, error }),
+        onSuccess: (spec): ServerEntry => ({ _tag: "Configured", name, spec })
+      })
+      if (earlier !== undefined && !isSameProcess(earlier, entry)) {
+        const other = sourceOf(earlier)
+        warn(other === source.name ? "stands there twice: the last is used" : `is used instead of the one in ${other}`)
+      }
+      servers.set(name, entry)
+    }
+  }
+  const entries = Array.from(servers.values())
+  if (options.strict === true) {
+    const [first, ...others] = entries.flatMap((entry) =>
+      Predicate.isTagged(entry, "Misconfigured") ? [entry.error] : []
+    )
+    if (first !== undefined) return yield* withOthers(first, others)
+  }
+  return { servers: entries, warnings }
+})
+
+const sourceOf = (entry: ServerEntry): string =>
+  Predicate.isTagged(entry, "Configured") ? entry.spec.source : entry.source
+
+const isSameProcess = (a: ServerEntry, b: ServerEntry): boolean =>
+  Predicate.isTagged(a, "Configured") &&
+  Predicate.isTagged(b, "Configured") &&
+  a.spec.fingerprint === b.spec.fingerprint
+
+/** One error that tells all, a line each. */
+const withOthers = (first: ServerConfigError, others: ReadonlyArray<ServerConfigError>): ServerConfigError =>
+  new ServerConfigError({
+    server: first.server,
+    file: first.file,
+    field: first.field,
+    variable: first.variable,
+    reason: [first.reason, ...others.map((error) => error.message)].join("\n")
+  })
+
+const userHome = (variables: Variables): string => variable(variables, "HOME") || homedir()

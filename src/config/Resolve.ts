@@ -1,0 +1,116 @@
+/** From one server's entry to what can be started: references, paths, environment, settings. */
+import * as path from "node:path"
+import { parseEnv } from "node:util"
+import { Effect, Option, Predicate, type Result } from "effect"
+import { ServerConfigError } from "../PoolError.ts"
+import { poolNotes, type Source, unknownKeysNote } from "./ConfigFile.ts"
+import { processEnvironment } from "./Environment.ts"
+import { interpolate, type References } from "./Interpolation.ts"
+import * as Jsonc from "./Jsonc.ts"
+import type { Mistake } from "./PoolOptions.ts"
+import { explanation, runsPool } from "./SelfReference.ts"
+import { type DecodedServerOptions, fingerprint, poolSettings, ServerOptions, type ServerSpec } from "./ServerSpec.ts"
+
+/** Resolves one entry as it decoded. */
+export const resolve = Effect.fnUntraced(function* (
+  name: string,
+  decoded: Result.Result<DecodedServerOptions, Mistake>,
+  source: Source,
+  references: References
+): Effect.fn.Return<ServerSpec, ServerConfigError> {
+  const mistake = (field: string, reason: string, variable: string | null = null) =>
+    new ServerConfigError({ server: name, file: source.name, field, variable, reason })
+  const text = (field: string, value: string) =>
+    Effect.mapError(Effect.fromResult(interpolate(value, references)), (unresolved) =>
+      mistake(field, unresolved.reason, Option.getOrNull(unresolved.variable))
+    )
+  const pathOf = (field: string, value: string) =>
+    Effect.map(text(field, value), (relative) => path.resolve(source.directory, relative))
+
+  const options = yield* Effect.mapError(Effect.fromResult(decoded), ({ path, reason }) =>
+    mistake(path.join("."), reason)
+  )
+  if (isRemote(options)) return yield* mistake("url", "not supported yet: servers with a url")
+  if (options.command === undefined) return yield* mistake("command", "is missing")
+  const command = yield* text("command", options.command)
+  if (command.trim() === "") return yield* mistake("command", "is empty")
+  const args = yield* Effect.forEach(options.args ?? [], (argument, index) => text(`args.${index}`, argument))
+  const cwd = yield* pathOf("cwd", options.cwd ?? "")
+
+  const declared = new Map<string, string | null>()
+  for (const [variable, value] of Object.entries(options.env ?? {})) {
+    if (!/^[^=\0]+$/.test(variable)) return yield* mistake("env", "has a name that no variable can have")
+    declared.set(variable, value === null ? null : yield* text(`env.${variable}`, String(value)))
+  }
+  const envFile = options.envFile === undefined ? undefined : yield* pathOf("envFile", options.envFile)
+  const file =
+    envFile === undefined ? {} : yield* Effect.mapError(readEnvFile(envFile), (reason) => mistake("envFile", reason))
+  const process = {
+    command: command.includes("/") ? path.resolve(source.directory, command) : command,
+    args,
+    cwd,
+    env: processEnvironment({
+      host: references.variables,
+      passEnv: [...(source.pool.passEnv ?? []), ...(options.pool?.passEnv ?? [])],
+      file,
+      declared
+    })
+  }
+  if (runsPool(process)) return yield* mistake("command", explanation)
+
+  const pool = poolSettings(command, source.pool, options.pool)
+  const socket = pool.socket === undefined ? undefined : yield* pathOf("pool.socket", pool.socket)
+  return {
+    name,
+    source: source.name,
+    ...process,
+    fingerprint: fingerprint(process),
+    pool: { ...pool, socket }
+  }
+})
+
+/** What there is to say about an entry beside its mistakes. */
+export const notes = (entry: unknown, options: Option.Option<DecodedServerOptions>): ReadonlyArray<string> => {
+  if (!Predicate.isObject(entry)) return []
+  const unknown = Object.keys(entry).filter((key) => !Object.hasOwn(ServerOptions.fields, key) && !hostKeys.has(key))
+  return [
+    ...unknownKeysNote(unknown),
+    ...(entry["timeout"] === undefined
+      ? []
+      : ['"timeout" is ignored, since its unit differs between hosts: see "pool.requestTimeout"']),
+    ...poolNotes(entry["pool"], Option.match(options, { onNone: () => ({}), onSome: ({ pool }) => pool ?? {} }))
+  ]
+}
+
+/** What hosts write into an entry for themselves. */
+const hostKeys: ReadonlySet<string> = new Set([
+  "$schema",
+  "alwaysAllow",
+  "autoApprove",
+  "description",
+  "dev",
+  "gallery",
+  "headersHelper",
+  "inputs",
+  "oauth",
+  "sandbox",
+  "sandboxEnabled",
+  "tools",
+  "trust",
+  "version"
+])
+
+const isRemote = (options: DecodedServerOptions): boolean =>
+  options.url !== undefined || (options.type !== undefined && options.type !== "stdio")
+
+const readEnvFile = (file: string): Effect.Effect<Readonly<Record<string, string>>, string> =>
+  Jsonc.readText(file).pipe(
+    Effect.mapError((reason) => `${file}: ${reason}`),
+    Effect.flatMap((text) =>
+      text.includes("\0") ? Effect.fail(`${file}: contains a NUL character`) : Effect.succeed(toRecord(parseEnv(text)))
+    )
+  )
+
+/** Without the undefined values that the type of `parseEnv` allows. */
+const toRecord = (variables: NodeJS.Dict<string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))

@@ -1,0 +1,53 @@
+/** Whether a server's command is `mcp-pool` itself: the pool would connect to itself, and wait for itself. */
+import { readFileSync } from "node:fs"
+import * as path from "node:path"
+import { Predicate, Result } from "effect"
+import { baseName } from "./ServerSpec.ts"
+
+/** Why an entry that runs `mcp-pool` is refused. */
+export const explanation =
+  "runs mcp-pool itself, which would connect the pool to itself: write the server's own command here, " +
+  'and "mcp-pool connect" into the hosts\' files'
+
+/** Looks through the commands that start scripts and packages; relative scripts are relative to `cwd`. */
+export const runsPool = (process: {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  readonly cwd: string
+}): boolean => {
+  const command = baseName(process.command)
+  if (names.test(command) || isOwnScript(process.command, process.cwd)) return true
+  if (!runners.has(command)) return false
+  const named = process.args.findIndex(
+    (argument) => names.test(argument.slice(argument.lastIndexOf("/") + 1)) || isOwnScript(argument, process.cwd)
+  )
+  return (
+    named !== -1 && process.args.slice(named + 1).some((argument) => argument === "connect" || argument === "serve")
+  )
+}
+
+const ownName = "effect-mcp-pool"
+
+/** The executable and the package, the latter with any version. */
+const names = /^(mcp-pool|effect-mcp-pool(@.*)?)$/
+
+const runners: ReadonlySet<string> = new Set([
+  "node",
+  "npx",
+  "npm",
+  "pnpm",
+  "pnpx",
+  "yarn",
+  "bun",
+  "bunx",
+  "deno",
+  "env"
+])
+
+/** Other packages have a `dist/bin/bin.js` too, so the `package.json` above it decides. */
+const isOwnScript = (script: string, cwd: string): boolean => {
+  if (!script.endsWith("dist/bin/bin.js")) return false
+  const manifest = path.join(path.resolve(cwd, script), "../../../package.json")
+  const found: Result.Result<unknown, unknown> = Result.try(() => JSON.parse(readFileSync(manifest, "utf8")))
+  return Result.isSuccess(found) && Predicate.hasProperty(found.success, "name") && found.success.name === ownName
+}

@@ -1,0 +1,137 @@
+/** One connection to a running daemon's control socket. Lives as long as its layer's scope. */
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Context, Effect, Latch, Layer, Option, Schedule, Schema, type Scope, Stream } from "effect"
+import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
+import { Socket } from "effect/socket"
+import * as Net from "node:net"
+import type { LogEntry, ServerStatus, SessionStatus, ToolStatus } from "../McpPool.ts"
+import type { ServerNotFound } from "../PoolError.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
+
+/** Nothing answers at the control socket. */
+export class DaemonNotRunning extends Schema.TaggedError<DaemonNotRunning>()("DaemonNotRunning", {
+  runtimeDir: Schema.String,
+  /** The errno name, e.g. `ECONNREFUSED`. */
+  code: Schema.String
+}) {
+  override get message(): string {
+    return this.code === "ENOENT" || this.code === "ECONNREFUSED"
+      ? `no daemon at ${this.runtimeDir}: start one with "mcp-pool serve"`
+      : `no daemon can be reached at ${this.runtimeDir}: ${this.code}`
+  }
+}
+
+/** The daemon ended, or its connection broke, before it had answered. */
+export class DaemonGone extends Schema.TaggedError<DaemonGone>()("DaemonGone", {
+  runtimeDir: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `the daemon at ${this.runtimeDir} closed the connection`
+  }
+}
+
+export class ControlClient extends Context.Service<
+  ControlClient,
+  {
+    readonly status: Effect.Effect<DaemonStatus, DaemonGone>
+    /** The whole status once, then each step of each server. */
+    readonly watch: Stream.Stream<WatchEvent, DaemonGone>
+    /** Returns when each server that was told to start has run or failed once. */
+    readonly settled: Effect.Effect<void, DaemonGone>
+    readonly tools: (
+      server: Option.Option<string>
+    ) => Effect.Effect<ReadonlyArray<ToolStatus>, ServerNotFound | DaemonGone>
+    readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>, DaemonGone>
+    readonly logs: (
+      server: string,
+      options: { readonly follow: boolean }
+    ) => Stream.Stream<LogEntry, ServerNotFound | DaemonGone>
+    /** These three return with what became of the server. */
+    readonly start: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
+    readonly stop: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
+    readonly restart: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
+    /** Asks the daemon to stop and returns when the control socket refuses. */
+    readonly shutdown: Effect.Effect<void>
+  }
+>()("effect-mcp-pool/control/ControlClient") {}
+
+export interface Options {
+  readonly runtimeDir: string
+}
+
+export const make: (
+  options: Options
+) => Effect.Effect<ControlClient["Service"], DaemonNotRunning, Scope.Scope> = Effect.fnUntraced(function* (options) {
+  const { runtimeDir } = options
+  const connection = yield* connect(options)
+  const closed = yield* Latch.make(false)
+  connection.once("close", () => closed.openUnsafe())
+  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(connection))
+  const protocol = yield* RpcClient.makeProtocolSocket({
+    retryPolicy: Schedule.recurs(0),
+    pingInterval: "1 minute"
+  }).pipe(
+    Effect.provideService(Socket.Socket, socket),
+    Effect.provideService(RpcSerialization.RpcSerialization, RpcSerialization.ndjson)
+  )
+  const client = yield* RpcClient.make(ControlApi, { disableTracing: true }).pipe(
+    Effect.provideService(RpcClient.Protocol, protocol)
+  )
+
+  const orGone = <E>(error: E): Exclude<E, RpcClientError.RpcClientError> | DaemonGone =>
+    error instanceof RpcClientError.RpcClientError
+      ? new DaemonGone({ runtimeDir, cause: error })
+      : // Not narrowed by the compiler, since `E` is a parameter.
+        (error as Exclude<E, RpcClientError.RpcClientError>)
+
+  return ControlClient.of({
+    status: Effect.mapError(client.Status(), orGone),
+    watch: Stream.mapError(client.Watch(), orGone),
+    settled: Effect.mapError(client.Settled(), orGone),
+    tools: (server) =>
+      client.Tools({ server: Option.getOrNull(server) }).pipe(Stream.runCollect, Effect.mapError(orGone)),
+    sessions: Effect.mapError(client.Sessions(), orGone),
+    logs: (server, { follow }) => Stream.mapError(client.Logs({ server, follow }), orGone),
+    start: (server) => Effect.mapError(client.Start({ server }), orGone),
+    stop: (server) => Effect.mapError(client.Stop({ server }), orGone),
+    restart: (server) => Effect.mapError(client.Restart({ server }), orGone),
+    shutdown: Effect.gen(function* () {
+      // A daemon that leaves before it answers does what it was asked.
+      yield* Effect.ignore(client.Shutdown())
+      yield* closed.await
+      yield* Effect.scoped(connect(options)).pipe(
+        Effect.repeat(Schedule.spaced(refusalInterval)),
+        Effect.ignore
+      )
+    })
+  })
+})
+
+export const layer = (options: Options): Layer.Layer<ControlClient, DaemonNotRunning> =>
+  Layer.effect(ControlClient, make(options))
+
+const refusalInterval = "20 millis"
+const connectTimeout = "5 seconds"
+
+/** A connection that is open, so that a missing daemon is known before anything is asked. */
+const connect = Effect.fnUntraced(function* (options: Options) {
+  const { runtimeDir } = options
+  const socket = yield* Effect.acquireRelease(
+    Effect.sync(() => Net.connect({ path: RuntimeDir.controlSocket(runtimeDir) })),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+  yield* Effect.callback<void, DaemonNotRunning>((resume) => {
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      resume(Effect.fail(new DaemonNotRunning({ runtimeDir, code: error.code ?? "EIO" })))
+    )
+    socket.once("connect", () => resume(Effect.void))
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: connectTimeout,
+      orElse: () => Effect.fail(new DaemonNotRunning({ runtimeDir, code: "ETIMEDOUT" }))
+    })
+  )
+  return socket
+})

@@ -1,0 +1,76 @@
+/** One daemon for one runtime directory: the claim is its control socket. Closing the scope gives it back. */
+import { Effect, type Scope } from "effect"
+import * as fs from "node:fs"
+import type * as net from "node:net"
+import * as path from "node:path"
+import { DaemonRunning, SocketUnusable } from "../PoolError.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import * as SocketFile from "./SocketFile.ts"
+
+/** Makes the directory where it is missing and listens with `server` at its control socket. */
+export const make = Effect.fnUntraced(function* (
+  server: net.Server,
+  runtimeDir: string
+): Effect.fn.Return<void, DaemonRunning | SocketUnusable, Scope.Scope> {
+  yield* ownDirectory(runtimeDir)
+  const file = RuntimeDir.controlSocket(runtimeDir)
+  // Two daemons that start at once may both find a stale socket: only one at a time looks and takes.
+  yield* Effect.acquireUseRelease(
+    takeTurn(runtimeDir),
+    Effect.fnUntraced(function* () {
+      if (yield* SocketFile.isLive(file)) return yield* new DaemonRunning({ runtimeDir })
+      yield* SocketFile.listen(server, { path: file })
+    }),
+    (turn) => Effect.sync(() => fs.rmSync(turn, { force: true }))
+  )
+})
+
+/** The directory is this user's and nobody else writes to it: its sockets name the commands' owner. */
+const ownDirectory = (runtimeDir: string): Effect.Effect<void, SocketUnusable> =>
+  Effect.suspend(() => {
+    const unusable = (reason: string) => Effect.fail(new SocketUnusable({ path: runtimeDir, reason }))
+    try {
+      fs.mkdirSync(runtimeDir, { recursive: true, mode: 0o700 })
+      const { mode, uid } = fs.statSync(runtimeDir)
+      if (uid !== process.getuid?.()) return unusable("the directory belongs to another user")
+      if ((mode & 0o022) !== 0) return unusable("others may write to the directory: chmod go-w it")
+      return Effect.void
+    } catch (cause) {
+      return unusable((cause as Error).message)
+    }
+  })
+
+/** Makes a file that only one process can make, and that a process which died does not keep. */
+const takeTurn = Effect.fnUntraced(function* (
+  runtimeDir: string
+): Effect.fn.Return<string, DaemonRunning | SocketUnusable> {
+  const file = path.join(runtimeDir, "starting")
+  const isMine = yield* Effect.try({
+    try: () => {
+      if (create(file)) return true
+      if (isAlive(Number(fs.readFileSync(file, "utf8")))) return false
+      fs.rmSync(file, { force: true })
+      return create(file)
+    },
+    catch: (cause) => new SocketUnusable({ path: file, reason: (cause as Error).message })
+  })
+  return isMine ? file : yield* new DaemonRunning({ runtimeDir })
+})
+
+const create = (file: string): boolean => {
+  try {
+    fs.writeFileSync(file, String(process.pid), { flag: "wx", mode: 0o600 })
+    return true
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false
+    throw cause
+  }
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return pid > 0 && process.kill(pid, 0)
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
