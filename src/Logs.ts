@@ -22,7 +22,15 @@ const pretty = Logger.make((entry) => {
     .filter(([name]) => name !== "server" && name !== "hint")
     .map(([name, value]) => `${name}=${String(value)}`)
   const hint = annotations["hint"] === undefined ? [] : [`— ${String(annotations["hint"])}`]
-  write([timestamp.slice(11, 19), colored(level), text, ...(facts.length > 0 ? [`(${facts.join(" ")})`] : []), ...hint].join(" "))
+  write(
+    [
+      timestamp.slice(11, 19),
+      colored(level),
+      text,
+      ...(facts.length > 0 ? [`(${facts.join(" ")})`] : []),
+      ...hint
+    ].join(" ")
+  )
 })
 
 const colors: { readonly [level: string]: string } = { WARN: "33", ERROR: "31", DEBUG: "2" }

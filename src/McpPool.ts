@@ -194,8 +194,7 @@ export const make = Effect.fnUntraced(function* (
     startAll: eachAtOnce((unit) => unit.supervisor.start),
     stopAll,
     awaitSettled: eachAtOnce((unit) => Effect.andThen(unit.supervisor.settled, listed(unit.multiplexer))),
-    endpoint: (name) =>
-      Effect.map(unitOf(name), (unit) => ({ upstream: unit.multiplexer, settings: unit.settings })),
+    endpoint: (name) => Effect.map(unitOf(name), (unit) => ({ upstream: unit.multiplexer, settings: unit.settings })),
     serve: (name, path) =>
       Effect.acquireRelease(
         Effect.sync(() => sockets.set(name, path)),

@@ -88,6 +88,11 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
   }
 }
 
+const inWords: { readonly [state: string]: string } = {
+  "crash-loop": "is in a crash loop",
+  failed: "cannot run"
+}
+
 /** Nothing can be asked of a server now: it is stopped, failed, in a crash loop or not configured as it should be. */
 export class ServerUnavailable extends Schema.TaggedError<ServerUnavailable>()("ServerUnavailable", {
   server: Schema.String,
@@ -99,7 +104,7 @@ export class ServerUnavailable extends Schema.TaggedError<ServerUnavailable>()("
   override get message(): string {
     const why = this.reason === null ? "" : `: ${this.reason}`
     const hint = this.hint === null ? "" : ` (${this.hint})`
-    return `server "${this.server}" is ${this.state}${why}${hint}`
+    return `server "${this.server}" ${inWords[this.state] ?? `is ${this.state}`}${why}${hint}`
   }
 }
 

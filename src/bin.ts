@@ -1,5 +1,14 @@
 #!/usr/bin/env node
-/** The executable: `connect` runs in a small chunk of its own, everything else in the command line's. */
-import { enableCompileCache } from "node:module"
+/** The executable: `connect` is a small chunk of its own, everything else is the command line's. */
+import module from "node:module"
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
+if (major < 22 || (major === 22 && minor < 19)) {
+  process.stderr.write(`mcp-pool: Node ${process.versions.node} is too old: it needs 22.19 or newer\n`)
+  process.exitCode = 1
+} else if (process.argv[2] === "connect") {
+  void import("./cli/connect.ts").then(({ main }) => main(process.argv.slice(3)))
+} else {
+  module.enableCompileCache()
+  void import("./cli/main.ts")
+}

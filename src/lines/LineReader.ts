@@ -25,7 +25,9 @@ export class Line {
 
   /** A part of it as latin-1 text that keeps nothing else alive. */
   copy(from: number, to: number): string {
-    return this.text !== null && to - from < COPIED ? this.text.slice(from, to) : this.bytes.toString("latin1", from, to)
+    return this.text !== null && to - from < COPIED
+      ? this.text.slice(from, to)
+      : this.bytes.toString("latin1", from, to)
   }
 
   /** All of it, as bytes that outlive the hand-over. */
@@ -168,6 +170,4 @@ const TAIL = 256
 const SHORT = 64 * 1024
 
 const last = (tail: Buffer, piece: Buffer): Buffer =>
-  piece.length >= TAIL
-    ? Buffer.from(piece.subarray(-TAIL))
-    : Buffer.concat([tail, piece]).subarray(-TAIL)
+  piece.length >= TAIL ? Buffer.from(piece.subarray(-TAIL)) : Buffer.concat([tail, piece]).subarray(-TAIL)

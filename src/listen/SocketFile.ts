@@ -26,7 +26,9 @@ export const listen = Effect.fnUntraced(function* (
   const unusable = (reason: string) => new SocketUnusable({ path: file, reason })
   const temporary = path.join(path.dirname(file), `.${process.pid.toString(36)}`)
   if (Buffer.byteLength(file) > maxSocketPath || Buffer.byteLength(temporary) > maxSocketPath) {
-    return yield* unusable(`the path is longer than ${maxSocketPath} bytes: give a shorter --runtime-dir or pool.socket`)
+    return yield* unusable(
+      `the path is longer than ${maxSocketPath} bytes: give a shorter --runtime-dir or pool.socket`
+    )
   }
   yield* Effect.try({
     try: () => makeDirectory(path.dirname(file), options),

@@ -25,7 +25,9 @@ export const layer = (options: { readonly runtimeDir: string }): Layer.Layer<nev
           const { socket, socketGroup, socketMode } = endpoint.settings
           const file = socket ?? RuntimeDir.serverSocket(options.runtimeDir, name)
           yield* pointTo(RuntimeDir.socketPathFile(options.runtimeDir, name), socket)
-          const server = net.createServer({ allowHalfOpen: true }, (socket) => connections.accept(socket, name, endpoint))
+          const server = net.createServer({ allowHalfOpen: true }, (socket) =>
+            connections.accept(socket, name, endpoint)
+          )
           yield* SocketFile.listen(server, { path: file, mode: socketMode, group: socketGroup })
           yield* pool.serve(name, file)
         }),
@@ -58,7 +60,11 @@ const makeConnections: Effect.Effect<
     socket.destroy()
     say(
       Effect.logWarning(`session closed: ${reason}`).pipe(
-        Effect.annotateLogs({ server: session.server, session: session.id, client: session.clientInfo.name ?? "unknown" })
+        Effect.annotateLogs({
+          server: session.server,
+          session: session.id,
+          client: session.clientInfo.name ?? "unknown"
+        })
       )
     )
   }

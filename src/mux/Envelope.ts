@@ -311,19 +311,11 @@ const skipString = (bytes: Uint8Array, i: number, to: number): number => {
   return -1
 }
 
-const isHex = (c: number): boolean =>
-  (c >= ZERO && c <= NINE) || (c >= 0x41 && c <= 0x46) || (c >= 0x61 && c <= 0x66)
+const isHex = (c: number): boolean => (c >= ZERO && c <= NINE) || (c >= 0x41 && c <= 0x46) || (c >= 0x61 && c <= 0x66)
 
 /** `"` `\` `/` `b` `f` `n` `r` `t` */
 const isEscape = (c: number): boolean =>
-  c === QUOTE ||
-  c === BACKSLASH ||
-  c === 0x2f ||
-  c === 0x62 ||
-  c === 0x66 ||
-  c === 0x6e ||
-  c === 0x72 ||
-  c === 0x74
+  c === QUOTE || c === BACKSLASH || c === 0x2f || c === 0x62 || c === 0x66 || c === 0x6e || c === 0x72 || c === 0x74
 
 const skipDigits = (bytes: Uint8Array, i: number, to: number): number => {
   while (i < to && bytes[i]! >= ZERO && bytes[i]! <= NINE) i++

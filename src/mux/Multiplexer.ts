@@ -3,24 +3,26 @@
  * cancellation to the right one, and what waits while no process is there. Plain synchronous code on bytes; it outlives
  * the processes that its supervisor gives it.
  */
-import type { Line, LineReceiver, LongLine } from "../lines/LineReader.ts"
-import { Line as OwnLine } from "../lines/LineReader.ts"
+import { Line, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
 import {
   methodNotFound,
   OutcomeUnknown,
   Overloaded,
-  QueueTimeout,
   type RequestError,
   RequestTimeout,
   ResultTooLarge
 } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
+import { type Ask, type Call, Calls } from "./Calls.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
+import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
+import * as Splice from "./Splice.ts"
 import { Subscriptions } from "./Subscriptions.ts"
-import { type Client, logLevels, type Outcome, type Refusal, type Upstream } from "./Upstream.ts"
+import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
+import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
 import { decodeString, methodOf, nameOf } from "./Words.ts"
 
 export interface MultiplexerOptions {
@@ -45,59 +47,26 @@ export interface MultiplexerOptions {
   }) => void
 }
 
-/** A client's request on its way. */
-interface Call {
-  readonly client: Client
-  /** The client's own id, as JSON text. */
-  readonly id: string
-  /** The client's own progress token, as JSON text; null where it gave none. */
-  readonly token: string | null
-  readonly method: string
-  readonly tool: string | null
-  /** Milliseconds since the epoch. */
-  readonly since: number
-}
-
-/** A request of the pool's own. */
-interface Ask {
-  readonly client: null
-  readonly since: number
-  readonly done: (outcome: Outcome<unknown>) => void
-}
-
-/** Something that waits for a process. */
-interface Waiting {
-  readonly client: Client | null
-  /** The client's own id, where it is a request that can be cancelled. */
-  readonly id: string | null
-  readonly bytes: number
-  /** Milliseconds since the epoch. */
-  readonly deadline: number
-  readonly onProcess: (process: ServerProcess) => void
-  readonly onRefusal: (error: RequestError) => void
-}
-
 export class Multiplexer implements Upstream, LineReceiver {
   readonly clients = new Set<Client>()
   readonly lists: ListCache
   readonly #options: MultiplexerOptions
   readonly #envelope = new Envelope()
   readonly #subscriptions: Subscriptions
-  /** By the id under which the server knows them; ids are never used again. */
-  readonly #pending = new Map<number, Call | Ask>()
+  readonly #calls = new Calls()
   readonly #held = new Set<Client>()
-  #waiting: Array<Waiting> = []
-  #nextId = 1
+  readonly #waiting: WaitingRoom
   #stdin: LineWriter | null = null
   #handshake: Handshake | null = null
   /** Why there is no process and none is coming; null while there is hope. */
   #unavailable: RequestError | null
   #level: number | null = null
-  #sweeper: NodeJS.Timeout | null = null
+  #isSweeping = false
 
   constructor(options: MultiplexerOptions & { readonly unavailable: RequestError }) {
     this.#options = options
     this.#unavailable = options.unavailable
+    this.#waiting = new WaitingRoom({ server: options.server, timeout: options.queueTimeout })
     this.#subscriptions = new Subscriptions((method, params, done) => this.ask(method, params, done))
     this.lists = new ListCache({
       ask: (method, params, done) => this.ask(method, params, done),
@@ -117,36 +86,30 @@ export class Multiplexer implements Upstream, LineReceiver {
     this.lists.renew("tools" in process.handshake.capabilities)
     this.#subscriptions.renew()
     if (this.#level !== null) this.#askLevel(this.#level, () => {})
-    for (const waiting of this.#waiting.splice(0)) waiting.onProcess(process)
+    this.#waiting.admit(process)
   }
 
   /** The process has ended, or is being ended: what it holds has an unknown outcome. */
   detach(): void {
     this.#stdin = null
     const error = new OutcomeUnknown({ server: this.#options.server })
-    const held = [...this.#pending.values()]
-    this.#pending.clear()
-    for (const call of held) this.#refuse(call, error)
+    for (const call of this.#calls.takeAll()) this.#refuse(call, error)
     this.#resumeHeld()
   }
 
   /** Without a process: whether one is coming (`null`), or why not. */
   setUnavailable(error: RequestError | null): void {
     this.#unavailable = error
-    if (error !== null) for (const waiting of this.#waiting.splice(0)) waiting.onRefusal(error)
+    if (error !== null) this.#waiting.refuse(error)
   }
 
   get inFlight(): number {
-    return this.#pending.size
+    return this.#calls.size
   }
 
   /** Asks the server something for the pool itself. */
   ask(method: string, params: unknown, done: (outcome: Outcome<unknown>) => void): void {
-    const send = () => {
-      const id = this.#nextId++
-      this.#pending.set(id, { client: null, since: Date.now(), done })
-      this.#write(Reply.request(id, method, params))
-    }
+    const send = () => this.#write(Reply.request(this.#calls.add({ client: null, done }), method, params))
     if (this.#stdin !== null) return send()
     this.#await({ client: null, id: null, bytes: 0, onProcess: send, onRefusal: refuseWith(done) })
   }
@@ -160,10 +123,8 @@ export class Multiplexer implements Upstream, LineReceiver {
   leave(client: Client): void {
     this.clients.delete(client)
     this.#held.delete(client)
-    this.#waiting = this.#waiting.filter((waiting) => waiting.client !== client)
-    for (const [id, call] of this.#pending) {
-      if (call.client !== client) continue
-      this.#pending.delete(id)
+    this.#waiting.withdraw(client)
+    for (const [id] of this.#calls.takeOf(client, () => true)) {
       this.#write(Reply.notification("notifications/cancelled", { requestId: id, reason: "the client is gone" }))
     }
     this.#subscriptions.leave(client)
@@ -193,43 +154,35 @@ export class Multiplexer implements Upstream, LineReceiver {
     const call: Call = { client, id, token, method, tool: nameOf(line, envelope), since: Date.now() }
     client.inFlight++
     if (this.#stdin !== null) {
-      const upstreamId = this.#nextId++
-      this.#pending.set(upstreamId, call)
-      spliceRequest(this.#stdin, line, envelope, upstreamId)
+      Splice.request(this.#stdin, line, envelope, this.#calls.add(call))
       if (this.#options.requestTimeout !== null) this.#sweepSoon()
       return
     }
-    const pieces = new Pieces()
-    const upstreamId = this.#nextId++
-    spliceRequest(pieces, line, envelope, upstreamId)
-    const bytes = pieces.copy()
+    const kept = Line.of(line.copyBytes())
     this.#await({
       client,
       id,
-      bytes: bytes.length,
-      onProcess: () => {
-        this.#pending.set(upstreamId, call)
-        this.#write(bytes)
+      bytes: kept.end,
+      onProcess: ({ stdin }) => {
+        const envelope = new Envelope()
+        envelope.scan(kept.bytes, kept.start, kept.end)
+        Splice.request(stdin, kept, envelope, this.#calls.add({ ...call, since: Date.now() }))
+        if (this.#options.requestTimeout !== null) this.#sweepSoon()
       },
       onRefusal: (error) => this.#refuse(call, error)
     })
   }
 
   notify(line: Line): void {
-    if (this.#stdin !== null) copyLine(this.#stdin, line)
+    if (this.#stdin !== null) Splice.whole(this.#stdin, line)
   }
 
   cancel(client: Client, id: string, line: Line, envelope: Envelope): void {
     const wanted = canonicalId(id)
-    const queued = this.#waiting.filter(
-      (waiting) => waiting.client === client && waiting.id !== null && canonicalId(waiting.id) === wanted
-    )
-    this.#waiting = this.#waiting.filter((waiting) => !queued.includes(waiting))
-    for (const _ of queued) client.settled()
-    for (const [upstreamId, call] of this.#pending) {
-      if (call.client !== client || (call.id !== id && canonicalId(call.id) !== wanted)) continue
-      this.#pending.delete(upstreamId)
-      if (this.#stdin !== null) splice(this.#stdin, line, envelope, Key.requestId, String(upstreamId))
+    const isWanted = (other: string) => other === id || canonicalId(other) === wanted
+    for (let withdrawn = this.#waiting.withdraw(client, isWanted); withdrawn > 0; withdrawn--) client.settled()
+    for (const [upstreamId, call] of this.#calls.takeOf(client, (call) => isWanted(call.id))) {
+      if (this.#stdin !== null) Splice.one(this.#stdin, line, envelope, Key.requestId, String(upstreamId))
       this.#report(call, "cancelled")
       client.settled()
     }
@@ -276,18 +229,15 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   onLongLine(line: LongLine): void {
     const id = longLineId(line)
-    const call = id === null ? undefined : this.#pending.get(id)
-    if (id === null || call === undefined) {
-      return this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
-    }
-    this.#pending.delete(id)
+    const call = id === null ? undefined : this.#calls.take(id)
+    if (call === undefined) return this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
     this.#refuse(call, new ResultTooLarge({ server: this.#options.server, maxLine: this.#options.maxLine }))
   }
 
   #message(line: Line): void {
     const envelope = this.#envelope
     if (envelope.irregular) {
-      const regular = OwnLine.of(canonical(line.bytes.subarray(line.start, line.end)))
+      const regular = Line.of(canonical(line.bytes.subarray(line.start, line.end)))
       envelope.scan(regular.bytes, regular.start, regular.end)
       return this.#message(regular)
     }
@@ -302,11 +252,9 @@ export class Multiplexer implements Upstream, LineReceiver {
   #response(line: Line): void {
     const idStart = this.#envelope.start[Key.id]!
     const idEnd = this.#envelope.end[Key.id]!
-    const id = integerIn(line.bytes, idStart, idEnd)
-    const call = this.#pending.get(id)
+    const call = this.#calls.take(integerIn(line.bytes, idStart, idEnd))
     // Nobody waits for it: cancelled, expired, or never asked.
     if (call === undefined) return
-    this.#pending.delete(id)
     if (call.client === null) return call.done(outcomeOf(line))
     const { client } = call
     if (hasRoom(client, line.end - line.start)) {
@@ -355,12 +303,12 @@ export class Multiplexer implements Upstream, LineReceiver {
       // These belong to one session.
       case "notifications/tasks/status":
       case "notifications/elicitation/complete": {
-        const owner = this.#soleOwner()
+        const owner = this.#calls.soleOwner()
         if (owner !== null) deliver(owner, line)
         return
       }
       default: {
-        const owner = this.#soleOwner()
+        const owner = this.#calls.soleOwner()
         if (owner !== null) deliver(owner, line)
         else this.#deliverToAll(line)
       }
@@ -371,36 +319,21 @@ export class Multiplexer implements Upstream, LineReceiver {
     const envelope = this.#envelope
     if (!envelope.has(Key.progressToken)) return
     const start = envelope.start[Key.progressToken]!
-    const call = this.#pending.get(integerIn(line.bytes, start, envelope.end[Key.progressToken]!))
+    const call = this.#calls.get(integerIn(line.bytes, start, envelope.end[Key.progressToken]!))
     if (call === undefined || call.client === null || call.token === null) return
     if (!hasRoom(call.client, line.end - line.start)) return
-    splice(call.client.out, line, envelope, Key.progressToken, call.token)
+    Splice.one(call.client.out, line, envelope, Key.progressToken, call.token)
   }
 
   /** A log message names no session: it is for the one that has calls in flight, if it is one, else by `logMessages`. */
   #logMessage(line: Line): void {
     if (this.#options.logMessages === "none") return
-    const level = logLevels.indexOf(
-      (decodeString(line, this.#envelope, Key.level) ?? "emergency") as (typeof logLevels)[number]
-    )
-    const owner = this.#soleOwner()
+    const level = LogLevel.indexOf(decodeString(line, this.#envelope, Key.level))
+    const owner = this.#calls.soleOwner()
     const readers = owner !== null ? [owner] : this.#options.logMessages === "all" ? this.clients : []
     for (const client of readers) {
-      if (client.initialized && level >= (client.level ?? (this.#level === null ? 0 : unsetLevel))) {
-        deliver(client, line)
-      }
+      if (client.initialized && LogLevel.wants(client, level, this.#level !== null)) deliver(client, line)
     }
-  }
-
-  /** The only client that has calls in flight. */
-  #soleOwner(): Client | null {
-    let owner: Client | null = null
-    for (const call of this.#pending.values()) {
-      if (call.client === null || call.client === owner) continue
-      if (owner !== null) return null
-      owner = call.client
-    }
-    return owner
   }
 
   #deliverToAll(line: Line): void {
@@ -415,66 +348,45 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   /** The server is told the most verbose level of all; a client that never asked counts as `info`. */
   #mergeLevels(done: (outcome: Outcome<unknown>) => void): void {
-    let level: number | null = null
-    for (const client of this.clients) if (client.level !== null) level = Math.min(level ?? client.level, client.level)
-    if (level === null) return done({ ok: true, value: {} })
-    for (const client of this.clients) if (client.level === null) level = Math.min(level, unsetLevel)
-    if (level === this.#level) return done({ ok: true, value: {} })
+    const level = LogLevel.merged(this.clients)
+    if (level === null || level === this.#level) return done({ ok: true, value: {} })
     this.#level = level
     this.#askLevel(level, done)
   }
 
   #askLevel(level: number, done: (outcome: Outcome<unknown>) => void): void {
-    this.ask("logging/setLevel", { level: logLevels[level] }, done)
+    this.ask("logging/setLevel", { level: LogLevel.logLevels[level] }, done)
   }
 
   // --- waiting and deadlines ---
 
-  #await(waiting: Omit<Waiting, "deadline">): void {
+  #await(waiting: Waiting): void {
     if (this.#unavailable !== null) return waiting.onRefusal(this.#unavailable)
-    const { bytes, client } = waiting
-    if (client !== null) {
-      const queued = this.#waiting.filter((other) => other.client === client)
-      const total = queued.reduce((sum, other) => sum + other.bytes, 0)
-      if (queued.length >= maxWaiting || (queued.length > 0 && total + bytes > maxWaitingBytes)) {
-        const reason = "too much of this client is waiting for it to start"
-        return waiting.onRefusal(new Overloaded({ server: this.#options.server, reason }))
-      }
-    }
-    this.#waiting.push({ ...waiting, deadline: Date.now() + this.#options.queueTimeout })
+    this.#waiting.enter(waiting)
     this.#sweepSoon()
   }
 
   /** One timer for all deadlines, and only while there are some. */
   #sweepSoon(): void {
-    this.#sweeper ??= setTimeout(() => {
-      this.#sweeper = null
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    setTimeout(() => {
+      this.#isSweeping = false
       this.#sweep(Date.now())
     }, sweepInterval)
   }
 
   #sweep(now: number): void {
-    const late = this.#waiting.filter((waiting) => waiting.deadline <= now)
-    if (late.length > 0) {
-      this.#waiting = this.#waiting.filter((waiting) => waiting.deadline > now)
-      const error = new QueueTimeout({ server: this.#options.server })
-      for (const waiting of late) waiting.onRefusal(error)
-    }
-    const { requestTimeout } = this.#options
-    let isExecuting = false
+    this.#waiting.expire(now)
+    const { requestTimeout, server } = this.#options
     if (requestTimeout !== null) {
-      const error = new RequestTimeout({ server: this.#options.server })
-      for (const [id, call] of this.#pending) {
-        if (call.client === null) continue
-        isExecuting = true
-        // Calls stand in the order in which they began.
-        if (call.since + requestTimeout > now) break
-        this.#pending.delete(id)
+      const error = new RequestTimeout({ server })
+      for (const [id, call] of this.#calls.takeSentBefore(now - requestTimeout)) {
         this.#write(Reply.notification("notifications/cancelled", { requestId: id, reason: error.message }))
         this.#refuse(call, error)
       }
     }
-    if (this.#waiting.length > 0 || isExecuting) this.#sweepSoon()
+    if (!this.#waiting.isEmpty || (requestTimeout !== null && this.#calls.size > 0)) this.#sweepSoon()
   }
 
   #refuse(call: Call | Ask, error: RequestError): void {
@@ -505,53 +417,8 @@ export class Multiplexer implements Upstream, LineReceiver {
   }
 }
 
-/** Where the pieces of a line go. */
-interface Sink {
-  readonly push: (piece: string | Buffer) => void
-}
-
-class Pieces implements Sink {
-  readonly #pieces: Array<string | Buffer> = []
-
-  push(piece: string | Buffer): void {
-    this.#pieces.push(piece)
-  }
-
-  /** All of it as bytes that keep nothing else alive. */
-  copy(): Buffer {
-    return Buffer.concat(this.#pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece)))
-  }
-}
-
-const copyLine = (out: Sink, line: Line): void => {
-  out.push(line.cut(line.start, line.end))
-  out.push("\n")
-}
-
-/** The line with another value for one key. */
-const splice = (out: Sink, line: Line, envelope: Envelope, key: Key, value: string): void => {
-  out.push(line.cut(line.start, envelope.start[key]!))
-  out.push(value)
-  out.push(line.cut(envelope.end[key]!, line.end))
-  out.push("\n")
-}
-
-/** The line with `id` for its id, and for its progress token where it has one. */
-const spliceRequest = (out: Sink, line: Line, envelope: Envelope, id: number): void => {
-  if (!envelope.has(Key.token)) return splice(out, line, envelope, Key.id, String(id))
-  const isIdFirst = envelope.start[Key.id]! < envelope.start[Key.token]!
-  const first = isIdFirst ? Key.id : Key.token
-  const second = isIdFirst ? Key.token : Key.id
-  out.push(line.cut(line.start, envelope.start[first]!))
-  out.push(String(id))
-  out.push(line.cut(envelope.end[first]!, envelope.start[second]!))
-  out.push(String(id))
-  out.push(line.cut(envelope.end[second]!, line.end))
-  out.push("\n")
-}
-
 const deliver = (client: Client, line: Line): void => {
-  if (hasRoom(client, line.end - line.start)) copyLine(client.out, line)
+  if (hasRoom(client, line.end - line.start)) Splice.whole(client.out, line)
 }
 
 /** One message always has room; a client that leaves more than `maxUnread` lying is closed. */
@@ -608,10 +475,5 @@ const shortLine = 4096
 const strayLength = 1000
 /** Requests of one client that are not answered yet. */
 const maxCalls = 4096
-/** Requests and bytes of one client that wait for a process. */
-const maxWaiting = 1024
-const maxWaitingBytes = 16 * 1024 * 1024
 /** Milliseconds. */
 const sweepInterval = 250
-/** A client that never asked for a level is taken to want `info` once another has asked. */
-const unsetLevel = logLevels.indexOf("info")

@@ -2,14 +2,14 @@
  * One client's conversation with one server: reads its lines, answers what the pool can answer (`initialize` from the
  * server's own handshake, `ping`), and hands the rest to the upstream. Lives as long as the client's connection.
  */
-import { type Line, LineReader, type LongLine } from "../lines/LineReader.ts"
-import { Line as OwnLine } from "../lines/LineReader.ts"
+import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
 import { invalidParams, invalidRequest, parseError } from "../PoolError.ts"
 import type { Handshake } from "../server/ServerProcess.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
-import { type Client, logLevels, type Outcome, type Refusal, type Upstream } from "./Upstream.ts"
+import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
 import { decodeString, methodOf } from "./Words.ts"
 
 /** The versions that begin with `initialize`: to a client the server is presented in its own. */
@@ -128,7 +128,7 @@ export class Session implements Client {
   #message(line: Line): void {
     const envelope = this.#envelope
     if (envelope.irregular) {
-      const regular = OwnLine.of(canonical(line.bytes.subarray(line.start, line.end)))
+      const regular = Line.of(canonical(line.bytes.subarray(line.start, line.end)))
       envelope.scan(regular.bytes, regular.start, regular.end)
       return this.#message(regular)
     }
@@ -214,9 +214,9 @@ export class Session implements Client {
   #setLevel(line: Line): void {
     const id = this.#raw(line, Key.id)
     const level = this.#envelope.has(Key.level) ? decodeString(line, this.#envelope, Key.level) : null
-    const index = logLevels.indexOf(level as (typeof logLevels)[number])
+    const index = LogLevel.indexOf(level)
     if (index === -1) {
-      return this.fail(id, { code: invalidParams, message: `level must be one of ${logLevels.join(", ")}` })
+      return this.fail(id, { code: invalidParams, message: `level must be one of ${LogLevel.logLevels.join(", ")}` })
     }
     this.level = index
     this.inFlight++

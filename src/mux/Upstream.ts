@@ -12,9 +12,7 @@ import type { Envelope } from "./Envelope.ts"
 export type Refusal = RequestError | { readonly code: number; readonly message: string; readonly data?: unknown }
 
 /** How an internal request ended: with the result, or refused. */
-export type Outcome<A> =
-  | { readonly ok: true; readonly value: A }
-  | { readonly ok: false; readonly refusal: Refusal }
+export type Outcome<A> = { readonly ok: true; readonly value: A } | { readonly ok: false; readonly refusal: Refusal }
 
 /** A session as an upstream sees it. */
 export interface Client {
@@ -27,7 +25,7 @@ export interface Client {
   readonly maxUnread: number
   /** It has sent `notifications/initialized`: what is everybody's is for it too. */
   readonly initialized: boolean
-  /** The level of `logging/setLevel` as an index into {@link logLevels}; null where it never asked. */
+  /** The level of `logging/setLevel` as an index into `logLevels`; null where it never asked. */
   readonly level: number | null
   /** From its `initialize`. */
   readonly clientInfo: { readonly name: string | null; readonly version: string | null }
@@ -47,9 +45,6 @@ export interface Client {
   readonly pause: () => void
   readonly resume: () => void
 }
-
-/** RFC 5424's severities as MCP names them, least severe first. */
-export const logLevels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"] as const
 
 export interface Upstream {
   readonly join: (client: Client) => void

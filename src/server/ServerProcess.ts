@@ -9,6 +9,7 @@
 import { Clock, Deferred, Duration, Effect, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import { existsSync } from "node:fs"
+import type { Readable, Writable } from "node:stream"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import { type Line, LineReader, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
@@ -140,11 +141,7 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /** A child whose pid is known. */
-type Child = ChildProcess.ChildProcessByStdio<
-  import("node:stream").Writable,
-  import("node:stream").Readable,
-  import("node:stream").Readable
-> & { readonly pid: number }
+type Child = ChildProcess.ChildProcessByStdio<Writable, Readable, Readable> & { readonly pid: number }
 
 const spawn = (spec: ServerSpec): Effect.Effect<Child, SpawnFailed> =>
   Effect.callback((resume) => {

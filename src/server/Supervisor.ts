@@ -199,7 +199,8 @@ const hintOf = (end: End | ServerConfigError): Option.Option<string> => {
     case "ServerConfigError":
       return Option.some("mend the configuration and start the daemon again")
     case "SpawnFailed":
-      if (end.code === "ENOENT") return Option.some(`"${end.command}" is not on the daemon's PATH: use its absolute path`)
+      if (end.code === "ENOENT")
+        return Option.some(`"${end.command}" is not on the daemon's PATH: use its absolute path`)
       if (end.code === "EACCES") return Option.some(`"${end.command}" is not executable: chmod +x`)
       return Option.none()
     case "HandshakeFailed":

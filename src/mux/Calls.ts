@@ -1,0 +1,87 @@
+/** What one server has been asked and has not answered: by the id under which it knows it, in the order of asking. */
+import type { Client, Outcome } from "./Upstream.ts"
+
+/** A client's request on its way. */
+export interface Call {
+  readonly client: Client
+  /** The client's own id, as JSON text. */
+  readonly id: string
+  /** The client's own progress token, as JSON text; null where it gave none. */
+  readonly token: string | null
+  readonly method: string
+  readonly tool: string | null
+  /** When it was sent, in milliseconds since the epoch. */
+  readonly since: number
+}
+
+/** A request of the pool's own. */
+export interface Ask {
+  readonly client: null
+  readonly done: (outcome: Outcome<unknown>) => void
+}
+
+export class Calls {
+  readonly #calls = new Map<number, Call | Ask>()
+  #nextId = 1
+
+  get size(): number {
+    return this.#calls.size
+  }
+
+  /** Adds one and says its id, which is never used again. */
+  add(call: Call | Ask): number {
+    const id = this.#nextId++
+    this.#calls.set(id, call)
+    return id
+  }
+
+  get(id: number): Call | Ask | undefined {
+    return this.#calls.get(id)
+  }
+
+  take(id: number): Call | Ask | undefined {
+    const call = this.#calls.get(id)
+    if (call !== undefined) this.#calls.delete(id)
+    return call
+  }
+
+  takeAll(): ReadonlyArray<Call | Ask> {
+    const all = [...this.#calls.values()]
+    this.#calls.clear()
+    return all
+  }
+
+  /** Takes a client's calls, those alone for which `isWanted` holds. */
+  takeOf(client: Client, isWanted: (call: Call) => boolean): ReadonlyArray<readonly [id: number, call: Call]> {
+    const taken: Array<readonly [number, Call]> = []
+    for (const [id, call] of this.#calls) {
+      if (call.client !== client || !isWanted(call)) continue
+      this.#calls.delete(id)
+      taken.push([id, call])
+    }
+    return taken
+  }
+
+  /** Takes the clients' calls that were sent at `before` or earlier. */
+  takeSentBefore(before: number): ReadonlyArray<readonly [id: number, call: Call]> {
+    const taken: Array<readonly [number, Call]> = []
+    for (const [id, call] of this.#calls) {
+      if (call.client === null) continue
+      if (call.since > before) break
+      this.#calls.delete(id)
+      taken.push([id, call])
+    }
+    return taken
+  }
+
+  /** The only client that has calls here. */
+  soleOwner(): Client | null {
+    let owner: Client | null = null
+    for (const { client } of this.#calls.values()) {
+      if (client === null || client === owner) continue
+      if (owner !== null) return null
+      owner = client
+    }
+    return owner
+  }
+}
