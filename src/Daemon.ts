@@ -33,7 +33,7 @@ export interface Options {
 /** Every configured server at its own socket. */
 const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
   UnixListener.layer({ runtimeDir }).pipe(
-    Layer.provideMerge(McpPool.layerEntries(config.servers, { autoStart: false })),
+    Layer.provideMerge(McpPool.layerConfig(config, { autoStart: false })),
     Layer.provideMerge(Shutdown.layer)
   )
 
@@ -42,7 +42,6 @@ export const run = Effect.fnUntraced(
   function* (options: Options) {
     const files = options.configFiles.length > 0 ? options.configFiles : [yield* PoolConfig.defaultFile]
     const config = yield* PoolConfig.loadFiles(files, { strict: options.strict })
-    for (const warning of config.warnings) yield* Effect.logWarning(warning)
     const control = net.createServer()
     const listener = ControlListener.hold(control)
     yield* RuntimeClaim.make(control, options.runtimeDir)

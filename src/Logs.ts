@@ -1,12 +1,14 @@
 /** The daemon's own log: one line an event on stderr, for people or for machines. Never a payload or a value. */
-import { Layer, Logger, References } from "effect"
+import { Effect, Layer, Logger, References } from "effect"
 
 export type Format = "pretty" | "json"
 
 export const layer = (options: { readonly format: Format; readonly debug: boolean }): Layer.Layer<never> =>
   Layer.mergeAll(
     Logger.layer([options.format === "json" ? json : pretty]),
-    Layer.succeed(References.MinimumLogLevel, options.debug ? "Debug" : "Info")
+    Layer.succeed(References.MinimumLogLevel, options.debug ? "Debug" : "Info"),
+    // A line whose reader is gone is lost, and no reason to end.
+    Layer.effectDiscard(Effect.sync(() => process.stderr.on("error", () => {})))
   )
 
 const json = Logger.make((entry) => {
@@ -43,7 +45,6 @@ const colored = (level: string): string => {
     : padded
 }
 
-/** A line whose reader is gone is lost, and no reason to end. */
 const write = (line: string): void => {
   process.stderr.write(`${line}\n`)
 }

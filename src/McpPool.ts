@@ -3,11 +3,12 @@
  * sockets. Lives as long as its layer's scope; closing it ends every process.
  */
 import { Context, Duration, Effect, Layer, Option, References, Schema, type Scope, Stream } from "effect"
-import type { ServerEntry } from "./config/PoolConfig.ts"
-import { defaultPool, type PoolSettings } from "./config/ServerSpec.ts"
+import * as PoolConfig from "./config/PoolConfig.ts"
+import type { PoolOptions } from "./config/PoolOptions.ts"
+import { defaultPool, type PoolSettings, type ServerOptions } from "./config/ServerSpec.ts"
 import { Multiplexer } from "./mux/Multiplexer.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
-import { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import { type ConfigFileError, type ServerConfigError, ServerNotFound, ServerUnavailable } from "./PoolError.ts"
 import * as Feed from "./server/Feed.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import * as Reaper from "./server/Reaper.ts"
@@ -136,7 +137,7 @@ interface Unit {
 }
 
 export const make = Effect.fnUntraced(function* (
-  entries: ReadonlyArray<ServerEntry>
+  entries: ReadonlyArray<PoolConfig.ServerEntry>
 ): Effect.fn.Return<McpPool["Service"], never, Scope.Scope | Reaper.Reaper> {
   const changes = Feed.make<StateChange>(maxChanges)
   const sockets = new Map<string, string>()
@@ -218,22 +219,49 @@ export const make = Effect.fnUntraced(function* (
   })
 })
 
-/** The pool of the given servers; they are started by `startAll`, or here at once with `autoStart` (the default). */
-export const layerEntries = (
-  entries: ReadonlyArray<ServerEntry>,
-  options?: { readonly autoStart?: boolean }
-): Layer.Layer<McpPool> =>
+/** When servers start: as soon as the pool is built, without waiting for them, or by `startAll` and `start`. */
+export interface StartOptions {
+  readonly autoStart?: boolean | undefined
+}
+
+/**
+ * A pool of servers given in code, under the rules of the configuration: a mistake in one server makes that one `failed`.
+ * Closing the layer's scope ends every process.
+ */
+export const layer = (
+  options: StartOptions & {
+    readonly servers: Readonly<Record<string, ServerOptions>>
+    /** Settings for all of them. */
+    readonly pool?: PoolOptions | undefined
+  }
+): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
+  Layer.unwrap(
+    Effect.map(PoolConfig.fromServers(options.servers, { pool: options.pool }), (config) =>
+      layerConfig(config, options)
+    )
+  )
+
+/** A pool of the servers of hosts' configuration files, read unchanged. */
+export const layerFile = (
+  files: ReadonlyArray<string>,
+  options?: StartOptions & PoolConfig.LoadOptions
+): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
+  Layer.unwrap(Effect.map(PoolConfig.loadFiles(files, options), (config) => layerConfig(config, options)))
+
+/** A pool of servers whose configuration has been read. */
+export const layerConfig = (config: PoolConfig.PoolConfig, options?: StartOptions): Layer.Layer<McpPool> =>
   Layer.effect(
     McpPool,
     Effect.gen(function* () {
-      const pool = yield* make(entries)
+      for (const warning of config.warnings) yield* Effect.logWarning(warning)
+      const pool = yield* make(config.servers)
       if (options?.autoStart !== false) yield* Effect.forkScoped(pool.startAll)
       return pool
     })
   ).pipe(Layer.provide(Reaper.layer))
 
 const makeUnit = Effect.fnUntraced(function* (
-  entry: ServerEntry,
+  entry: PoolConfig.ServerEntry,
   isDebug: boolean,
   onChange: (change: StateChange, names: ReadonlyArray<string>) => void
 ) {

@@ -1,5 +1,5 @@
-/** The root of the command tree, and what every command takes from it: the runtime directory and the way to the daemon. */
-import { Config, Effect, Option, Schedule } from "effect"
+/** The root of the command tree, and what the commands take from it: the runtime directory, the way to the daemon. */
+import { Config, type Duration, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Os from "node:os"
 import { PositiveTime } from "../config/Quantity.ts"
@@ -9,7 +9,7 @@ export const root = Command.make("mcp-pool").pipe(
   Command.withSharedFlags({
     runtimeDir: Flag.Directory("runtime-dir").pipe(
       Flag.withMetavar("DIR"),
-      Flag.withDescription("Where the sockets are (default: $MCP_POOL_RUNTIME_DIR, else ~/.local/state/mcp-pool)"),
+      Flag.withDescription("Where the sockets are: else $MCP_POOL_RUNTIME_DIR, else ~/.local/state/mcp-pool"),
       Flag.optional
     )
   }),
@@ -19,7 +19,7 @@ export const root = Command.make("mcp-pool").pipe(
 /** The runtime directory of this invocation. */
 export const runtimeDir = Effect.gen(function* () {
   const flags = yield* root
-  const variable = yield* Effect.orDie(Config.option(Config.String("MCP_POOL_RUNTIME_DIR")).asEffect())
+  const variable = yield* Effect.orDie(Config.option(Config.String("MCP_POOL_RUNTIME_DIR")))
   return RuntimeDir.resolve({
     flag: Option.getOrUndefined(flags.runtimeDir),
     env: { MCP_POOL_RUNTIME_DIR: Option.getOrUndefined(variable) },
@@ -28,22 +28,24 @@ export const runtimeDir = Effect.gen(function* () {
 })
 
 /** A connection to the running daemon. Its module loads here, so that `serve` never loads it. */
-export const control = Effect.gen(function* () {
+export const connectControl = Effect.gen(function* () {
   const directory = yield* runtimeDir
   const ControlClient = yield* Effect.promise(() => import("../control/ControlClient.ts"))
   return yield* ControlClient.make({ runtimeDir: directory })
 })
 
-export const server = Argument.String("server").pipe(
-  Argument.withMetavar("SERVER"),
-  Argument.withDescription("A configured server's name")
-)
+export const serverArgument = Argument.String("SERVER").pipe(Argument.withDescription("A configured server's name"))
 
-export const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print JSON for programs"),
+export const jsonFlag = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print JSON, for programs"),
   Flag.withDefault(false)
 )
 
-/** A flag that takes a duration such as `30s` or `2 min`. */
-export const duration = (name: string): Flag.Flag<Duration.Duration> =>
-  Flag.String(name).pipe(Flag.withMetavar("DURATION"), Flag.withSchema(PositiveTime))
+/** A flag that takes a duration such as `30s`, `500ms` or `2 min`. */
+export const durationFlag = (name: string): Flag.Flag<Duration.Duration> =>
+  Flag.String(name).pipe(
+    Flag.withMetavar("DURATION"),
+    Flag.filterMap(decodeDuration, (text) => `"${text}" is no duration: write 30s, 500ms or 2min`)
+  )
+
+const decodeDuration = Schema.decodeUnknownOption(PositiveTime)

@@ -1,7 +1,7 @@
 /**
  * JSON with comments and trailing commas, as files with positions for errors. Files are few and small and are read
- * before anything else can happen, so `node:fs` reads them at once: Effect's FileSystem would add a third to what has to
- * load before the first server starts.
+ * before anything else can happen, so `node:fs` reads them at once: Effect's FileSystem would add 37 kB to what has to load
+ * before the first server starts.
  */
 import { readFileSync } from "node:fs"
 import { Effect, Predicate, Result } from "effect"

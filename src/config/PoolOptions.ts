@@ -96,9 +96,9 @@ export const PoolOptions = Schema.Struct({
   toolCacheTtl: Schema.optional(Time)
 })
 /** How an application writes `pool`: see the schema of the same name. */
-export type PoolOptions = typeof PoolOptions.Encoded
+export interface PoolOptions extends Schema.Codec.Encoded<typeof PoolOptions> {}
 /** {@link PoolOptions}, decoded. */
-export type DecodedPoolOptions = typeof PoolOptions.Type
+export interface DecodedPoolOptions extends Schema.Schema.Type<typeof PoolOptions> {}
 
 /** What is wrong with a value, and where in it. Never shows the value. */
 export interface Mistake {

@@ -2,7 +2,7 @@
  * One configured server: how a file or an application writes it, what its process is made of, and how the pool treats
  * it. Pure.
  */
-import { createHash } from "node:crypto"
+import type * as Crypto from "node:crypto"
 import { Duration, type Result, Schema } from "effect"
 import { type DecodedPoolOptions, type Mistake, decoder, PoolOptions } from "./PoolOptions.ts"
 
@@ -24,9 +24,9 @@ export const ServerOptions = Schema.Struct({
   pool: Schema.optional(PoolOptions)
 })
 /** How an application writes a server: see the schema of the same name. */
-export type ServerOptions = typeof ServerOptions.Encoded
+export interface ServerOptions extends Schema.Codec.Encoded<typeof ServerOptions> {}
 /** {@link ServerOptions}, decoded. */
-export type DecodedServerOptions = typeof ServerOptions.Type
+export interface DecodedServerOptions extends Schema.Schema.Type<typeof ServerOptions> {}
 
 /** Decodes one entry; unknown keys are left out. */
 export const decodeServer: (input: unknown) => Result.Result<DecodedServerOptions, Mistake> = decoder(ServerOptions)
@@ -129,15 +129,17 @@ export const poolSettings = (
 }
 
 /** What makes two specs the same process, as 16 hex digits of SHA-256. */
-export const fingerprint = (process: {
+export const fingerprint = (parts: {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
 }): string => {
-  const env = Object.entries(process.env).sort(([a], [b]) => (a < b ? -1 : 1))
-  const canonical = JSON.stringify([process.command, process.args, process.cwd, env])
-  return createHash("sha256").update(canonical).digest("hex").slice(0, 16)
+  const env = Object.entries(parts.env).sort(([a], [b]) => (a < b ? -1 : 1))
+  const canonical = JSON.stringify([parts.command, parts.args, parts.cwd, env])
+  // Not imported: its module namespace would load WebCrypto too, before the first server starts.
+  const crypto: typeof Crypto = process.getBuiltinModule("node:crypto")
+  return crypto.createHash("sha256").update(canonical).digest("hex").slice(0, 16)
 }
 
 /** The name of a command without its directory, and without `.cmd`. */

@@ -165,10 +165,14 @@ const iso = (millis: number): string => new Date(millis).toISOString()
 
 /** Whether another start may go better than the last. */
 const isWorthRetrying = (end: End, restart: ServerSpec["pool"]["restart"]): boolean => {
-  if (restart === "never" || end._tag === "SpawnFailed") return false
+  if (restart === "never") return false
+  if (end._tag === "SpawnFailed") return passing.has(end.code)
   if (restart === "always" || end._tag === "HandshakeFailed") return true
   return end.phase === "handshake" || end.exitCode !== 0
 }
+
+/** Errnos of a system that is short of something for the moment. */
+const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])
 
 const toFailure = (end: End | ServerConfigError, now: number, nextAttemptAt: number | null): Failure => ({
   at: iso(now),

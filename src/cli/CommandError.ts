@@ -1,0 +1,81 @@
+/** What ends a command with an exit code other than 0, where it is not an error of the pool's own. */
+import { Runtime, Schema } from "effect"
+
+/** Exit codes of every command; scripts rely on them. */
+export const exitCode = { failure: 1, usage: 2, noDaemon: 3, unavailable: 4, toolError: 5 } as const
+
+/** An argument that the parser takes and the command cannot. */
+export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
+  message: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.usage
+}
+
+/** `status --wait` ran out of time. */
+export class NotSettled extends Schema.TaggedError<NotSettled>()("NotSettled", {
+  /** Those that have neither run nor failed. */
+  servers: Schema.Array(Schema.String)
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.failure
+  override get message(): string {
+    return this.servers.length === 0 ? "not settled in time" : `not settled in time: ${this.servers.join(", ")}`
+  }
+}
+
+/** No answer within `--timeout`. */
+export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout", {
+  server: Schema.String,
+  tool: Schema.String,
+  /** In words, e.g. `30s`. */
+  timeout: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.failure
+  override get message(): string {
+    return `no answer from ${this.server} ${this.tool} within ${this.timeout}: cancelled`
+  }
+}
+
+/** The tool ran and says that it failed. */
+export class ToolError extends Schema.TaggedError<ToolError>()("ToolError", {
+  server: Schema.String,
+  tool: Schema.String,
+  text: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.toolError
+  override get message(): string {
+    return `${this.server} ${this.tool} failed: ${this.text}`
+  }
+}
+
+/** The server's socket does not answer, or closed before it had. */
+export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("ConnectionFailed", {
+  server: Schema.String,
+  socket: Schema.String,
+  reason: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.unavailable
+  override get message(): string {
+    return `server "${this.server}" cannot be reached at ${this.socket}: ${this.reason}`
+  }
+}
+
+/** The server, or the pool for it, answered with a JSON-RPC error. */
+export class RequestFailed extends Schema.TaggedError<RequestFailed>()("RequestFailed", {
+  code: Schema.Finite,
+  reason: Schema.String,
+  /** The pool's own kind of error; null where it is the server's. */
+  kind: Schema.NullOr(Schema.String)
+}) {
+  override get [Runtime.errorExitCode](): number {
+    return (this.kind === null ? undefined : codes[this.kind]) ?? exitCode.toolError
+  }
+  override get message(): string {
+    return this.reason === "" ? `JSON-RPC error ${this.code}` : this.reason
+  }
+}
+
+const codes: Readonly<Record<string, number>> = {
+  ServerUnavailable: exitCode.unavailable,
+  QueueTimeout: exitCode.unavailable,
+  RequestTimeout: exitCode.failure
+}
