@@ -7,9 +7,10 @@
  * `UnixListener` turns bytes into sessions, a session knows who asks, the multiplexer matches answers to requests, the
  * supervisor keeps a process there, and the process is bytes again.
  */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Option } from "effect"
 import * as net from "node:net"
 import * as PoolConfig from "./config/PoolConfig.ts"
+import type { DaemonStatus } from "./control/ControlApi.ts"
 import * as ControlListener from "./control/ControlListener.ts"
 import * as Shutdown from "./control/Shutdown.ts"
 import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
@@ -27,7 +28,7 @@ export interface Options {
   readonly logFormat: Logs.Format
   readonly debug?: boolean
   /** Called once each server has run or failed once. */
-  readonly onReady?: Effect.Effect<void, never, McpPool.McpPool>
+  readonly onReady?: (status: DaemonStatus, tools: ReadonlyArray<McpPool.ToolStatus>) => Effect.Effect<void>
 }
 
 /** Every configured server at its own socket. */
@@ -64,7 +65,14 @@ const serve = Effect.fnUntraced(function* (options: Options, listener: ControlLi
     const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))
     const daemon = { pid: process.pid, version, startedAt, runtimeDir, http: null }
     yield* Layer.build(ControlServer.layer({ listener, daemon }))
-    if (options.onReady !== undefined) yield* Effect.forkChild(Effect.andThen(pool.awaitSettled, options.onReady))
+    const { onReady } = options
+    if (onReady !== undefined) {
+      yield* pool.awaitSettled.pipe(
+        Effect.andThen(Effect.all([pool.status, Effect.orDie(pool.tools(Option.none()))])),
+        Effect.flatMap(([servers, tools]) => onReady({ ...daemon, servers }, tools)),
+        Effect.forkChild
+      )
+    }
     yield* shutdown.requested
   }).pipe(
     // Before the listener goes: what is in flight is answered, not cut off.

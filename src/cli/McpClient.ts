@@ -1,104 +1,109 @@
 /**
- * A plain MCP client over one server's socket, enough for one call. Lives as long as its scope; a call that is
- * interrupted ends with the connection.
+ * A plain MCP client over one server's socket, enough for one call. Lives as long as its scope; what is still asked when
+ * it closes is cancelled by the pool.
  */
-import { Deferred, Effect, type Scope } from "effect"
+import { type Cause, Deferred, Effect, Fiber, Option, Queue, Schema, type Scope, Stream } from "effect"
 import * as Net from "node:net"
 import { type Line, LineReader } from "../lines/LineReader.ts"
 import { Envelope, Key } from "../mux/Envelope.ts"
 import { version } from "../version.ts"
 import { ConnectionFailed, RequestFailed } from "./CommandError.ts"
 
+/** https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress */
+export const Progress = Schema.Struct({
+  progress: Schema.Finite,
+  total: Schema.optionalKey(Schema.Finite),
+  message: Schema.optionalKey(Schema.String)
+})
+export type Progress = typeof Progress.Type
+
+export interface McpClient {
+  readonly initialize: Effect.Effect<void, ConnectionFailed | RequestFailed>
+  /** Returns the result as the server wrote it. */
+  readonly callTool: (options: {
+    readonly name: string
+    /** A JSON object, sent as it is written. */
+    readonly args: string
+    readonly onProgress: (progress: Progress) => Effect.Effect<void>
+  }) => Effect.Effect<string, ConnectionFailed | RequestFailed>
+  /** Tells the server that nobody waits for the call any more. */
+  readonly cancel: (reason: string) => Effect.Effect<void>
+}
+
 export interface Options {
   readonly server: string
   /** The path of the server's socket. */
   readonly socket: string
-  readonly onProgress: (progress: Progress) => void
-}
-
-/** https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress */
-export interface Progress {
-  readonly progress: number
-  readonly total?: number
-  readonly message?: string
-}
-
-export interface McpClient {
-  readonly initialize: Effect.Effect<void, ConnectionFailed | RequestFailed>
-  /** The result as the server wrote it. */
-  readonly callTool: (
-    tool: string,
-    args: Readonly<Record<string, unknown>>
-  ) => Effect.Effect<string, ConnectionFailed | RequestFailed>
-  /** Tells the server that nobody waits for the call, and returns when that is written. */
-  readonly cancel: (reason: string) => Effect.Effect<void>
 }
 
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<McpClient, ConnectionFailed, Scope.Scope> {
-  const failed = (reason: string) =>
-    new ConnectionFailed({ server: options.server, socket: options.socket, reason })
+  const failed = (reason: string) => new ConnectionFailed({ ...options, reason })
   const socket = yield* connect(options.socket, failed)
-  const answers = new Map<number, Deferred.Deferred<string, ConnectionFailed | RequestFailed>>()
+  const answers = new Map<unknown, Deferred.Deferred<string, ConnectionFailed | RequestFailed>>()
+  const progress = yield* Queue.make<Progress, Cause.Done>({ capacity: maxUnreadProgress, strategy: "sliding" })
 
-  const receive = (line: Line) => {
-    const message = readMessage(line)
-    if (message === undefined) return
-    if (message.method !== undefined) {
-      if (message.id !== undefined) socket.write(frame(replyTo(message)))
-      else if (message.method === "notifications/progress") options.onProgress(message.params as Progress)
-      return
-    }
-    const answer = answers.get(message.id as number)
-    if (answer === undefined) return
-    answers.delete(message.id as number)
-    Deferred.doneUnsafe(
-      answer,
-      message.error === undefined ? Effect.succeed(message.result) : Effect.fail(requestFailed(message.error))
-    )
+  const answer = (id: unknown, outcome: Effect.Effect<string, ConnectionFailed | RequestFailed>) => {
+    const waiting = answers.get(id)
+    if (waiting === undefined) return
+    answers.delete(id)
+    Deferred.doneUnsafe(waiting, outcome)
   }
-  const fail = (error: ConnectionFailed) => {
-    for (const answer of answers.values()) Deferred.doneUnsafe(answer, Effect.fail(error))
-    answers.clear()
+  const failAll = (error: ConnectionFailed) => {
+    for (const id of [...answers.keys()]) answer(id, Effect.fail(error))
+  }
+  const receive = (line: Line) => {
+    const decoded = decodeMessage(line.bytes.toString("utf8", line.start, line.end))
+    if (Option.isNone(decoded)) return
+    const message = decoded.value
+    if (message.method === undefined) {
+      answer(message.id, "error" in message ? Effect.fail(requestFailed(message.error)) : Effect.succeed(outcome(line)))
+    } else if ("id" in message) {
+      socket.write(frame(replyTo(message.id, message.method)))
+    } else if (message.method === "notifications/progress") {
+      const update = decodeProgress(message.params)
+      if (Option.isSome(update)) Queue.offerUnsafe(progress, update.value)
+    }
   }
   const reader = new LineReader({
     maxLine,
     receiver: {
       onLine: receive,
-      onLongLine: ({ length }) => fail(failed(`an answer of ${length} bytes is too long`))
+      onLongLine: ({ length }) => failAll(failed(`it sent an answer of ${length} bytes`))
     }
   })
   socket.on("data", (chunk) => reader.feed(chunk))
-  socket.on("error", (error: NodeJS.ErrnoException) => fail(failed(error.code ?? error.message)))
-  socket.on("close", () => fail(failed("the connection was closed")))
+  socket.on("error", (error: NodeJS.ErrnoException) => failAll(failed(error.code ?? error.message)))
+  socket.on("close", () => failAll(failed("it closed the connection")))
 
-  const request = (id: number, method: string, params: object) =>
+  const request = (id: number, text: string) =>
     Effect.suspend(() => {
-      const answer = Deferred.makeUnsafe<string, ConnectionFailed | RequestFailed>()
-      if (socket.destroyed) return Effect.fail(failed("the connection was closed"))
-      answers.set(id, answer)
-      socket.write(frame({ id, method, params }))
-      return Deferred.await(answer)
+      if (socket.destroyed) return Effect.fail(failed("it closed the connection"))
+      const waiting = Deferred.makeUnsafe<string, ConnectionFailed | RequestFailed>()
+      answers.set(id, waiting)
+      socket.write(text)
+      return Deferred.await(waiting)
     })
 
   return {
     initialize: Effect.gen(function* () {
-      yield* request(initializeId, "initialize", {
-        protocolVersion,
-        capabilities: {},
-        clientInfo: { name: "mcp-pool call", version }
-      })
+      const params = { protocolVersion, capabilities: {}, clientInfo: { name: "mcp-pool call", version } }
+      yield* request(initializeId, frame({ id: initializeId, method: "initialize", params }))
       socket.write(frame({ method: "notifications/initialized" }))
     }),
-    callTool: (name, args) =>
-      request(callId, "tools/call", { name, arguments: args, _meta: { progressToken: callId } }),
+    callTool: Effect.fnUntraced(function* ({ name, args, onProgress }) {
+      const shown = yield* Stream.fromQueue(progress).pipe(Stream.runForEach(onProgress), Effect.forkChild)
+      return yield* Effect.ensuring(
+        request(callId, callFrame(name, args)),
+        Effect.andThen(Queue.end(progress), Fiber.await(shown))
+      )
+    }),
     cancel: (reason) =>
       Effect.callback<void>((resume) => {
         if (socket.destroyed || !answers.has(callId)) return resume(Effect.void)
-        socket.end(frame({ method: "notifications/cancelled", params: { requestId: callId, reason } }), () =>
-          resume(Effect.void)
-        )
+        const params = { requestId: callId, reason }
+        socket.write(frame({ method: "notifications/cancelled", params }), () => resume(Effect.void))
       })
   }
 })
@@ -106,7 +111,8 @@ export const make = Effect.fnUntraced(function* (
 const protocolVersion = "2025-11-25"
 const initializeId = 1
 const callId = 2
-/** More than any pool lets through by default, and still a bound. */
+const maxUnreadProgress = 1024
+/** Far more than a pool lets through by default, and still a bound. */
 const maxLine = 256 * 1024 * 1024
 
 const connect = (path: string, failed: (reason: string) => ConnectionFailed) =>
@@ -114,60 +120,54 @@ const connect = (path: string, failed: (reason: string) => ConnectionFailed) =>
     Effect.callback<Net.Socket, ConnectionFailed>((resume) => {
       const socket = Net.connect({ path })
       socket.once("error", (error: NodeJS.ErrnoException) => resume(Effect.fail(failed(error.code ?? error.message))))
-      socket.once("connect", () => {
-        socket.removeAllListeners("error")
-        resume(Effect.succeed(socket))
-      })
+      socket.once("connect", () => resume(Effect.succeed(socket)))
       return Effect.sync(() => socket.destroy())
     }),
     (socket) => Effect.sync(() => socket.destroy())
   )
 
-interface Message {
-  readonly id: unknown
-  readonly method: unknown
-  readonly params: unknown
-  readonly error: unknown
-  /** As it was written. */
-  readonly result: string
-}
+const decodeMessage = Schema.decodeUnknownOption(
+  Schema.fromJsonString(
+    Schema.Struct({
+      id: Schema.optionalKey(Schema.Unknown),
+      method: Schema.optionalKey(Schema.String),
+      params: Schema.optionalKey(Schema.Unknown),
+      error: Schema.optionalKey(Schema.Unknown)
+    })
+  )
+)
+const decodeProgress = Schema.decodeUnknownOption(Progress)
 
-/** Undefined for what is no message. */
-const readMessage = (line: Line): Message | undefined => {
-  const envelope = new Envelope()
-  const text = line.bytes.toString("utf8", line.start, line.end)
-  let message: unknown
-  try {
-    message = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  if (typeof message !== "object" || message === null) return undefined
-  envelope.scan(line.bytes, line.start, line.end)
-  const result = envelope.has(Key.outcome)
-    ? line.bytes.toString("utf8", envelope.start[Key.outcome], envelope.end[Key.outcome])
-    : "null"
-  return { id: undefined, method: undefined, params: undefined, error: undefined, ...message, result }
+const envelope = new Envelope()
+
+/** A response's result, byte for byte. */
+const outcome = ({ bytes, start, end }: Line): string => {
+  envelope.scan(bytes, start, end)
+  if (!envelope.has(Key.outcome)) return "null"
+  return bytes.toString("utf8", envelope.start[Key.outcome], envelope.end[Key.outcome])
 }
 
 const frame = (message: object): string => `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`
 
+/** The arguments stand there as they were given: a line break in JSON is white space, and would end the frame. */
+const callFrame = (name: string, args: string): string => {
+  const params = `{"name":${JSON.stringify(name)},"arguments":${args.replace(/[\r\n]/g, " ")},"_meta":{"progressToken":${callId}}}`
+  return `{"jsonrpc":"2.0","id":${callId},"method":"tools/call","params":${params}}\n`
+}
+
 /** Nothing is offered but a sign of life. */
-const replyTo = ({ id, method }: Message): object =>
+const replyTo = (id: unknown, method: string): object =>
   method === "ping"
     ? { id, result: {} }
-    : { id, error: { code: -32601, message: `mcp-pool call does not support ${String(method)}` } }
+    : { id, error: { code: -32601, message: `mcp-pool call does not support ${method}` } }
+
+const decodeError = Schema.decodeUnknownOption(
+  Schema.Struct({ code: Schema.Finite, message: Schema.String, data: Schema.optionalKey(Schema.Unknown) })
+)
+const decodeKind = Schema.decodeUnknownOption(Schema.Struct({ kind: Schema.String }))
 
 const requestFailed = (error: unknown): RequestFailed => {
-  const { code, message, data } = error as {
-    readonly code?: unknown
-    readonly message?: unknown
-    readonly data?: { readonly kind?: unknown } | null
-  }
-  const kind = data?.kind
-  return new RequestFailed({
-    code: typeof code === "number" ? code : 0,
-    reason: typeof message === "string" ? message : "",
-    kind: typeof kind === "string" ? kind : null
-  })
+  const { code, message, data } = Option.getOrElse(decodeError(error), () => ({ code: 0, message: "", data: null }))
+  const kind = Option.getOrNull(Option.map(decodeKind(data), ({ kind }) => kind))
+  return new RequestFailed({ code, reason: message, kind })
 }

@@ -67,9 +67,11 @@ export const entries = (host: Host, names: ReadonlyArray<string>, where: Where):
     case "codex":
       return commands
         .map(([name, { command, args }]) =>
-          [`[mcp_servers.${tomlKey(name)}]`, `command = ${tomlString(command)}`, `args = [${args.map(tomlString).join(", ")}]`].join(
-            "\n"
-          )
+          [
+            `[mcp_servers.${tomlKey(name)}]`,
+            `command = ${tomlString(command)}`,
+            `args = [${args.map(tomlString).join(", ")}]`
+          ].join("\n")
         )
         .join("\n\n")
   }

@@ -45,7 +45,7 @@ export const jsonFlag = Flag.Boolean("json").pipe(
 export const durationFlag = (name: string): Flag.Flag<Duration.Duration> =>
   Flag.String(name).pipe(
     Flag.withMetavar("DURATION"),
-    Flag.filterMap(decodeDuration, (text) => `"${text}" is no duration: write 30s, 500ms or 2min`)
+    Flag.filterMap(decodeDuration, () => "a duration such as 30s, 500ms or 2min")
   )
 
 const decodeDuration = Schema.decodeUnknownOption(PositiveTime)

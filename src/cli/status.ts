@@ -47,8 +47,7 @@ const lines = Effect.fnUntraced(function* (status: DaemonStatus) {
   return statusLines(status, { now, paint: (yield* screen).paint })
 })
 
-const printTable = (status: DaemonStatus) =>
-  Effect.flatMap(lines(status), (lines) => Console.log(lines.join("\n")))
+const printTable = (status: DaemonStatus) => Effect.flatMap(lines(status), (lines) => Console.log(lines.join("\n")))
 
 /** Waits for a daemon too: `serve` may have been started a moment ago. */
 const waitThen = Effect.fnUntraced(function* <R>(

@@ -32,7 +32,11 @@ export const toolLines = (
     tools,
     [
       ...names,
-      { head: "DESCRIPTION", text: ({ title, description }) => firstLine(description ?? title ?? "", room), style: paint.dim }
+      {
+        head: "DESCRIPTION",
+        text: ({ title, description }) => firstLine(description ?? title ?? "", room),
+        style: paint.dim
+      }
     ],
     paint
   )

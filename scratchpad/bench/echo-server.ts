@@ -1,0 +1,53 @@
+/**
+ * An MCP server over stdio that costs next to nothing: `echo` answers with `text`, `big` with `bytes` characters.
+ * The answers of one turn leave in one write. It ends when its stdin does.
+ */
+import { lineReader } from "./lines.ts"
+
+interface Request {
+  readonly id?: number | string
+  readonly method: string
+  readonly params: { readonly name?: string; readonly protocolVersion?: string; readonly arguments?: ToolInput }
+}
+
+interface ToolInput {
+  readonly text?: string
+  readonly bytes?: number
+}
+
+const tools = ["echo", "big"].map((name) => ({ name, description: name, inputSchema: { type: "object" } }))
+let answers: Array<string> = []
+let big = ""
+
+const flush = (): void => {
+  process.stdout.write(answers.length === 1 ? answers[0]! : answers.join(""))
+  answers = []
+}
+
+const answer = (id: number | string, body: string): void => {
+  if (answers.push(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},${body}}\n`) === 1) setImmediate(flush)
+}
+
+const call = (tool: string | undefined, { text = "", bytes = 0 }: ToolInput): string => {
+  if (tool !== "big") return text
+  if (big.length !== bytes) big = "x".repeat(bytes)
+  return big
+}
+
+const onLine = (line: Buffer): void => {
+  const { id, method, params }: Request = JSON.parse(line.toString())
+  if (id === undefined) return
+  if (method === "tools/call") {
+    const text = JSON.stringify(call(params.name, params.arguments ?? {}))
+    answer(id, `"result":{"content":[{"type":"text","text":${text}}]}`)
+  } else if (method === "initialize") {
+    const serverInfo = { name: "echo", version: "1" }
+    const result = { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo }
+    answer(id, `"result":${JSON.stringify(result)}`)
+  } else if (method === "tools/list") answer(id, `"result":${JSON.stringify({ tools })}`)
+  else if (method === "ping") answer(id, '"result":{}')
+  else answer(id, '"error":{"code":-32601,"message":"Method not found"}')
+}
+
+process.stdin.on("data", lineReader(onLine))
+process.stdin.on("end", () => process.exit(0))

@@ -1,0 +1,26 @@
+/** The command tree. */
+import { Command } from "effect/cli"
+import { version } from "../version.ts"
+import { connect } from "./bridge.ts"
+import { call } from "./call.ts"
+import { config } from "./config.ts"
+import { logs } from "./logs.ts"
+import { restart } from "./restart.ts"
+import { root } from "./root.ts"
+import { serve } from "./serve.ts"
+import { sessions } from "./sessions.ts"
+import { shutdown } from "./shutdown.ts"
+import { start } from "./start.ts"
+import { status } from "./status.ts"
+import { stop } from "./stop.ts"
+import { tools } from "./tools.ts"
+
+const tree = root.pipe(
+  Command.withSubcommands([
+    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown] },
+    { group: "Clients", commands: [connect, config, call, tools, sessions] }
+  ])
+)
+
+/** Runs one command line, without the name of the program. */
+export const run = Command.runWith(tree, { version })

@@ -1,0 +1,35 @@
+/** What `serve` shows a person once each server has run or failed: the servers, and three commands to try next. Pure. */
+import type { DaemonStatus } from "../control/ControlApi.ts"
+import type { ToolStatus } from "../McpPool.ts"
+import { statusLines, type Options } from "./statusView.ts"
+
+export const welcomeLines = (
+  status: DaemonStatus,
+  tools: ReadonlyArray<ToolStatus>,
+  options: Options & {
+    /** How this program is called, with the flag that names the runtime directory where it is not the usual one. */
+    readonly command: string
+  }
+): ReadonlyArray<string> => {
+  const { command, paint } = options
+  const first = status.servers.find(({ state }) => state === "running")
+  const echo = tools.find(({ name }) => name === "echo")
+  const next = [
+    `${command} status`,
+    ...(first === undefined ? [] : [`${command} tools ${quoted(first.name)}`]),
+    echo === undefined
+      ? `${command} config --for claude-code`
+      : `${command} call ${quoted(echo.server)} echo --args '{"message":"hi"}'`
+  ]
+  return [
+    "",
+    ...statusLines(status, options),
+    "",
+    "Try in another terminal:",
+    ...next.map((line) => `  ${paint.bold(line)}`),
+    ""
+  ]
+}
+
+/** As a shell takes it. */
+const quoted = (word: string): string => (/^[\w.@/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
