@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The executable: `connect` is a small chunk of its own, everything else is the command line's. */
-import module from "node:module"
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -9,6 +8,6 @@ if (major < 22 || (major === 22 && minor < 19)) {
 } else if (process.argv[2] === "connect") {
   void import("./cli/connect.ts").then(({ main }) => main(process.argv.slice(3)))
 } else {
-  module.enableCompileCache()
+  process.getBuiltinModule("node:module").enableCompileCache()
   void import("./cli/main.ts")
 }

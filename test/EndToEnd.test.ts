@@ -8,6 +8,7 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import * as Processes from "./support/Processes.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
 const bin = path.join(root, "dist/bin/bin.js")
@@ -109,16 +110,6 @@ interface Status {
   }>
 }
 
-const isAlive = (pid: number): boolean => {
-  try {
-    if (process.platform !== "linux") return process.kill(pid, 0)
-    // A zombie that nobody reaps counts as gone.
-    return !/^\d+ \(.*\) Z/.test(fs.readFileSync(`/proc/${pid}/stat`, "latin1"))
-  } catch {
-    return false
-  }
-}
-
 /** The SDK's client over `mcp-pool connect`, with the environment that hosts give. */
 const client = (home: string, server: string) =>
   Effect.acquireRelease(
@@ -178,7 +169,7 @@ describe("mcp-pool", () => {
 
       child.kill("SIGTERM")
       assert.deepStrictEqual(yield* exit(child), [0, null])
-      for (const { pid } of status.servers) assert.isFalse(isAlive(pid!))
+      for (const { pid } of status.servers) assert.isFalse(yield* Processes.isAlive(pid!))
       assert.isFalse(fs.existsSync(status.servers[0]!.socket))
     })
   )
@@ -200,7 +191,7 @@ describe("mcp-pool", () => {
       const directory = yield* home
       const stubborn = {
         command: process.execPath,
-        args: [path.join(root, "test/fixtures/server.ts"), "--ignore-sigterm", "--ignore-eof"],
+        args: [path.join(root, "test/fixtures/bad.ts"), directory, "stubborn"],
         pool: { stop: { stdin: "60 s", term: "60 s" } }
       }
       const { child, status } = yield* daemon(directory, { stubborn })
@@ -212,20 +203,14 @@ describe("mcp-pool", () => {
       child.kill("SIGTERM")
       const [code] = yield* exit(child)
       assert.strictEqual(code, 143)
-      assert.isFalse(isAlive(pid))
+      yield* Processes.gone(pid)
     })
   )
 
   it.live("goes on after SIGHUP where it was started with it ignored, and stops cleanly on it elsewhere", () =>
     Effect.gen(function* () {
       const directory = yield* home
-      const ignoring = yield* daemon(directory, {}, (command) => [
-        "sh",
-        "-c",
-        'trap "" HUP; exec "$@"',
-        "sh",
-        ...command
-      ])
+      const ignoring = yield* daemon(directory, {}, (command) => ["bash", "-c", 'nohup "$@"', "bash", ...command])
       ignoring.child.kill("SIGHUP")
       const status = yield* run(directory, ["status", "--json"])
       assert.strictEqual(status.code, 0)
@@ -234,7 +219,7 @@ describe("mcp-pool", () => {
       const hearing = yield* daemon(directory, { memory: reference("server-memory") })
       hearing.child.kill("SIGHUP")
       assert.deepStrictEqual(yield* exit(hearing.child), [0, null])
-      assert.isFalse(isAlive(hearing.status.servers[0]!.pid!))
+      assert.isFalse(yield* Processes.isAlive(hearing.status.servers[0]!.pid!))
     })
   )
 

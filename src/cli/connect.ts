@@ -1,10 +1,11 @@
 /**
  * `mcp-pool connect SERVER`: a stdio MCP server that is a relay to the shared one's socket. A host runs one for each
  * agent and server, so it loads no Effect and little of Node. Lives as long as its host or the daemon wants it.
+ *
+ * Node's modules are taken with `getBuiltinModule`, and where they are used: `import` of a builtin touches everything it
+ * exports, which for `node:fs`, `node:net` and `node:os` costs half a megabyte in each of these processes.
  */
-import { readFileSync } from "node:fs"
-import { connect, type Socket } from "node:net"
-import { homedir } from "node:os"
+import type { Socket } from "node:net"
 import * as RuntimeDir from "../RuntimeDir.ts"
 
 /** Takes what stands behind `connect` on the command line, and ends the process. */
@@ -16,8 +17,8 @@ export const main = (args: ReadonlyArray<string>): void => {
     process.stderr.write(`mcp-pool: ${options.problem} (see "mcp-pool connect --help")\n`)
     process.exitCode = usageError
   } else {
-    const runtimeDir = RuntimeDir.resolve({ flag: options.runtimeDir, env: process.env, home: homedir() })
-    open(runtimeDir, options.server)
+    const home = process.env["HOME"] || process.getBuiltinModule("node:os").homedir()
+    open(RuntimeDir.resolve({ flag: options.runtimeDir, env: process.env, home }), options.server)
   }
 }
 
@@ -78,7 +79,7 @@ const open = (runtimeDir: string, server: string): void => {
 }
 
 const dial = (path: string, onOpen: (socket: Socket) => void, onError: (code: string) => void): void => {
-  const socket = connect({ path })
+  const socket = process.getBuiltinModule("node:net").connect({ path })
   const failed = (error: NodeJS.ErrnoException) => onError(error.code ?? error.message)
   socket.once("error", failed)
   socket.once("connect", () => {
@@ -89,7 +90,7 @@ const dial = (path: string, onOpen: (socket: Socket) => void, onError: (code: st
 
 const read = (path: string): string | undefined => {
   try {
-    return readFileSync(path, "utf8").trim()
+    return process.getBuiltinModule("node:fs").readFileSync(path, "utf8").trim()
   } catch {
     return undefined
   }

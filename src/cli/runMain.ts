@@ -31,7 +31,8 @@ const run = Runtime.makeRunMain(({ fiber, teardown }) => {
     fiber.interruptUnsafe(fiber.id)
   })
   process.stderr.on("error", () => {})
-  for (const signal of signals) if (signal !== "SIGHUP" || !isHangupIgnored()) process.on(signal, onSignal)
+  const ignored = isHangupIgnored() ? "SIGHUP" : undefined
+  for (const signal of signals) process.on(signal, signal === ignored ? () => {} : onSignal)
   fiber.addObserver((exit) =>
     teardown(exit, (code) => {
       if (outputClosed) process.exit(0)
@@ -44,12 +45,21 @@ const run = Runtime.makeRunMain(({ fiber, teardown }) => {
 /** npm passes on a signal that its whole group gets: what comes twice within so many milliseconds was meant once. */
 const twiceDelivered = 250
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
-/** Whether this process was started with SIGHUP ignored; Linux tells, elsewhere it is taken not to be. */
+
+/**
+ * Whether this process was started with SIGHUP ignored. Node sets an inherited SIG_IGN back to the default before a program
+ * can see it, so two traces are read instead: the shell's word that it ran `nohup`, and a parent that ignores it.
+ */
 const isHangupIgnored = (): boolean => {
-  if (process.platform !== "linux") return false
-  const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0"
-  return (BigInt(`0x${mask}`) & 1n) === 1n
+  if (process.env["_"]?.endsWith("/nohup") === true) return true
+  try {
+    const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${process.ppid}/status`, "latin1"))?.[1] ?? "0"
+    return (BigInt(`0x${mask}`) & 1n) === 1n
+  } catch {
+    return false
+  }
 }
+
 const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }
 const signalCode = (signal: NodeJS.Signals): number => 128 + (signalNumbers[signal] ?? 0)
 

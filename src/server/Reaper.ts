@@ -2,13 +2,15 @@
  * What ends servers when the daemon cannot run its finalizers any more: on any exit of this process that JavaScript still
  * sees, each guarded process group gets SIGKILL. Lives as long as the pool.
  */
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer } from "effect"
 
 export class Reaper extends Context.Service<
   Reaper,
   {
-    /** Guards a process group until the scope closes. */
-    readonly guard: (group: number) => Effect.Effect<void, never, Scope.Scope>
+    /** Guards a process group from its start … */
+    readonly guard: (group: number) => Effect.Effect<void>
+    /** … until it is known to be gone. */
+    readonly release: (group: number) => Effect.Effect<void>
   }
 >()("effect-mcp-pool/server/Reaper") {}
 
@@ -24,11 +26,8 @@ export const layer: Layer.Layer<Reaper> = Layer.effect(
       () => Effect.sync(() => process.off("exit", killAll))
     )
     return Reaper.of({
-      guard: (group) =>
-        Effect.acquireRelease(
-          Effect.sync(() => groups.add(group)),
-          () => Effect.sync(() => groups.delete(group))
-        )
+      guard: (group) => Effect.sync(() => void groups.add(group)),
+      release: (group) => Effect.sync(() => void groups.delete(group))
     })
   })
 )

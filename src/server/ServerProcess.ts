@@ -56,8 +56,10 @@ export const make = Effect.fnUntraced(function* (
   const startedAt = yield* Clock.currentTimeMillis
   const ended = yield* Deferred.make<never, ProcessExited>()
   const shaken = yield* Deferred.make<Handshake, HandshakeFailed>()
-  const child = yield* Effect.acquireRelease(spawn(spec), (child) => shutdown(child, spec.pool.stop))
-  yield* reaper.guard(child.pid)
+  const child = yield* Effect.acquireRelease(
+    Effect.tap(spawn(spec), ({ pid }) => reaper.guard(pid)),
+    (child) => Effect.andThen(shutdown(child, spec.pool.stop), reaper.release(child.pid))
+  )
   let readyAt = 0
 
   const stdin = new LineWriter(child.stdin)

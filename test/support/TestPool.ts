@@ -1,0 +1,109 @@
+/**
+ * A real pool of fixtures behind its Unix sockets, in a runtime directory of its own. When its scope closes, nothing that
+ * it started may be left: that is asserted for every test that uses it.
+ */
+import { assert } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { randomUUID } from "node:crypto"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import type { PoolOptions } from "../../src/config/PoolOptions.ts"
+import type { ServerOptions } from "../../src/config/ServerSpec.ts"
+import * as UnixListener from "../../src/listen/UnixListener.ts"
+import * as McpPool from "../../src/McpPool.ts"
+import * as RuntimeDir from "../../src/RuntimeDir.ts"
+import * as LineClient from "./LineClient.ts"
+import * as Processes from "./Processes.ts"
+import * as States from "./States.ts"
+
+/** Entries for the fixtures; each process carries the test's marker and its own label. */
+export interface Fixtures {
+  readonly marker: string
+  /** `server.ts`, in one mode or none. Equal labels and modes are one process. */
+  readonly server: (label: string, pool?: PoolOptions, mode?: string) => ServerOptions
+  /** `bad.ts` with the manner. */
+  readonly bad: (manner: string, pool?: PoolOptions) => ServerOptions
+}
+
+/** One line of the pool's own log. */
+export interface LogLine {
+  readonly level: string
+  readonly message: string
+  readonly annotations: { readonly [name: string]: unknown }
+}
+
+export interface TestPool {
+  readonly pool: McpPool.McpPool["Service"]
+  readonly runtimeDir: string
+  readonly marker: string
+  readonly states: States.States
+  readonly logged: () => ReadonlyArray<LogLine>
+  /** A connection that has sent nothing yet. */
+  readonly dial: (server: string) => Effect.Effect<LineClient.LineClient, LineClient.NothingCame, Scope.Scope>
+  /** An initialised session. */
+  readonly connect: (server: string) => Effect.Effect<LineClient.LineClient, LineClient.NothingCame, Scope.Scope>
+  /** Ends it before the test's scope does. */
+  readonly close: Effect.Effect<void>
+}
+
+/** The pool of the given servers; unless `start` is false, each has run or failed once. */
+export const make = Effect.fnUntraced(function* (
+  servers: (fixtures: Fixtures) => Readonly<Record<string, ServerOptions>>,
+  options: { readonly pool?: PoolOptions; readonly start?: boolean; readonly runtimeDir?: string } = {}
+) {
+  const runtimeDir = options.runtimeDir ?? (yield* temporaryDirectory)
+  const marker = `fixture-${randomUUID()}`
+  const lines: Array<LogLine> = []
+  const layer = UnixListener.layer({ runtimeDir }).pipe(
+    Layer.provideMerge(McpPool.layer({ servers: servers(fixtures(marker)), pool: options.pool, autoStart: false }))
+  )
+  yield* Effect.addFinalizer(() => nothingLeft(marker))
+  const scope = yield* Scope.make()
+  yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
+  const context = yield* Layer.build(layer).pipe(Scope.provide(scope), Effect.provide(Logger.layer([keep(lines)])))
+  const pool = Context.get(context, McpPool.McpPool)
+  const states = yield* States.watch(pool)
+  if (options.start !== false) yield* pool.startAll
+
+  const dial = (server: string) => LineClient.connect(RuntimeDir.serverSocket(runtimeDir, server))
+  return {
+    pool,
+    runtimeDir,
+    marker,
+    states,
+    logged: () => lines,
+    dial,
+    connect: (server) => Effect.tap(dial(server), (client) => client.initialize),
+    close: Scope.close(scope, Exit.void)
+  } satisfies TestPool as TestPool
+})
+
+/** A directory that is removed when the scope closes; short, since a socket's path is. */
+export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "pool-"))),
+  (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true, force: true }))
+)
+
+/** The path of a fixture. */
+export const fixture = (name: string): string => path.join(import.meta.dirname, "../fixtures", name)
+
+const fixtures = (marker: string): Fixtures => ({
+  marker,
+  server: (label, pool = {}, mode) => ({
+    command: process.execPath,
+    args: [fixture("server.ts"), `${marker}-${label}`, ...(mode === undefined ? [] : [mode])],
+    pool
+  }),
+  bad: (manner, pool = {}) => ({ command: process.execPath, args: [fixture("bad.ts"), marker, manner], pool })
+})
+
+/** At once: a closed pool has waited for its processes. */
+const nothingLeft = (marker: string): Effect.Effect<void> =>
+  Effect.map(Processes.withMarker(marker), (pids) => assert.deepStrictEqual(pids, [], "processes are left running"))
+
+const keep = (lines: Array<LogLine>) =>
+  Logger.make((entry) => {
+    const { annotations, level, message } = Logger.formatStructured.log(entry)
+    lines.push({ level, message: String(message), annotations })
+  })
