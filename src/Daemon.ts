@@ -59,9 +59,8 @@ const serve = Effect.fnUntraced(function* (options: Options, listener: ControlLi
   yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
   const startedAt = new Date().toISOString()
   yield* Effect.gen(function* () {
-    yield* Effect.forkChild(pool.startAll)
+    yield* Effect.forkChild(pool.startAll, { startImmediately: true })
     // Spawned first, loaded afterwards: servers start while the daemon reads its own code.
-    yield* Effect.yieldNow
     const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))
     const daemon = { pid: process.pid, version, startedAt, runtimeDir, http: null }
     yield* Layer.build(ControlServer.layer({ listener, daemon }))

@@ -255,7 +255,7 @@ export const layerConfig = (config: PoolConfig.PoolConfig, options?: StartOption
     Effect.gen(function* () {
       for (const warning of config.warnings) yield* Effect.logWarning(warning)
       const pool = yield* make(config.servers)
-      if (options?.autoStart !== false) yield* Effect.forkScoped(pool.startAll)
+      if (options?.autoStart !== false) yield* Effect.forkScoped(pool.startAll, { startImmediately: true })
       return pool
     })
   ).pipe(Layer.provide(Reaper.layer))

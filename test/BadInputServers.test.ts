@@ -1,18 +1,325 @@
+/** Servers that do what servers should not. Whatever they do: a clear error, nobody else disturbed, nothing left running. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber, Stream } from "effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import type { PoolOptions } from "../src/config/PoolOptions.ts"
 import * as LineClient from "./support/LineClient.ts"
+import * as Memory from "./support/Memory.ts"
+import * as Processes from "./support/Processes.ts"
 import * as TestPool from "./support/TestPool.ts"
 
 describe("a server that", () => {
-  it.live("is missing fails with a hint, and the others run", () =>
+  it.live("is missing fails at once, and says what to do", () =>
     Effect.gen(function* () {
-      const { connect, pool, states } = yield* TestPool.make(({ server }) => ({
+      const { connect, dial, pool, states } = yield* TestPool.make(({ server }) => ({
         bad: { command: "/no/such/command" },
         good: server("good")
       }))
-      console.log(states.steps("bad"), yield* pool.status)
-      const client = yield* connect("good")
-      assert.strictEqual(LineClient.textOf(yield* client.call("echo", { text: "hi" })), "hi")
+      const failed = yield* states.reached("bad", "failed")
+      assert.strictEqual(failed.failure?.kind, "SpawnFailed")
+      assert.strictEqual(failed.failure?.message, 'server "bad" did not start: /no/such/command: ENOENT')
+      assert.match(failed.failure?.hint ?? "", /not on the daemon's PATH/)
+      assert.isNull(failed.failure?.nextAttemptAt)
+      assert.deepStrictEqual((yield* pool.status)[0]?.lastFailure, failed.failure)
+
+      const client = yield* dial("bad")
+      for (const answer of [yield* client.initialize, yield* client.call("echo")]) {
+        assert.strictEqual(answer.error?.code, 31001)
+        assert.deepStrictEqual(answer.error?.data, { kind: "ServerUnavailable", server: "bad", state: "failed" })
+        assert.include(answer.error?.message ?? "", "/no/such/command: ENOENT")
+      }
+      yield* serves(yield* connect("good"))
     })
   )
+
+  it.live("is not executable fails at once, and says what to do", () =>
+    Effect.gen(function* () {
+      const directory = yield* TestPool.temporaryDirectory
+      const command = path.join(directory, "server")
+      fs.writeFileSync(command, "#!/bin/sh\n", { mode: 0o644 })
+      const { connect, states } = yield* TestPool.make(({ server }) => ({ bad: { command }, good: server("good") }))
+      const failed = yield* states.reached("bad", "failed")
+      assert.strictEqual(failed.failure?.kind, "SpawnFailed")
+      assert.match(failed.failure?.message ?? "", /EACCES$/)
+      assert.strictEqual(failed.failure?.hint, `"${command}" is not executable: chmod +x`)
+      yield* serves(yield* connect("good"))
+    })
+  )
+
+  it.live("has no working directory fails at once, and names it", () =>
+    Effect.gen(function* () {
+      const { connect, states } = yield* TestPool.make(({ server }) => ({
+        bad: { ...server("bad"), cwd: "/no/such/directory" },
+        good: server("good")
+      }))
+      const failed = yield* states.reached("bad", "failed")
+      assert.match(failed.failure?.message ?? "", /no directory \/no\/such\/directory$/)
+      yield* serves(yield* connect("good"))
+    })
+  )
+
+  it.live("exits at once is in a crash loop when its budget is spent", () =>
+    Effect.gen(function* () {
+      const { connect, dial, pool, states } = yield* TestPool.make(
+        ({ bad, server }) => ({ bad: bad("exits", { budget: { max: 3, base: "1 millis" } }), good: server("good") }),
+        { start: false }
+      )
+      const starting = yield* Effect.forkChild(pool.startAll)
+      const client = yield* dial("bad")
+      // Asked while it is starting: the answer comes when there is no hope left.
+      const [hello, call] = yield* Effect.all([client.initialize, client.call("echo", {}, { id: "call" })], {
+        concurrency: "unbounded"
+      })
+      for (const { error } of [hello, call]) {
+        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "bad", state: "crash-loop" })
+        assert.include(error?.message ?? "", "exited with code 3 before it answered initialize")
+      }
+      yield* states.reached("bad", "crash-loop")
+      const steps = states.steps("bad")
+      assert.deepStrictEqual(
+        steps.map(({ to }) => to),
+        ["starting", "restarting", "restarting", "crash-loop"]
+      )
+      const { failure } = steps.at(-1)!
+      assert.strictEqual(failure?.kind, "ProcessExited")
+      assert.strictEqual(failure?.phase, "handshake")
+      assert.strictEqual(failure?.exitCode, 3)
+      assert.strictEqual(failure?.hint, "see what it printed: mcp-pool logs bad")
+      yield* Fiber.join(starting)
+      yield* serves(yield* connect("good"))
+    })
+  )
+
+  it.live("never answers initialize fails its handshake after startTimeout, and is ended", () =>
+    Effect.gen(function* () {
+      const { connect, marker, pool, states } = yield* TestPool.make(({ bad, server }) => ({
+        bad: bad("silent", { startTimeout: "150 millis", restart: "never" }),
+        good: server("good")
+      }))
+      const failed = yield* states.reached("bad", "failed")
+      assert.strictEqual(failed.failure?.kind, "HandshakeFailed")
+      assert.strictEqual(failed.failure?.phase, "handshake")
+      assert.match(failed.failure?.message ?? "", /no answer to initialize within 150ms \(pool\.startTimeout\)/)
+      assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-silent`), [])
+      assert.isFalse(yield* pool.isRunning("bad"))
+      yield* serves(yield* connect("good"))
+    })
+  )
+
+  it.live("answers initialize with an error fails its handshake, and is ended", () =>
+    Effect.gen(function* () {
+      const { connect, marker, states } = yield* TestPool.make(({ bad, server }) => ({
+        bad: bad("refuses", { restart: "never" }),
+        good: server("good")
+      }))
+      const failed = yield* states.reached("bad", "failed")
+      assert.strictEqual(failed.failure?.kind, "HandshakeFailed")
+      assert.match(failed.failure?.message ?? "", /initialize was answered with error -32000$/)
+      assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-refuses`), [])
+      yield* serves(yield* connect("good"))
+    })
+  )
+
+  it.live("prints garbage between its lines is understood, and the garbage is logged", () =>
+    Effect.gen(function* () {
+      const { connect, pool } = yield* TestPool.make(({ bad, server }) => ({
+        bad: bad("garbage"),
+        good: server("good")
+      }))
+      yield* serves(yield* connect("bad"))
+      yield* serves(yield* connect("good"))
+      const logged = yield* Stream.runCollect(pool.logs("bad", { follow: false }))
+      const garbage = logged.filter(({ source }) => source === "stdout").map(({ text }) => text)
+      // Before the handshake a JSON object that is no message is passed over in silence.
+      assert.deepStrictEqual(new Set(garbage), new Set(["listening on port 80", '{"no":"message"}', '{"half":']))
+    })
+  )
+
+  for (const idLast of [false, true]) {
+    it.live(`answers with a line of 100 MB has it refused under its own id (${idLast ? "last" : "first"} in it)`, () =>
+      Effect.gen(function* () {
+        const { connect, pool } = yield* TestPool.make(({ server }) => ({ bad: server("bad"), good: server("good") }))
+        const client = yield* connect("bad")
+        const other = yield* connect("good")
+        const before = yield* Memory.live
+        const call = yield* Effect.forkChild(
+          client.call("big", { bytes: 100_000_000, hold: true, idLast }, { id: "mine" })
+        )
+        // All but the end of the line has been read.
+        yield* firstLog(pool.logs("bad", { follow: true }), "holding")
+        assert.isBelow((yield* Memory.live) - before, 12 * mebibyte)
+        yield* serves(other)
+        yield* client.call("release")
+        const { error, id } = yield* Fiber.join(call)
+        assert.strictEqual(id, "mine")
+        assert.strictEqual(error?.code, 31005)
+        assert.deepStrictEqual(error?.data, { kind: "ResultTooLarge", server: "bad" })
+        assert.match(error?.message ?? "", /longer than maxLine \(10485760 bytes\)/)
+        yield* serves(client)
+      })
+    )
+  }
+
+  it.live("prints 100 MB of garbage in one line goes on serving", () =>
+    Effect.gen(function* () {
+      const { connect, pool } = yield* TestPool.make(({ server }) => ({ bad: server("bad"), good: server("good") }))
+      const client = yield* connect("bad")
+      const call = yield* Effect.forkChild(client.call("garbage", { bytes: 100_000_000 }))
+      yield* serves(yield* connect("good"))
+      assert.strictEqual(LineClient.textOf(yield* Fiber.join(call)), "done")
+      const logged = yield* Stream.runCollect(pool.logs("bad", { follow: false }))
+      assert.include(
+        logged.map(({ text }) => text),
+        "a line of 100000000 bytes, longer than maxLine"
+      )
+    })
+  )
+
+  it.live("closes stdout but lives on is ended and started again", () =>
+    Effect.gen(function* () {
+      const { connect, pool, states } = yield* TestPool.make(({ server }) => ({
+        bad: server("bad"),
+        good: server("good")
+      }))
+      const pid = (yield* pool.status)[0]?.pid ?? 0
+      const client = yield* connect("bad")
+      assert.strictEqual(LineClient.kindOf(yield* client.call("close_stdout")), "OutcomeUnknown")
+      const again = yield* states.reached("bad", "running", 2)
+      assert.isFalse(yield* Processes.isAlive(pid))
+      assert.notStrictEqual(again.pid, pid)
+      const { failure } = yield* states.reached("bad", "restarting")
+      assert.strictEqual(failure?.message, 'server "bad" closed its stdout')
+      assert.isNull(failure?.exitCode)
+      yield* serves(client)
+      yield* serves(yield* connect("good"))
+    })
+  )
+
+  it.live("ignores the end of its stdin and SIGTERM is killed", () =>
+    Effect.gen(function* () {
+      const { connect, marker, pool } = yield* TestPool.make(({ bad, server }) => ({
+        bad: bad("stubborn", briefly),
+        good: server("good")
+      }))
+      yield* serves(yield* connect("bad"))
+      const other = yield* connect("good")
+      const stopping = yield* Effect.forkChild(pool.stop("bad"))
+      yield* serves(other)
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-stubborn`), [])
+      yield* serves(other)
+    })
+  )
+
+  it.live("floods stderr is read as fast as it writes, and its last lines are kept", () =>
+    Effect.gen(function* () {
+      const before = yield* Memory.live
+      const { connect, pool } = yield* TestPool.make(({ bad, server }) => ({ bad: bad("flood"), good: server("good") }))
+      yield* serves(yield* connect("bad"))
+      yield* serves(yield* connect("good"))
+      const logged = yield* Stream.runCollect(pool.logs("bad", { follow: false }))
+      const stderr = logged.filter(({ source }) => source === "stderr").map(({ text }) => text)
+      assert.strictEqual(stderr.at(-1), "that was all")
+      assert.isBelow(stderr.length, 2500)
+      assert.isBelow((yield* Memory.live) - before, 12 * mebibyte)
+    })
+  )
+
+  it.live("leaves grandchildren has them killed with it, when it crashes and when it is stopped", () =>
+    Effect.gen(function* () {
+      const { connect, marker, pool, states } = yield* TestPool.make(({ bad, server }) => ({
+        bad: bad("parent", briefly),
+        good: server("good")
+      }))
+      const first = yield* Processes.withMarker(`${marker}-parent`)
+      assert.strictEqual(first.length, 2)
+      const client = yield* connect("bad")
+      yield* serves(client)
+      assert.strictEqual(LineClient.kindOf(yield* client.call("exit", { code: 1 })), "OutcomeUnknown")
+      yield* states.reached("bad", "running", 2)
+      const second = yield* Processes.withMarker(`${marker}-parent`)
+      assert.strictEqual(second.length, 2)
+      assert.deepStrictEqual(
+        second.filter((pid) => first.includes(pid)),
+        []
+      )
+      yield* serves(client)
+      yield* serves(yield* connect("good"))
+      yield* pool.stop("bad")
+      assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-parent`), [])
+    })
+  )
+
+  describe("does not read its stdin", () => {
+    const megabyte = "x".repeat(1_000_000)
+    const ids = Array.from({ length: 50 }, (_, index) => `held-${index}`)
+    const lengthCall = (id: string) => ({
+      id,
+      method: "tools/call",
+      params: { name: "length", arguments: { text: megabyte } }
+    })
+
+    it.live("holds those who send to it, serves other servers, and gets everything when it reads again", () =>
+      Effect.gen(function* () {
+        const { connect, pool } = yield* TestPool.make(({ server }) => ({ bad: server("bad"), good: server("good") }))
+        const pid = (yield* pool.status)[0]?.pid ?? 0
+        const sender = yield* connect("bad")
+        const other = yield* connect("good")
+        yield* sender.call("deafen")
+        for (const id of ids) yield* sender.send(lengthCall(id))
+        const sent = yield* Effect.forkChild(sender.flushed)
+        for (let i = 0; i < 100; i++) yield* serves(other)
+        assert.isUndefined(sent.pollUnsafe(), "50 MB are not taken for a server that reads nothing")
+
+        process.kill(pid, "SIGUSR2")
+        for (const id of ids) assert.strictEqual(LineClient.textOf(yield* sender.answer(id)), "1000000")
+        yield* Fiber.join(sent)
+      })
+    )
+
+    it.live("leaves its other clients what needs no server", () =>
+      Effect.gen(function* () {
+        const { connect, dial } = yield* TestPool.make(({ server }) => ({ bad: server("bad", briefly) }))
+        const sender = yield* connect("bad")
+        yield* sender.call("deafen")
+        for (const id of ids) yield* sender.send(lengthCall(id))
+        const neighbour = yield* dial("bad")
+        assert.isDefined((yield* neighbour.initialize).result)
+        for (let i = 0; i < 20; i++) assert.isDefined((yield* neighbour.request("ping")).result)
+      })
+    )
+
+    it.live("is ended all the same, and each request is answered", () =>
+      Effect.gen(function* () {
+        const { connect, marker, pool } = yield* TestPool.make(({ server }) => ({
+          bad: server("bad", briefly),
+          good: server("good")
+        }))
+        const sender = yield* connect("bad")
+        yield* sender.call("deafen")
+        for (const id of ids) yield* sender.send(lengthCall(id))
+        yield* serves(yield* connect("good"))
+        yield* pool.stop("bad")
+        assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-bad`), [])
+        for (const id of ids) {
+          assert.include(["OutcomeUnknown", "ServerUnavailable"], LineClient.kindOf(yield* sender.answer(id)))
+        }
+        yield* serves(yield* connect("good"))
+      })
+    )
+  })
 })
+
+/** The client gets answers. */
+const serves = (client: LineClient.LineClient) =>
+  Effect.map(client.call("echo", { text: "hi" }), (answer) => assert.strictEqual(LineClient.textOf(answer), "hi"))
+
+/** Returns when a line is logged. */
+const firstLog = <E>(logs: Stream.Stream<{ readonly text: string }, E>, text: string) =>
+  Stream.runHead(Stream.filter(logs, (entry) => entry.text === text))
+
+/** No long wait for those that do not end by themselves. */
+const briefly: PoolOptions = { stop: { stdin: "50 millis", term: "50 millis" } }
+
+const mebibyte = 1024 * 1024

@@ -51,7 +51,7 @@ export const make = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(waiting, outcome)
   }
   const failAll = (error: ConnectionFailed) => {
-    for (const id of [...answers.keys()]) answer(id, Effect.fail(error))
+    for (const id of answers.keys()) answer(id, Effect.fail(error))
   }
   const receive = (line: Line) => {
     const decoded = decodeMessage(line.bytes.toString("utf8", line.start, line.end))

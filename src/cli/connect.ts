@@ -205,6 +205,7 @@ const refuse = (server: string, message: string, exitCode: number): void => {
   process.stderr.write(`mcp-pool: ${message}\n`)
   process.stdout.on("error", () => process.exit(exitCode))
   const leave = () => exit(exitCode)
+  if (process.stdin.isTTY) return leave()
   let text = ""
   setTimeout(leave, patience)
   process.stdin.setEncoding("utf8")

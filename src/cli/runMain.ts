@@ -2,7 +2,7 @@
  * Runs the command line as the process: signals, exit codes, and what an error looks like. The only place that ends the
  * process of an Effect command.
  */
-import { Cause, Effect, Exit, Predicate, Runtime } from "effect"
+import { Cause, type Effect, Exit, Predicate, Runtime } from "effect"
 import { readFileSync } from "node:fs"
 import { exitCode } from "./CommandError.ts"
 import { printable } from "./Text.ts"

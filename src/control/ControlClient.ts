@@ -61,53 +61,49 @@ export interface Options {
   readonly runtimeDir: string
 }
 
-export const make: (
-  options: Options
-) => Effect.Effect<ControlClient["Service"], DaemonNotRunning, Scope.Scope> = Effect.fnUntraced(function* (options) {
-  const { runtimeDir } = options
-  const connection = yield* connect(options)
-  const closed = yield* Latch.make(false)
-  connection.once("close", () => closed.openUnsafe())
-  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(connection))
-  const protocol = yield* RpcClient.makeProtocolSocket({
-    retryPolicy: Schedule.recurs(0),
-    pingInterval: "1 minute"
-  }).pipe(
-    Effect.provideService(Socket.Socket, socket),
-    Effect.provideService(RpcSerialization.RpcSerialization, RpcSerialization.ndjson)
-  )
-  const client = yield* RpcClient.make(ControlApi, { disableTracing: true }).pipe(
-    Effect.provideService(RpcClient.Protocol, protocol)
-  )
+export const make: (options: Options) => Effect.Effect<ControlClient["Service"], DaemonNotRunning, Scope.Scope> =
+  Effect.fnUntraced(function* (options) {
+    const { runtimeDir } = options
+    const connection = yield* connect(options)
+    const closed = yield* Latch.make(false)
+    connection.once("close", () => closed.openUnsafe())
+    const socket = yield* NodeSocket.fromDuplex(Effect.succeed(connection))
+    const protocol = yield* RpcClient.makeProtocolSocket({
+      retryPolicy: Schedule.recurs(0),
+      pingInterval: "1 minute"
+    }).pipe(
+      Effect.provideService(Socket.Socket, socket),
+      Effect.provideService(RpcSerialization.RpcSerialization, RpcSerialization.ndjson)
+    )
+    const client = yield* RpcClient.make(ControlApi, { disableTracing: true }).pipe(
+      Effect.provideService(RpcClient.Protocol, protocol)
+    )
 
-  const orGone = <E>(error: E): Exclude<E, RpcClientError.RpcClientError> | DaemonGone =>
-    error instanceof RpcClientError.RpcClientError
-      ? new DaemonGone({ runtimeDir, cause: error })
-      : // Not narrowed by the compiler, since `E` is a parameter.
-        (error as Exclude<E, RpcClientError.RpcClientError>)
+    const orGone = <E>(error: E): Exclude<E, RpcClientError.RpcClientError> | DaemonGone =>
+      error instanceof RpcClientError.RpcClientError
+        ? new DaemonGone({ runtimeDir, cause: error })
+        : // Not narrowed by the compiler, since `E` is a parameter.
+          (error as Exclude<E, RpcClientError.RpcClientError>)
 
-  return ControlClient.of({
-    status: Effect.mapError(client.Status(), orGone),
-    watch: Stream.mapError(client.Watch(), orGone),
-    settled: Effect.mapError(client.Settled(), orGone),
-    tools: (server) =>
-      client.Tools({ server: Option.getOrNull(server) }).pipe(Stream.runCollect, Effect.mapError(orGone)),
-    sessions: Effect.mapError(client.Sessions(), orGone),
-    logs: (server, { follow }) => Stream.mapError(client.Logs({ server, follow }), orGone),
-    start: (server) => Effect.mapError(client.Start({ server }), orGone),
-    stop: (server) => Effect.mapError(client.Stop({ server }), orGone),
-    restart: (server) => Effect.mapError(client.Restart({ server }), orGone),
-    shutdown: Effect.gen(function* () {
-      // A daemon that leaves before it answers does what it was asked.
-      yield* Effect.ignore(client.Shutdown())
-      yield* closed.await
-      yield* Effect.scoped(connect(options)).pipe(
-        Effect.repeat(Schedule.spaced(refusalInterval)),
-        Effect.ignore
-      )
+    return ControlClient.of({
+      status: Effect.mapError(client.Status(), orGone),
+      watch: Stream.mapError(client.Watch(), orGone),
+      settled: Effect.mapError(client.Settled(), orGone),
+      tools: (server) =>
+        client.Tools({ server: Option.getOrNull(server) }).pipe(Stream.runCollect, Effect.mapError(orGone)),
+      sessions: Effect.mapError(client.Sessions(), orGone),
+      logs: (server, { follow }) => Stream.mapError(client.Logs({ server, follow }), orGone),
+      start: (server) => Effect.mapError(client.Start({ server }), orGone),
+      stop: (server) => Effect.mapError(client.Stop({ server }), orGone),
+      restart: (server) => Effect.mapError(client.Restart({ server }), orGone),
+      shutdown: Effect.gen(function* () {
+        // A daemon that leaves before it answers does what it was asked.
+        yield* Effect.ignore(client.Shutdown())
+        yield* closed.await
+        yield* Effect.scoped(connect(options)).pipe(Effect.repeat(Schedule.spaced(refusalInterval)), Effect.ignore)
+      })
     })
   })
-})
 
 export const layer = (options: Options): Layer.Layer<ControlClient, DaemonNotRunning> =>
   Layer.effect(ControlClient, make(options))

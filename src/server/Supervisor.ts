@@ -2,7 +2,7 @@
  * Keeps one server alive: starts it, watches it, starts it again as its restart Schedule says, and gives up when that is
  * done. The only file that drives a restart Schedule. Lives as long as the pool.
  */
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Schedule, type Scope, Semaphore } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Schedule, Semaphore } from "effect"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import { type HandshakeFailed, type ProcessExited, ServerConfigError, type SpawnFailed } from "../PoolError.ts"
 import type { Reaper } from "./Reaper.ts"
@@ -39,14 +39,14 @@ export interface Supervisor {
 /** Why an incarnation ended. */
 type End = SpawnFailed | HandshakeFailed | ProcessExited
 
+/** A stopped server's supervisor; whoever makes it must `stop` it in the end. */
 export const make = Effect.fnUntraced(function* (options: {
   readonly name: string
   readonly server: ServerSpec | ServerConfigError
   readonly log: ServerLog
   readonly observer: Observer
-}): Effect.fn.Return<Supervisor, never, Scope.Scope | Reaper> {
+}): Effect.fn.Return<Supervisor, never, Reaper> {
   const { log, name, observer, server } = options
-  const scope = yield* Effect.scope
   const context = yield* Effect.context<Reaper>()
   const oneAtATime = yield* Semaphore.make(1)
   let state: ServerState = "stopped"
@@ -58,8 +58,8 @@ export const make = Effect.fnUntraced(function* (options: {
   Deferred.doneUnsafe(settled, Effect.void)
 
   const go = (to: ServerState, at: number, failure: Failure | null) => {
-    if (state === to && to !== "restarting") return
-    if (!isLegal(state, to) && state !== to) throw new Error(`server "${name}" cannot go from ${state} to ${to}`)
+    if (state === to && failure === null) return
+    if (!isLegal(state, to)) throw new Error(`server "${name}" cannot go from ${state} to ${to}`)
     const change = { server: name, from: state, to, at: iso(at), pid: current?.pid ?? null, failure }
     state = to
     if (failure !== null) lastFailure = failure
@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function* (options: {
     const step = yield* Schedule.toStep(RestartPolicy.budget(spec.pool.budget))
     for (;;) {
       const startedAt = yield* Clock.currentTimeMillis
-      if (starts++ > 0 && state !== "restarting") go("starting", startedAt, null)
+      starts++
       const end = yield* Effect.flip(incarnation(spec))
       const now = yield* Clock.currentTimeMillis
       if (!isWorthRetrying(end, spec.pool.restart)) {
@@ -125,7 +125,8 @@ export const make = Effect.fnUntraced(function* (options: {
     loop = yield* supervise(server).pipe(
       Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(mine, Effect.void))),
       Effect.provide(context),
-      Effect.forkIn(scope)
+      // Not in the pool's scope, which would end its fibers one after another: whoever made this ends it by `stop`.
+      Effect.forkDetach({ startImmediately: true })
     )
   })
 
@@ -137,26 +138,28 @@ export const make = Effect.fnUntraced(function* (options: {
     loop = null
   })
 
+  const awaitSettled = Effect.suspend(() => Deferred.await(settled))
+
   const supervisor: Supervisor = {
     state: () => state,
     process: () => current,
     lastFailure: () => lastFailure,
     restarts: () => Math.max(0, starts - 1),
-    settled: Effect.suspend(() => Deferred.await(settled)),
+    settled: awaitSettled,
     start: Effect.gen(function* () {
       if (state === "starting" || state === "running" || state === "restarting") return
       yield* end("stopping")
       yield* launch("starting")
-    }).pipe(oneAtATime.withPermits(1), Effect.andThen(Effect.suspend(() => Deferred.await(settled)))),
+    }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1), Effect.andThen(awaitSettled)),
     stop: Effect.gen(function* () {
       yield* end("stopping")
       go("stopped", yield* Clock.currentTimeMillis, null)
-    }).pipe(oneAtATime.withPermits(1), Effect.uninterruptible),
+    }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1)),
     restart: Effect.gen(function* () {
       const wasLive = loop !== null && state !== "stopped"
       yield* end("restarting")
       yield* launch(wasLive ? "restarting" : "starting")
-    }).pipe(oneAtATime.withPermits(1), Effect.andThen(Effect.suspend(() => Deferred.await(settled))))
+    }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1), Effect.andThen(awaitSettled))
   }
   return supervisor
 })

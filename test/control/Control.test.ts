@@ -156,7 +156,9 @@ describe("ControlServer", () => {
       yield* left(runtimeDir, (socket) => socket.end())
       yield* left(runtimeDir, (socket) => socket.destroy())
       yield* left(runtimeDir, (socket) => socket.end("garbage\n"))
-      yield* left(runtimeDir, (socket) => socket.end('{"_tag":"Request","id":"1","tag":"Nope","payload":null,"headers":[]}\n'))
+      yield* left(runtimeDir, (socket) =>
+        socket.end('{"_tag":"Request","id":"1","tag":"Nope","payload":null,"headers":[]}\n')
+      )
       const client = yield* ControlClient.make({ runtimeDir })
       assert.strictEqual((yield* client.status).servers.length, 1)
       yield* Scope.close(scope, Exit.void)

@@ -90,7 +90,8 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
       })
     }).pipe(Effect.asVoid)
 
-  const known = (name: string) => (servers.has(name) ? Effect.void : Effect.fail(new ServerNotFound({ server: name, names })))
+  const known = (name: string) =>
+    servers.has(name) ? Effect.void : Effect.fail(new ServerNotFound({ server: name, names }))
   const stepTo = (to: ServerState) => (name: string) => Effect.andThen(known(name), step(name, to))
   const watched = Stream.unwrap(
     Effect.as(

@@ -61,7 +61,9 @@ interface Waiter {
 }
 
 /** Connects to the socket at a path. */
-export const connect = Effect.fnUntraced(function* (path: string): Effect.fn.Return<LineClient, NothingCame, Scope.Scope> {
+export const connect = Effect.fnUntraced(function* (
+  path: string
+): Effect.fn.Return<LineClient, NothingCame, Scope.Scope> {
   const socket = yield* Effect.acquireRelease(dial(path), (socket) => Effect.sync(() => socket.destroy()))
   const received: Array<Message> = []
   let untaken: Array<Message> = []
@@ -117,7 +119,10 @@ export const connect = Effect.fnUntraced(function* (path: string): Effect.fn.Ret
   const notify: LineClient["notify"] = (method, params) => send({ method, params })
   const answer: LineClient["answer"] = (id) => {
     const wanted = JSON.stringify(id)
-    return take(`the answer to ${wanted}`, (message) => message.method === undefined && JSON.stringify(message.id) === wanted)
+    return take(
+      `the answer to ${wanted}`,
+      (message) => message.method === undefined && JSON.stringify(message.id) === wanted
+    )
   }
   const request: LineClient["request"] = (method, params, id) =>
     Effect.suspend(() => {
@@ -171,7 +176,8 @@ export const textOf = (message: Message): string => {
 }
 
 /** The kind of the pool's own error; undefined for a result, and for the server's own error. */
-export const kindOf = (message: Message): unknown => (message.error?.data as { readonly kind?: unknown } | undefined)?.kind
+export const kindOf = (message: Message): unknown =>
+  (message.error?.data as { readonly kind?: unknown } | undefined)?.kind
 
 const dial = (path: string): Effect.Effect<net.Socket, NothingCame> =>
   Effect.callback((resume) => {
@@ -185,8 +191,8 @@ const dial = (path: string): Effect.Effect<net.Socket, NothingCame> =>
 /** Nothing that a test waits for takes so long. */
 const bounded = <A, E>(waitedFor: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E | NothingCame> =>
   Effect.timeoutOrElse(effect, {
-    duration: "10 seconds",
-    orElse: () => Effect.fail(new NothingCame({ waitedFor, why: "not within 10 seconds" }))
+    duration: "5 seconds",
+    orElse: () => Effect.fail(new NothingCame({ waitedFor, why: "not within 5 seconds" }))
   })
 
 const lineFeed = 0x0a

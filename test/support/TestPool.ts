@@ -95,7 +95,11 @@ const fixtures = (marker: string): Fixtures => ({
     args: [fixture("server.ts"), `${marker}-${label}`, ...(mode === undefined ? [] : [mode])],
     pool
   }),
-  bad: (manner, pool = {}) => ({ command: process.execPath, args: [fixture("bad.ts"), marker, manner], pool })
+  bad: (manner, pool = {}) => ({
+    command: process.execPath,
+    args: [fixture("bad.ts"), `${marker}-${manner}`, manner],
+    pool
+  })
 })
 
 /** At once: a closed pool has waited for its processes. */
