@@ -20,10 +20,6 @@ export class LineWriter {
 
   constructor(stream: Writable) {
     this.#stream = stream
-    stream.on("drain", () => {
-      this.#underWay = 0
-      this.#flush()
-    })
   }
 
   /** Bytes that the other side has not taken yet (beyond what the system buffers). */
@@ -110,13 +106,20 @@ export class LineWriter {
     else this.onDrain?.()
   }
 
+  /** Whether the system took all of it at once. */
   #write(piece: string | Buffer): boolean {
-    const taken = typeof piece === "string" ? this.#stream.write(piece, "latin1") : this.#stream.write(piece)
-    if (!taken) {
-      this.#underWay = piece.length
-      this.waitingSince = Date.now()
-    }
-    return taken
+    if (typeof piece === "string") this.#stream.write(piece, "latin1", this.#onWritten)
+    else this.#stream.write(piece, this.#onWritten)
+    this.#underWay = this.#stream.writableLength
+    if (this.#underWay === 0) return true
+    this.waitingSince = Date.now()
+    return false
+  }
+
+  readonly #onWritten = (): void => {
+    if (this.#underWay === 0 || this.#stream.writableLength > 0) return
+    this.#underWay = 0
+    this.#flush()
   }
 }
 

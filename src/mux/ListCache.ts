@@ -1,17 +1,10 @@
 /** One server's tools as it lists them, all pages, kept for status and refreshed when the server says they changed. */
+import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import type { Outcome } from "./Upstream.ts"
-
-/** A tool as the server describes it. */
-export interface ListedTool {
-  readonly name: string
-  readonly title?: string
-  readonly description?: string
-  readonly inputSchema?: unknown
-}
 
 export class ListCache {
   /** The last good list; null before the first. */
-  tools: ReadonlyArray<ListedTool> | null = null
+  tools: ReadonlyArray<Tool> | null = null
   readonly #ask: (method: string, params: unknown, done: (outcome: Outcome<unknown>) => void) => void
   readonly #onChanged: () => void
   #text = ""
@@ -64,22 +57,22 @@ export class ListCache {
   #page(
     generation: number,
     cursor: string | undefined,
-    before: ReadonlyArray<ListedTool>,
-    done: (tools: ReadonlyArray<ListedTool> | null) => void
+    before: ReadonlyArray<Tool>,
+    done: (tools: ReadonlyArray<Tool> | null) => void
   ): void {
     this.#ask("tools/list", cursor === undefined ? {} : { cursor }, (outcome) => {
       // A newer reading has begun: it will finish.
       if (generation !== this.#generation) return
       if (!outcome.ok) return done(null)
       const page = outcome.value as { readonly tools?: unknown; readonly nextCursor?: unknown }
-      const tools = [...before, ...(Array.isArray(page.tools) ? (page.tools as Array<ListedTool>).filter(isNamed) : [])]
+      const tools = [...before, ...(Array.isArray(page.tools) ? (page.tools as Array<Tool>).filter(isNamed) : [])]
       if (typeof page.nextCursor !== "string" || tools.length >= maxTools) return done(tools)
       this.#page(generation, page.nextCursor, tools, done)
     })
   }
 }
 
-const isNamed = (tool: unknown): tool is ListedTool =>
+const isNamed = (tool: unknown): tool is Tool =>
   typeof tool === "object" && tool !== null && typeof (tool as { readonly name?: unknown }).name === "string"
 
 /** Where a server's pages do not end. */

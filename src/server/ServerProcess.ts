@@ -6,6 +6,7 @@
  * It stands on `node:child_process`, not on `effect/process`: the lines of all sessions pass here, and a Stream, a Sink
  * and a pass-through between pipe and multiplexer would cost more CPU than the multiplexing itself.
  */
+import type { ServerCapabilities } from "@modelcontextprotocol/sdk/types.js"
 import { Clock, Deferred, Duration, Effect, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import { existsSync } from "node:fs"
@@ -22,7 +23,7 @@ import type { ServerLog } from "./ServerLog.ts"
 /** What a server answered to `initialize`. */
 export interface Handshake {
   readonly protocolVersion: string
-  readonly capabilities: { readonly [name: string]: unknown }
+  readonly capabilities: ServerCapabilities
   /** The whole result, as it came. */
   readonly result: { readonly [key: string]: unknown }
 }

@@ -1,5 +1,5 @@
 /** A control socket in a directory of its own, answered by the real ControlServer over a scripted pool. */
-import { Effect, Latch, Layer, Option, PubSub, Stream } from "effect"
+import { Effect, Exit, Latch, Layer, Option, PubSub, Scope, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
@@ -93,7 +93,7 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
   const known = (name: string) =>
     servers.has(name) ? Effect.void : Effect.fail(new ServerNotFound({ server: name, names }))
   const stepTo = (to: ServerState) => (name: string) => Effect.andThen(known(name), step(name, to))
-  const watched = Stream.unwrap(
+  const changes = Stream.unwrap(
     Effect.as(
       Effect.acquireRelease(idle.close, () => idle.open),
       Stream.fromPubSub(steps)
@@ -103,7 +103,7 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
   const pool: Layer.PartialEffectful<McpPool["Service"]> = {
     names,
     status: Effect.sync(() => [...servers.values()]),
-    changes: watched,
+    changes,
     isRunning: (name) => Effect.sync(() => servers.get(name)?.state === "running"),
     healthCheck: (name) => Effect.sync(() => servers.has(name)),
     start: stepTo(script.becomes ?? "running"),
@@ -124,7 +124,7 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
       Stream.fromEffect(known(name)).pipe(
         Stream.flatMap(() => {
           const past = Stream.fromIterable(script.logs ?? [])
-          return follow ? Stream.concat(past, Stream.drain(watched)) : past
+          return follow ? Stream.concat(past, Stream.drain(changes)) : past
         })
       )
   }
@@ -162,18 +162,23 @@ export const listen = Effect.fnUntraced(function* (runtimeDir: string) {
 export interface Daemon extends Pool {
   readonly runtimeDir: string
   readonly shutdown: Shutdown.Shutdown["Service"]
+  /** Stops serving: the daemon is gone, the directory stays. */
+  readonly close: Effect.Effect<void>
 }
 
-/** What a daemon is to the command line, for as long as the scope. */
+/** What a daemon is to the command line, until it is closed or the scope is. */
 export const serve = Effect.fnUntraced(function* (script: Script) {
   const runtimeDir = yield* temporaryDirectory
-  const listener = yield* listen(runtimeDir)
+  const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const scripted = yield* makePool(script)
   const shutdown = yield* Shutdown.make
-  yield* Layer.build(
-    ControlServer.layer({ listener, daemon: facts(runtimeDir) }).pipe(
-      Layer.provide([scripted.layer, Layer.succeed(Shutdown.Shutdown, shutdown)])
+  yield* Effect.gen(function* () {
+    const listener = yield* listen(runtimeDir)
+    yield* Layer.build(
+      ControlServer.layer({ listener, daemon: facts(runtimeDir) }).pipe(
+        Layer.provide([scripted.layer, Layer.succeed(Shutdown.Shutdown, shutdown)])
+      )
     )
-  )
-  return { ...scripted, runtimeDir, shutdown } satisfies Daemon as Daemon
+  }).pipe(Scope.provide(scope))
+  return { ...scripted, runtimeDir, shutdown, close: Scope.close(scope, Exit.void) } satisfies Daemon as Daemon
 })

@@ -138,12 +138,13 @@ describe("LineReader", () => {
     )
     const bytes = Buffer.from(`${lines.join("\n")}\n`)
     for (const size of [1, 7, 4095, 4096, 5000, 65_536, 1_000_000]) {
-      assert.isTrue(
-        readAll(1_000_000, splitAt(bytes, [size])).every(
-          (read, i) => "line" in read && Buffer.from(read.line, "latin1").toString() === lines[i]
-        ),
-        `chunks of ${size}`
-      )
+      const read = readAll(1_000_000, splitAt(bytes, [size]))
+      assert.strictEqual(read.length, lines.length)
+      for (const [i, line] of read.entries()) {
+        // Not through `assert`, which would print it.
+        const isSame = "line" in line && Buffer.from(line.line, "latin1").toString() === lines[i]
+        assert.isTrue(isSame, `line ${i} in chunks of ${size}`)
+      }
     }
   })
 
