@@ -1,5 +1,4 @@
 /** One connection to a running daemon's control socket. Lives as long as its layer's scope. */
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Context, Effect, Latch, Layer, Option, Schedule, Schema, type Scope, Stream } from "effect"
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
@@ -8,6 +7,7 @@ import type { LogEntry, ServerStatus, SessionStatus, ToolStatus } from "../McpPo
 import type { ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
+import * as ControlSocket from "./ControlSocket.ts"
 
 /** Nothing answers at the control socket. */
 export class DaemonNotRunning extends Schema.TaggedError<DaemonNotRunning>()("DaemonNotRunning", {
@@ -67,12 +67,11 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
     const connection = yield* connect(options)
     const closed = yield* Latch.make(false)
     connection.once("close", () => closed.openUnsafe())
-    const socket = yield* NodeSocket.fromDuplex(Effect.succeed(connection))
     const protocol = yield* RpcClient.makeProtocolSocket({
       retryPolicy: Schedule.recurs(0),
       pingInterval: "1 minute"
     }).pipe(
-      Effect.provideService(Socket.Socket, socket),
+      Effect.provideService(Socket.Socket, ControlSocket.make(connection)),
       Effect.provideService(RpcSerialization.RpcSerialization, RpcSerialization.ndjson)
     )
     const client = yield* RpcClient.make(ControlApi, { disableTracing: true }).pipe(

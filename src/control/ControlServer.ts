@@ -2,16 +2,16 @@
  * Answers `ControlApi` over the connections of a `ControlListener`, from `McpPool`. Lives as long as its layer's scope;
  * closing it ends the connections.
  */
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Effect, Layer, Option, Queue, Stream } from "effect"
 import { NetAddress } from "effect/net"
 import { RpcSerialization, RpcServer } from "effect/rpc"
-import { Socket, SocketServer } from "effect/socket"
+import { SocketServer } from "effect/socket"
 import type * as NodeNet from "node:net"
 import { McpPool, type ServerStatus } from "../McpPool.ts"
 import type { ServerNotFound } from "../PoolError.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
 import type { ControlListener } from "./ControlListener.ts"
+import * as ControlSocket from "./ControlSocket.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 export interface Options {
@@ -98,11 +98,11 @@ const layerSocketServer = (listener: ControlListener): Layer.Layer<SocketServer.
             (detach) => Effect.sync(detach)
           )
           return yield* Queue.take(connections).pipe(
-            Effect.flatMap((connection) => NodeSocket.fromDuplex(acquireSocket(connection))),
-            Effect.flatMap((socket) =>
-              handler(socket).pipe(
+            Effect.flatMap((connection) =>
+              handler(ControlSocket.make(connection)).pipe(
                 // A client that left while it was written to is no error.
                 Effect.ignoreCause({ log: "Debug", message: "control connection" }),
+                Effect.ensuring(Effect.sync(() => connection.destroySoon())),
                 Effect.forkScoped
               )
             ),
@@ -110,15 +110,4 @@ const layerSocketServer = (listener: ControlListener): Layer.Layer<SocketServer.
           )
         }).pipe(Effect.scoped)
     })
-  )
-
-const acquireSocket = (connection: NodeNet.Socket) =>
-  Effect.acquireRelease(
-    Effect.suspend(() => {
-      if (!connection.readableEnded) return Effect.succeed(connection)
-      // Its client left before anybody read it, and "end" is not emitted again.
-      connection.destroy()
-      return Effect.fail(new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) }))
-    }),
-    () => Effect.sync(() => connection.destroySoon())
   )

@@ -100,7 +100,15 @@ const makeConnections: Effect.Effect<
     const connection: Connection = { socket, session, isHalfOpen: false }
     connections.add(connection)
     watch ??= setInterval(lookAround, watchInterval)
-    socket.on("data", (chunk) => session.feed(chunk))
+    socket.on("data", (chunk) => {
+      try {
+        session.feed(chunk)
+      } catch (cause) {
+        // A bug that one client's bytes bring to light must not take the others down.
+        say(Effect.logError("this is a bug", cause))
+        close(connection, "its message met a bug")
+      }
+    })
     socket.on("end", () => {
       // The last line may lack its line feed.
       session.feed(lineFeed)

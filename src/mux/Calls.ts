@@ -85,3 +85,18 @@ export class Calls {
     return owner
   }
 }
+
+/** The id in `bytes[from, to)`; -1, which no call has, where it is not one that the pool gives. */
+export const idIn = (bytes: Uint8Array, from: number, to: number): number => {
+  if (to <= from || to - from > maxDigits) return -1
+  let value = 0
+  for (let i = from; i < to; i++) {
+    const digit = bytes[i]! - 0x30
+    if (digit < 0 || digit > 9) return -1
+    value = value * 10 + digit
+  }
+  return value
+}
+
+/** What fits a number exactly. */
+const maxDigits = 15

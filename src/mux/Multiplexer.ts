@@ -14,16 +14,18 @@ import {
   ResultTooLarge
 } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
-import { type Ask, type Call, Calls } from "./Calls.ts"
+import { type Ask, type Call, Calls, idIn } from "./Calls.ts"
+import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
 import * as LogLevel from "./LogLevel.ts"
+import { Notifications } from "./Notifications.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import { Subscriptions } from "./Subscriptions.ts"
 import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
 import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
-import { decodeString, methodOf, nameOf } from "./Words.ts"
+import { methodOf, nameOf } from "./Words.ts"
 
 export interface MultiplexerOptions {
   readonly server: string
@@ -54,6 +56,7 @@ export class Multiplexer implements Upstream, LineReceiver {
   readonly #envelope = new Envelope()
   readonly #subscriptions: Subscriptions
   readonly #calls = new Calls()
+  readonly #notifications: Notifications
   readonly #held = new Set<Client>()
   readonly #waiting: WaitingRoom
   #stdin: LineWriter | null = null
@@ -70,7 +73,14 @@ export class Multiplexer implements Upstream, LineReceiver {
     this.#subscriptions = new Subscriptions((method, params, done) => this.ask(method, params, done))
     this.lists = new ListCache({
       ask: (method, params, done) => this.ask(method, params, done),
-      onChanged: () => this.#broadcast(Reply.notification("notifications/tools/list_changed"))
+      onChanged: () => this.#notifications.announce("notifications/tools/list_changed")
+    })
+    this.#notifications = new Notifications({
+      clients: this.clients,
+      calls: this.#calls,
+      subscriptions: this.#subscriptions,
+      logMessages: options.logMessages,
+      isLevelAsked: () => this.#level !== null
     })
   }
 
@@ -224,7 +234,7 @@ export class Multiplexer implements Upstream, LineReceiver {
         line.end = span.to
         if (envelope.scan(bytes, span.from, span.to) === Shape.message) this.#message(line)
       }
-    } else this.#options.onStray(bytes.toString("utf8", start, Math.min(end, start + strayLength)))
+    } else this.#stray(line)
   }
 
   onLongLine(line: LongLine): void {
@@ -235,29 +245,36 @@ export class Multiplexer implements Upstream, LineReceiver {
   }
 
   #message(line: Line): void {
+    if (!this.#envelope.irregular) return this.#regular(line)
+    const bytes = canonical(line.bytes.subarray(line.start, line.end))
+    if (bytes === null) return this.#stray(line)
+    this.#envelope.scan(bytes, 0, bytes.length)
+    this.#regular(Line.of(bytes))
+  }
+
+  #regular(line: Line): void {
     const envelope = this.#envelope
-    if (envelope.irregular) {
-      const regular = Line.of(canonical(line.bytes.subarray(line.start, line.end)))
-      envelope.scan(regular.bytes, regular.start, regular.end)
-      return this.#message(regular)
-    }
     const hasId = envelope.has(Key.id)
-    if (!envelope.has(Key.method)) {
-      if (hasId && envelope.has(Key.outcome)) this.#response(line)
-      else this.#options.onStray(line.bytes.toString("utf8", line.start, Math.min(line.end, line.start + strayLength)))
-    } else if (hasId) this.#question(line, methodOf(line, envelope))
-    else this.#notification(line, methodOf(line, envelope))
+    if (envelope.has(Key.method)) {
+      if (hasId) this.#question(line, methodOf(line, envelope))
+      else this.#notify(line, methodOf(line, envelope))
+    } else if (hasId && envelope.has(Key.outcome)) this.#response(line)
+    else this.#stray(line)
+  }
+
+  #stray(line: Line): void {
+    this.#options.onStray(line.bytes.toString("utf8", line.start, Math.min(line.end, line.start + strayLength)))
   }
 
   #response(line: Line): void {
     const idStart = this.#envelope.start[Key.id]!
     const idEnd = this.#envelope.end[Key.id]!
-    const call = this.#calls.take(integerIn(line.bytes, idStart, idEnd))
+    const call = this.#calls.take(idIn(line.bytes, idStart, idEnd))
     // Nobody waits for it: cancelled, expired, or never asked.
     if (call === undefined) return
     if (call.client === null) return call.done(outcomeOf(line))
     const { client } = call
-    if (hasRoom(client, line.end - line.start)) {
+    if (Delivery.hasRoom(client, line.end - line.start)) {
       client.out.push(line.cut(line.start, idStart))
       client.out.push(call.id)
       client.out.push(line.cut(idEnd, line.end))
@@ -265,6 +282,11 @@ export class Multiplexer implements Upstream, LineReceiver {
     }
     this.#report(call, "answered")
     client.settled()
+  }
+
+  #notify(line: Line, method: string): void {
+    if (method === "notifications/tools/list_changed") this.lists.refresh()
+    this.#notifications.deliver(line, this.#envelope, method)
   }
 
   /** A request of the server: none of the clients is asked yet. */
@@ -278,70 +300,6 @@ export class Multiplexer implements Upstream, LineReceiver {
             message: `this server is shared by a pool, which does not pass "${method}" on to its clients`
           })
     )
-  }
-
-  #notification(line: Line, method: string): void {
-    switch (method) {
-      case "notifications/progress":
-        return this.#progress(line)
-      case "notifications/message":
-        return this.#logMessage(line)
-      case "notifications/resources/updated": {
-        const uri = decodeString(line, this.#envelope, Key.uri)
-        if (uri !== null) for (const client of this.#subscriptions.watchers(uri)) deliver(client, line)
-        return
-      }
-      case "notifications/tools/list_changed":
-        this.lists.refresh()
-        return this.#deliverToAll(line)
-      case "notifications/prompts/list_changed":
-      case "notifications/resources/list_changed":
-        return this.#deliverToAll(line)
-      // The server cancels a question: it has its answer already.
-      case "notifications/cancelled":
-        return
-      // These belong to one session.
-      case "notifications/tasks/status":
-      case "notifications/elicitation/complete": {
-        const owner = this.#calls.soleOwner()
-        if (owner !== null) deliver(owner, line)
-        return
-      }
-      default: {
-        const owner = this.#calls.soleOwner()
-        if (owner !== null) deliver(owner, line)
-        else this.#deliverToAll(line)
-      }
-    }
-  }
-
-  #progress(line: Line): void {
-    const envelope = this.#envelope
-    if (!envelope.has(Key.progressToken)) return
-    const start = envelope.start[Key.progressToken]!
-    const call = this.#calls.get(integerIn(line.bytes, start, envelope.end[Key.progressToken]!))
-    if (call === undefined || call.client === null || call.token === null) return
-    if (!hasRoom(call.client, line.end - line.start)) return
-    Splice.one(call.client.out, line, envelope, Key.progressToken, call.token)
-  }
-
-  /** A log message names no session: it is for the one that has calls in flight, if it is one, else by `logMessages`. */
-  #logMessage(line: Line): void {
-    if (this.#options.logMessages === "none") return
-    const level = LogLevel.indexOf(decodeString(line, this.#envelope, Key.level))
-    const owner = this.#calls.soleOwner()
-    const readers = owner !== null ? [owner] : this.#options.logMessages === "all" ? this.clients : []
-    for (const client of readers) {
-      if (client.initialized && LogLevel.wants(client, level, this.#level !== null)) deliver(client, line)
-    }
-  }
-
-  #deliverToAll(line: Line): void {
-    for (const client of this.clients) if (client.initialized) deliver(client, line)
-  }
-
-  #broadcast(text: string): void {
-    for (const client of this.clients) if (client.initialized && hasRoom(client, text.length)) client.out.push(text)
   }
 
   // --- log levels ---
@@ -417,38 +375,21 @@ export class Multiplexer implements Upstream, LineReceiver {
   }
 }
 
-const deliver = (client: Client, line: Line): void => {
-  if (hasRoom(client, line.end - line.start)) Splice.whole(client.out, line)
-}
-
-/** One message always has room; a client that leaves more than `maxUnread` lying is closed. */
-const hasRoom = (client: Client, bytes: number): boolean => {
-  const { unread } = client.out
-  if (unread === 0 || unread + bytes <= client.maxUnread) return true
-  client.overflow()
-  return false
-}
-
 const refuseWith =
   <A>(done: (outcome: Outcome<A>) => void) =>
   (refusal: Refusal): void =>
     done({ ok: false, refusal })
 
-/** A non-negative integer in decimal digits; -1 for anything else. */
-const integerIn = (bytes: Uint8Array, from: number, to: number): number => {
-  if (to <= from || to - from > 15) return -1
-  let value = 0
-  for (let i = from; i < to; i++) {
-    const digit = bytes[i]! - 0x30
-    if (digit < 0 || digit > 9) return -1
-    value = value * 10 + digit
-  }
-  return value
-}
-
 /** Ids are equal as JSON values: `1` is `1.0`, and not `"1"`. */
-const canonicalId = (id: string): string =>
-  /^(\d{1,15}|"[^"\\]*")$/.test(id) ? id : JSON.stringify(JSON.parse(Buffer.from(id, "latin1").toString("utf8")))
+const canonicalId = (id: string): string => {
+  if (/^(\d{1,15}|"[ !#-[\]-~]*")$/.test(id)) return id
+  try {
+    return JSON.stringify(JSON.parse(Buffer.from(id, "latin1").toString("utf8")))
+  } catch {
+    // Nested too deeply to be written again: equal to itself.
+    return id
+  }
+}
 
 const outcomeOf = (line: Line): Outcome<unknown> => {
   const message = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {

@@ -126,12 +126,15 @@ export class Session implements Client {
   }
 
   #message(line: Line): void {
+    if (!this.#envelope.irregular) return this.#regular(line)
+    const bytes = canonical(line.bytes.subarray(line.start, line.end))
+    if (bytes === null) return this.fail("null", { code: invalidRequest, message: "the message is nested too deeply" })
+    this.#envelope.scan(bytes, 0, bytes.length)
+    this.#regular(Line.of(bytes))
+  }
+
+  #regular(line: Line): void {
     const envelope = this.#envelope
-    if (envelope.irregular) {
-      const regular = Line.of(canonical(line.bytes.subarray(line.start, line.end)))
-      envelope.scan(regular.bytes, regular.start, regular.end)
-      return this.#message(regular)
-    }
     const isRequest = envelope.has(Key.id)
     if (!envelope.has(Key.method)) {
       // A response to a question: none is out.

@@ -77,6 +77,8 @@ export const make = Effect.fnUntraced(function* (
     receiver = backlog
     Deferred.doneUnsafe(shaken, Effect.succeed(outcome))
   })
+  const say = Effect.runSyncWith(yield* Effect.context<never>())
+  const sayBug = (cause: unknown) => say(Effect.logError("this is a bug", cause))
   const early: Array<Buffer> = []
   const backlog: LineReceiver = {
     onLine: (line) => {
@@ -86,7 +88,17 @@ export const make = Effect.fnUntraced(function* (
   }
   const reader = new LineReader({
     maxLine: spec.pool.maxLine,
-    receiver: { onLine: (line) => receiver.onLine(line), onLongLine: (line) => receiver.onLongLine(line) }
+    receiver: {
+      onLine: (line) => {
+        try {
+          receiver.onLine(line)
+        } catch (cause) {
+          // A bug that one line brings to light must not take the others down.
+          sayBug(cause)
+        }
+      },
+      onLongLine: (line) => receiver.onLongLine(line)
+    }
   })
 
   const end = (exitCode: number | null, signal: string | null) => {

@@ -1,0 +1,17 @@
+/** Lines on their way to a client, within what it may leave unread. */
+import type { Line } from "../lines/LineReader.ts"
+import * as Splice from "./Splice.ts"
+import type { Client } from "./Upstream.ts"
+
+/** The line as it is. */
+export const deliver = (client: Client, line: Line): void => {
+  if (hasRoom(client, line.end - line.start)) Splice.whole(client.out, line)
+}
+
+/** One message always has room; a client that leaves more than `maxUnread` lying is closed. */
+export const hasRoom = (client: Client, bytes: number): boolean => {
+  const { unread } = client.out
+  if (unread === 0 || unread + bytes <= client.maxUnread) return true
+  client.overflow()
+  return false
+}

@@ -1,0 +1,99 @@
+/**
+ * What a server says unasked, and whom it concerns: progress its call's owner, updates those who subscribed, list changes
+ * everybody. What belongs to one session and does not say to which goes to the only one it can be, or to nobody.
+ */
+import type { Line } from "../lines/LineReader.ts"
+import { type Calls, idIn } from "./Calls.ts"
+import { deliver, hasRoom } from "./Delivery.ts"
+import { type Envelope, Key } from "./Envelope.ts"
+import * as LogLevel from "./LogLevel.ts"
+import * as Reply from "./Reply.ts"
+import * as Splice from "./Splice.ts"
+import type { Subscriptions } from "./Subscriptions.ts"
+import type { Client } from "./Upstream.ts"
+import { decodeString } from "./Words.ts"
+
+export interface NotificationsOptions {
+  readonly clients: ReadonlySet<Client>
+  readonly calls: Calls
+  readonly subscriptions: Subscriptions
+  readonly logMessages: "owner" | "all" | "none"
+  /** Whether the server was told a log level. */
+  readonly isLevelAsked: () => boolean
+}
+
+export class Notifications {
+  readonly #options: NotificationsOptions
+
+  constructor(options: NotificationsOptions) {
+    this.#options = options
+  }
+
+  /** Sends a server's notification to those whom it concerns. */
+  deliver(line: Line, envelope: Envelope, method: string): void {
+    switch (method) {
+      case "notifications/progress":
+        return this.#progress(line, envelope)
+      case "notifications/message":
+        return this.#logMessage(line, envelope)
+      case "notifications/resources/updated":
+        return this.#updated(line, envelope)
+      case "notifications/tools/list_changed":
+      case "notifications/prompts/list_changed":
+      case "notifications/resources/list_changed":
+        return this.#toAll(line)
+      // The server cancels a question: it has its answer already.
+      case "notifications/cancelled":
+        return
+      case "notifications/tasks/status":
+      case "notifications/elicitation/complete": {
+        const owner = this.#options.calls.soleOwner()
+        if (owner !== null) deliver(owner, line)
+        return
+      }
+      default: {
+        const owner = this.#options.calls.soleOwner()
+        if (owner !== null) deliver(owner, line)
+        else this.#toAll(line)
+      }
+    }
+  }
+
+  /** Sends a notification of the pool's own to everybody. */
+  announce(method: string): void {
+    const text = Reply.notification(method)
+    for (const client of this.#options.clients) {
+      if (client.initialized && hasRoom(client, text.length)) client.out.push(text)
+    }
+  }
+
+  #toAll(line: Line): void {
+    for (const client of this.#options.clients) if (client.initialized) deliver(client, line)
+  }
+
+  #progress(line: Line, envelope: Envelope): void {
+    if (!envelope.has(Key.progressToken)) return
+    const id = idIn(line.bytes, envelope.start[Key.progressToken]!, envelope.end[Key.progressToken]!)
+    const call = this.#options.calls.get(id)
+    if (call === undefined || call.client === null || call.token === null) return
+    if (!hasRoom(call.client, line.end - line.start)) return
+    Splice.one(call.client.out, line, envelope, Key.progressToken, call.token)
+  }
+
+  #updated(line: Line, envelope: Envelope): void {
+    const uri = decodeString(line, envelope, Key.uri)
+    if (uri !== null) for (const client of this.#options.subscriptions.watchers(uri)) deliver(client, line)
+  }
+
+  /** A log message names no session: it is for the one that has calls in flight, if it is one, else by `logMessages`. */
+  #logMessage(line: Line, envelope: Envelope): void {
+    const { calls, clients, isLevelAsked, logMessages } = this.#options
+    if (logMessages === "none") return
+    const level = LogLevel.indexOf(decodeString(line, envelope, Key.level))
+    const owner = calls.soleOwner()
+    const readers = owner !== null ? [owner] : logMessages === "all" ? clients : []
+    for (const client of readers) {
+      if (client.initialized && LogLevel.wants(client, level, isLevelAsked())) deliver(client, line)
+    }
+  }
+}
