@@ -17,6 +17,7 @@ import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
 import * as UnixListener from "./listen/UnixListener.ts"
 import * as Logs from "./Logs.ts"
 import * as McpPool from "./McpPool.ts"
+import type { ToolStatus } from "./PoolStatus.ts"
 import { version } from "./version.ts"
 
 export interface Options {
@@ -28,7 +29,7 @@ export interface Options {
   readonly logFormat: Logs.Format
   readonly debug?: boolean
   /** Called once each server has run or failed once. */
-  readonly onReady?: (status: DaemonStatus, tools: ReadonlyArray<McpPool.ToolStatus>) => Effect.Effect<void>
+  readonly onReady?: (status: DaemonStatus, tools: ReadonlyArray<ToolStatus>) => Effect.Effect<void>
 }
 
 /** Every configured server at its own socket. */

@@ -1,6 +1,6 @@
 /** What became of a server that was told to start, stop or restart. */
 import { Console, Effect } from "effect"
-import type { ServerStatus } from "../McpPool.ts"
+import type { ServerStatus } from "../PoolStatus.ts"
 import { ServerUnavailable } from "../PoolError.ts"
 import { screen } from "./Screen.ts"
 import { stateLine } from "./statusView.ts"

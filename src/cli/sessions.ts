@@ -1,7 +1,7 @@
 /** `mcp-pool sessions`: who is connected. */
 import { Clock, Console, Effect } from "effect"
 import { Command } from "effect/cli"
-import type { SessionStatus } from "../McpPool.ts"
+import type { SessionStatus } from "../PoolStatus.ts"
 import { connectControl, jsonFlag } from "./root.ts"
 import { screen } from "./Screen.ts"
 import { type Paint, printable, span, table } from "./Text.ts"

@@ -1,6 +1,6 @@
 /** The status of the daemon as people read it. Pure. */
 import type { DaemonStatus } from "../control/ControlApi.ts"
-import type { ServerStatus } from "../McpPool.ts"
+import type { ServerStatus } from "../PoolStatus.ts"
 import type { Failure, ServerState, StateChange } from "../server/ServerState.ts"
 import { type Column, type Paint, printable, size, span, table } from "./Text.ts"
 

@@ -1,7 +1,7 @@
 /** `mcp-pool tools [SERVER]`: what the servers can do. */
 import { Console, Effect } from "effect"
 import { Argument, Command } from "effect/cli"
-import type { ToolStatus } from "../McpPool.ts"
+import type { ToolStatus } from "../PoolStatus.ts"
 import { connectControl, jsonFlag, serverArgument } from "./root.ts"
 import { screen, type Screen } from "./Screen.ts"
 import { firstLine, printable, table } from "./Text.ts"

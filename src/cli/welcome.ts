@@ -1,6 +1,6 @@
 /** What `serve` shows a person once each server has run or failed: the servers, and three commands to try next. Pure. */
 import type { DaemonStatus } from "../control/ControlApi.ts"
-import type { ToolStatus } from "../McpPool.ts"
+import type { ToolStatus } from "../PoolStatus.ts"
 import { statusLines, type Options } from "./statusView.ts"
 
 export const welcomeLines = (

@@ -3,7 +3,7 @@ import { Context, Effect, Latch, Layer, Option, Schedule, Schema, type Scope, St
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import * as Net from "node:net"
-import type { LogEntry, ServerStatus, SessionStatus, ToolStatus } from "../McpPool.ts"
+import type { LogEntry, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
 import type { ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"

@@ -3,32 +3,24 @@
  * events. Bounded in lines and bytes; outlives restarts of the server.
  */
 import { Stream } from "effect"
+import type { LogEntry } from "../PoolStatus.ts"
 import * as Feed from "./Feed.ts"
-
-/** One line. */
-export interface ServerLogEntry {
-  /** ISO 8601. */
-  readonly at: string
-  readonly source: "stderr" | "stdout" | "pool"
-  readonly pid: number | null
-  readonly text: string
-}
 
 export interface ServerLog {
   /** Adds lines; cheap enough to be called for a flood. */
-  readonly add: (source: ServerLogEntry["source"], pid: number | null, text: string) => void
-  readonly entries: () => ReadonlyArray<ServerLogEntry>
+  readonly add: (source: LogEntry["source"], pid: number | null, text: string) => void
+  readonly entries: () => ReadonlyArray<LogEntry>
   /** The lines kept, then the coming ones; a reader that falls behind loses the oldest. */
-  readonly follow: Stream.Stream<ServerLogEntry>
+  readonly follow: Stream.Stream<LogEntry>
 }
 
 export const make = (): ServerLog => {
-  let entries: Array<ServerLogEntry> = []
+  let entries: Array<LogEntry> = []
   let bytes = 0
-  const coming = Feed.make<ServerLogEntry>(maxEntries)
+  const coming = Feed.make<LogEntry>(maxEntries)
 
   const add: ServerLog["add"] = (source, pid, text) => {
-    const entry: ServerLogEntry = {
+    const entry: LogEntry = {
       at: new Date().toISOString(),
       source,
       pid,

@@ -1,38 +1,10 @@
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Console, Effect, Exit, Fiber, Layer, Queue } from "effect"
-import { TerminalCapabilities } from "effect/cli"
-import { TestConsole } from "effect/testing"
-import { codeOf, errorLine } from "../../src/cli/runMain.ts"
+import { Console, Effect, Fiber, Queue } from "effect"
+import { codeOf } from "../../src/cli/runMain.ts"
 import { run } from "../../src/cli/tree.ts"
-import * as Usage from "../../src/cli/usage.ts"
-import type { ToolStatus } from "../../src/McpPool.ts"
+import type { ToolStatus } from "../../src/PoolStatus.ts"
 import * as Harness from "../control/ControlHarness.ts"
-
-const environment = Layer.mergeAll(
-  NodeServices.layer,
-  Usage.layer,
-  TestConsole.layer,
-  Layer.succeed(TerminalCapabilities.TerminalCapabilities, { canColor: false, canAnimate: false, canPrompt: false })
-)
-
-interface Outcome {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-/** One command line against a directory: what it prints, and the exit code it stands for. */
-const command = (runtimeDir: string, ...args: ReadonlyArray<string>): Effect.Effect<Outcome> =>
-  Effect.gen(function* () {
-    const exit = yield* Effect.exit(run([...args, "--runtime-dir", runtimeDir]))
-    const out = (yield* TestConsole.logLines).join("\n")
-    const printed = yield* TestConsole.errorLines
-    if (Exit.isSuccess(exit)) return { code: 0, out, err: printed.join("\n") }
-    const line = errorLine(exit.cause)
-    const err = [...printed, ...(line === undefined ? [] : [line])].join("\n")
-    return { code: codeOf(Cause.squash(exit.cause)), out, err }
-  }).pipe(Effect.provide(environment))
+import { command, environment } from "./CommandLine.ts"
 
 const tool = (server: string, name: string, description: string | null): ToolStatus => ({
   server,
@@ -206,10 +178,7 @@ describe("commands", () => {
         { at, source: "pool" as const, pid: null, text: "stopped" }
       ]
       const { runtimeDir } = yield* Harness.serve({ servers: [Harness.server("git")], logs })
-      assert.strictEqual(
-        (yield* command(runtimeDir, "logs", "git")).out,
-        `${at} stderr 7 hello[2J\n${at} pool stopped`
-      )
+      assert.strictEqual((yield* command(runtimeDir, "logs", "git")).out, `${at} stderr 7 hello[2J\n${at} pool stopped`)
     })
   )
 

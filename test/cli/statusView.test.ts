@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { changeLine, stateLine, statusLines } from "../../src/cli/statusView.ts"
 import { paint } from "../../src/cli/Text.ts"
 import type { DaemonStatus } from "../../src/control/ControlApi.ts"
-import type { ServerStatus } from "../../src/McpPool.ts"
+import type { ServerStatus } from "../../src/PoolStatus.ts"
 import * as Harness from "../control/ControlHarness.ts"
 
 const now = Date.parse("2026-01-01T00:03:12.500Z")
@@ -11,13 +11,16 @@ const status = (...servers: ReadonlyArray<ServerStatus>): DaemonStatus => ({ ...
 
 describe("statusView", () => {
   it("shows the daemon on a line and each server in a row", () => {
-    assert.deepStrictEqual(statusLines(status(Harness.server("git"), Harness.server("time", { sessions: 10 })), plain), [
-      "mcp-pool 1.2.3 · pid 4242 · up 3m 12s · /run/pool",
-      "",
-      "SERVER  STATE     PID  UPTIME  RESTARTS  SESSIONS  IN FLIGHT  TOOLS  MEMORY",
-      "git     running  4711  3m 12s         0         2          1      3   50 MB",
-      "time    running  4711  3m 12s         0        10          1      3   50 MB"
-    ])
+    assert.deepStrictEqual(
+      statusLines(status(Harness.server("git"), Harness.server("time", { sessions: 10 })), plain),
+      [
+        "mcp-pool 1.2.3 · pid 4242 · up 3m 12s · /run/pool",
+        "",
+        "SERVER  STATE     PID  UPTIME  RESTARTS  SESSIONS  IN FLIGHT  TOOLS  MEMORY",
+        "git     running  4711  3m 12s         0         2          1      3   50 MB",
+        "time    running  4711  3m 12s         0        10          1      3   50 MB"
+      ]
+    )
   })
 
   it("shows why a server failed, and what to do, below its row", () => {
@@ -38,7 +41,9 @@ describe("statusView", () => {
   it("adds up the memory of several processes, where it is known", () => {
     const process = (memory: number | null) => ({ pid: 1, startedAt: "2026-01-01T00:00:00.000Z", memory, inFlight: 0 })
     const shown = (...memory: ReadonlyArray<number | null>) =>
-      statusLines(status(Harness.server("git", { processes: memory.map(process) })), plain)[3]!.split(/ {2,}/).at(-1)
+      statusLines(status(Harness.server("git", { processes: memory.map(process) })), plain)[3]!
+        .split(/ {2,}/)
+        .at(-1)
     assert.strictEqual(shown(10_000_000, 20_000_000), "30 MB")
     assert.strictEqual(shown(10_000_000, null), "10 MB")
     assert.strictEqual(shown(null), "-")

@@ -5,7 +5,7 @@ import * as Net from "node:net"
 import * as ControlClient from "../../src/control/ControlClient.ts"
 import * as ControlServer from "../../src/control/ControlServer.ts"
 import * as Shutdown from "../../src/control/Shutdown.ts"
-import type { ToolStatus } from "../../src/McpPool.ts"
+import type { ToolStatus } from "../../src/PoolStatus.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import * as Harness from "./ControlHarness.ts"
 

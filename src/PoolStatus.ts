@@ -1,0 +1,68 @@
+/** What the pool tells of itself: schemas of what `status`, `sessions`, `tools` and `logs` print. */
+import { Schema } from "effect"
+import { Failure, ServerState } from "./server/ServerState.ts"
+
+/** One incarnation of a server. */
+export const ProcessStatus = Schema.Struct({
+  pid: Schema.Int,
+  /** ISO 8601. */
+  startedAt: Schema.String,
+  /** Resident bytes of its process group; null where the system does not tell. */
+  memory: Schema.NullOr(Schema.Finite),
+  inFlight: Schema.Int
+})
+
+/** One server as `mcp-pool status --json` prints it. */
+export const ServerStatus = Schema.Struct({
+  name: Schema.String,
+  state: ServerState,
+  fingerprint: Schema.NullOr(Schema.String),
+  /** Of its first process, or null. */
+  pid: Schema.NullOr(Schema.Int),
+  processes: Schema.Array(ProcessStatus),
+  restarts: Schema.Int,
+  sessions: Schema.Int,
+  inFlight: Schema.Int,
+  /** How many tools it lists; null where that is not known. */
+  tools: Schema.NullOr(Schema.Int),
+  /** The path of its socket, where a listener serves it. */
+  socket: Schema.NullOr(Schema.String),
+  startedAt: Schema.NullOr(Schema.String),
+  lastFailure: Schema.NullOr(Failure)
+})
+export type ServerStatus = typeof ServerStatus.Type
+
+/** One session: a client's conversation with one server. */
+export const SessionStatus = Schema.Struct({
+  id: Schema.Int,
+  server: Schema.String,
+  /** From its `initialize`; null before it. */
+  client: Schema.NullOr(Schema.String),
+  version: Schema.NullOr(Schema.String),
+  /** ISO 8601. */
+  since: Schema.String,
+  inFlight: Schema.Int,
+  /** Requests so far. */
+  calls: Schema.Int
+})
+export type SessionStatus = typeof SessionStatus.Type
+
+/** One tool of one server, as the server lists it. */
+export const ToolStatus = Schema.Struct({
+  server: Schema.String,
+  name: Schema.String,
+  title: Schema.NullOr(Schema.String),
+  description: Schema.NullOr(Schema.String),
+  inputSchema: Schema.Unknown
+})
+export type ToolStatus = typeof ToolStatus.Type
+
+/** One line of a server's log: its stderr, what it printed on stdout that is not JSON-RPC, and the pool's own events. */
+export const LogEntry = Schema.Struct({
+  /** ISO 8601. */
+  at: Schema.String,
+  source: Schema.Literals(["stderr", "stdout", "pool"]),
+  pid: Schema.NullOr(Schema.Int),
+  text: Schema.String
+})
+export type LogEntry = typeof LogEntry.Type
