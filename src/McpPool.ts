@@ -66,7 +66,6 @@ export class McpPool extends Context.Service<
 interface Unit {
   readonly names: Array<string>
   readonly fingerprint: string | null
-  readonly settings: PoolSettings
   readonly log: ServerLog.ServerLog
   readonly multiplexer: Multiplexer
   readonly supervisor: Supervisor.Supervisor
@@ -78,12 +77,14 @@ export const make = Effect.fnUntraced(function* (
   const changes = Feed.make<StateChange>(maxChanges)
   const sockets = new Map<string, string>()
   const units = new Map<string, Unit>()
+  const settings = new Map<string, PoolSettings>()
   const byFingerprint = new Map<string, Unit>()
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
   const isDebug = (yield* References.MinimumLogLevel) === "Debug" || (yield* References.MinimumLogLevel) === "All"
 
   for (const entry of entries) {
+    settings.set(entry.name, settingsOf(entry))
     const shared = entry._tag === "Configured" ? byFingerprint.get(entry.spec.fingerprint) : undefined
     if (shared !== undefined) {
       shared.names.push(entry.name)
@@ -131,7 +132,8 @@ export const make = Effect.fnUntraced(function* (
     startAll: eachAtOnce((unit) => unit.supervisor.start),
     stopAll,
     awaitSettled: eachAtOnce((unit) => Effect.andThen(unit.supervisor.settled, listed(unit.multiplexer))),
-    endpoint: (name) => Effect.map(unitOf(name), (unit) => ({ upstream: unit.multiplexer, settings: unit.settings })),
+    endpoint: (name) =>
+      Effect.map(unitOf(name), ({ multiplexer }) => ({ upstream: multiplexer, settings: settings.get(name)! })),
     serve: (name, path) =>
       Effect.acquireRelease(
         Effect.sync(() => sockets.set(name, path)),
@@ -202,7 +204,7 @@ const makeUnit = Effect.fnUntraced(function* (
   onChange: (change: StateChange, names: ReadonlyArray<string>) => void
 ) {
   const server = entry._tag === "Configured" ? entry.spec : entry.error
-  const settings = entry._tag === "Configured" ? entry.spec.pool : defaultPool
+  const settings = settingsOf(entry)
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
   const log = ServerLog.make()
@@ -231,8 +233,11 @@ const makeUnit = Effect.fnUntraced(function* (
     }
   })
   const fingerprint = entry._tag === "Configured" ? entry.spec.fingerprint : null
-  return { names, fingerprint, settings, log, multiplexer, supervisor } satisfies Unit
+  return { names, fingerprint, log, multiplexer, supervisor } satisfies Unit
 })
+
+const settingsOf = (entry: PoolConfig.ServerEntry): PoolSettings =>
+  entry._tag === "Configured" ? entry.spec.pool : defaultPool
 
 const unavailable = ({ server, to }: StateChange, last: Failure | null): ServerUnavailable =>
   to === "crash-loop" || to === "failed"

@@ -13,8 +13,10 @@ export interface SocketFileOptions {
   readonly path: string
   /** Permission bits; 0o600 unless given. */
   readonly mode?: number | undefined
-  /** A group's name or number that owns the socket and its directory. */
+  /** A group's name or number that owns the socket. */
   readonly group?: string | undefined
+  /** The directory is the pool's, though it was there before: its mode and group follow the socket's. */
+  readonly ownsDirectory?: boolean | undefined
 }
 
 /** Listens with `server` at the path. Its directory is made where it is missing, and never removed or made again. */
@@ -102,18 +104,19 @@ const bind = (server: net.Server, file: string, options: SocketFileOptions): Eff
         if (options.mode !== undefined) fs.chmodSync(file, options.mode)
         resume(Effect.void)
       } catch (error) {
+        server.close()
         resume(Effect.fail(error as Error))
       }
     })
   })
 
-const makeDirectory = (directory: string, options: SocketFileOptions): void => {
+const makeDirectory = (directory: string, { group, mode = 0o600, ownsDirectory }: SocketFileOptions): void => {
   const isNew = fs.mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined
-  if (!isNew && options.group === undefined) return
-  if (options.group !== undefined) {
-    fs.chownSync(directory, -1, groupId(options.group))
-    fs.chmodSync(directory, 0o710)
-  } else if (options.mode !== undefined && (options.mode & 0o007) !== 0) fs.chmodSync(directory, 0o711)
+  if (!isNew && ownsDirectory !== true) return
+  if (group !== undefined) fs.chownSync(directory, -1, groupId(group))
+  // Whoever may use the socket must get to it.
+  const isForGroup = group !== undefined || (mode & 0o070) !== 0
+  fs.chmodSync(directory, 0o700 | (isForGroup ? 0o010 : 0) | ((mode & 0o007) !== 0 ? 0o001 : 0))
 }
 
 /** Node changes groups by number only. */

@@ -28,7 +28,12 @@ export const layer = (options: { readonly runtimeDir: string }): Layer.Layer<nev
           const server = net.createServer({ allowHalfOpen: true }, (socket) =>
             connections.accept(socket, name, endpoint)
           )
-          yield* SocketFile.listen(server, { path: file, mode: socketMode, group: socketGroup })
+          yield* SocketFile.listen(server, {
+            path: file,
+            mode: socketMode,
+            group: socketGroup,
+            ownsDirectory: socket === undefined
+          })
           yield* pool.serve(name, file)
         }),
         { discard: true }

@@ -166,9 +166,9 @@ export class Envelope {
   }
 
   /**
-   * Finds the id of a response without reading all of it: in constant time where the line ends in `,"id":N}`, in two
-   * native searches where it begins with the id and no other `"id"` follows. Sets the id's span and returns true; on
-   * false {@link scan} decides. For lines from a server, whose JSON is trusted to be whole.
+   * Finds the id of a response without reading all of it: in constant time where the line begins with the result and ends
+   * in `,"id":N}`, in two native searches where it begins with the id and no other `"id"` follows. Sets the id's span and
+   * returns true; on false {@link scan} decides. For lines from a server, whose JSON is trusted to be whole.
    */
   scanResponse(bytes: Buffer, from: number, to: number): boolean {
     this.start.fill(-1)
@@ -178,6 +178,7 @@ export class Envelope {
 
   #scanTail(bytes: Buffer, from: number, to: number): boolean {
     const first = Math.max(from, to - 64)
+    if (!/^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:result|error)"/.test(headOf(bytes, from, to))) return false
     const tail = /,\s*"id"\s*:\s*(\d+)\s*\}\s*$/.exec(bytes.toString("latin1", first, to))
     if (tail === null) return false
     const digits = tail[1]!
@@ -188,7 +189,7 @@ export class Envelope {
 
   #scanHead(bytes: Buffer, from: number, to: number): boolean {
     const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,\s*"(?:result|error)"/.exec(
-      bytes.toString("latin1", from, Math.min(to, from + 256))
+      headOf(bytes, from, to)
     )
     if (head === null) return false
     const rest = bytes.subarray(from + head[0].length, to)
@@ -252,6 +253,9 @@ export const elements = (
   }
   return spans
 }
+
+const headOf = (bytes: Buffer, from: number, to: number): string =>
+  bytes.toString("latin1", from, Math.min(to, from + 256))
 
 const QUOTE = 0x22
 const COMMA = 0x2c

@@ -7,7 +7,7 @@ export class ListCache {
   tools: ReadonlyArray<Tool> | null = null
   readonly #ask: (method: string, params: unknown, done: (outcome: Outcome<unknown>) => void) => void
   readonly #onChanged: () => void
-  #text = ""
+  #text: string | null = null
   #generation = 0
   #settled = true
   #watchers: Array<() => void> = []
@@ -43,8 +43,8 @@ export class ListCache {
     this.#settled = false
     this.#page(generation, undefined, [], (tools) => {
       if (tools !== null) {
-        const text = JSON.stringify(tools)
-        const isChanged = this.tools !== null && text !== this.#text
+        const text = textOf(tools)
+        const isChanged = this.tools !== null && (text === null || text !== this.#text)
         this.tools = tools
         this.#text = text
         if (isChanged) onChanged()
@@ -69,6 +69,15 @@ export class ListCache {
       if (typeof page.nextCursor !== "string" || tools.length >= maxTools) return done(tools)
       this.#page(generation, page.nextCursor, tools, done)
     })
+  }
+}
+
+/** The list as text, to be compared; null where it is nested too deeply for that, and counts as changed. */
+const textOf = (tools: ReadonlyArray<Tool>): string | null => {
+  try {
+    return JSON.stringify(tools)
+  } catch {
+    return null
   }
 }
 

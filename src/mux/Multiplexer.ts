@@ -165,6 +165,7 @@ export class Multiplexer implements Upstream, LineReceiver {
     client.inFlight++
     if (this.#stdin !== null) {
       Splice.request(this.#stdin, line, envelope, this.#calls.add(call))
+      this.#holdIfBlocked(client, this.#stdin)
       if (this.#options.requestTimeout !== null) this.#sweepSoon()
       return
     }
@@ -183,8 +184,10 @@ export class Multiplexer implements Upstream, LineReceiver {
     })
   }
 
-  notify(line: Line): void {
-    if (this.#stdin !== null) Splice.whole(this.#stdin, line)
+  notify(client: Client, line: Line): void {
+    if (this.#stdin === null) return
+    Splice.whole(this.#stdin, line)
+    this.#holdIfBlocked(client, this.#stdin)
   }
 
   cancel(client: Client, id: string, line: Line, envelope: Envelope): void {
@@ -212,12 +215,6 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   unsubscribe(client: Client, uri: string): void {
     this.#subscriptions.unsubscribe(client, uri)
-  }
-
-  holdIfBlocked(client: Client): void {
-    if (this.#stdin === null || !this.#stdin.blocked) return
-    this.#held.add(client)
-    client.pause()
   }
 
   // --- from the process ---
@@ -369,6 +366,13 @@ export class Multiplexer implements Upstream, LineReceiver {
     this.#stdin?.push(piece)
   }
 
+  /** Who sends to a server that takes no more is held until it does; what has come already is one read at most. */
+  #holdIfBlocked(client: Client, stdin: LineWriter): void {
+    if (!stdin.blocked) return
+    this.#held.add(client)
+    client.pause()
+  }
+
   #resumeHeld(): void {
     for (const client of this.#held) client.resume()
     this.#held.clear()
@@ -391,23 +395,35 @@ const canonicalId = (id: string): string => {
   }
 }
 
+/** The server's answer to the pool itself. */
 const outcomeOf = (line: Line): Outcome<unknown> => {
-  const message = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
-    readonly result?: unknown
-    readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown }
+  try {
+    const { error, result } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as Record<string, unknown>
+    if (error === undefined || error === null) return { ok: true, value: result ?? {} }
+    return { ok: false, refusal: isErrorObject(error) ? error : malformed }
+  } catch {
+    return { ok: false, refusal: malformed }
   }
-  return message.error === undefined || message.error === null
-    ? { ok: true, value: message.result ?? {} }
-    : { ok: false, refusal: message.error }
 }
 
-/** The pool's id of a response of which only head and tail are left; null where neither shows it. */
+const isErrorObject = (error: unknown): error is { readonly code: number; readonly message: string } =>
+  typeof error === "object" &&
+  error !== null &&
+  "code" in error &&
+  typeof error.code === "number" &&
+  "message" in error &&
+  typeof error.message === "string"
+
+/** JSON-RPC's internal error, for an answer that is none. */
+const malformed: Refusal = { code: -32603, message: "the server's answer is malformed" }
+
+/** The pool's id of a response of which only head and tail are left; null where it is none, or does not show. */
 const longLineId = (line: LongLine): number | null => {
-  const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,\s*"(?:result|error)"/.exec(
+  const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?"(?:result|error)"/.exec(
     line.head.toString("latin1")
   )
-  const tail = /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/.exec(line.tail.toString("latin1"))
-  const digits = tail?.[1] ?? head?.[1]
+  if (head === null) return null
+  const digits = head[1] ?? /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/.exec(line.tail.toString("latin1"))?.[1]
   return digits === undefined ? null : Number(digits)
 }
 

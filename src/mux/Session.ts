@@ -73,7 +73,6 @@ export class Session implements Client {
   /** Bytes from the client. */
   feed(chunk: Buffer): void {
     this.reader.feed(chunk)
-    if (!this.#closed) this.#upstream.holdIfBlocked(this)
   }
 
   /** The connection is gone. */
@@ -110,7 +109,7 @@ export class Session implements Client {
     const shape = this.#envelope.scan(line.bytes, line.start, line.end)
     if (shape === Shape.message) this.#message(line)
     else if (shape === Shape.batch) this.#batch(line)
-    else this.fail("null", { code: parseError, message: "the line is not a JSON-RPC message" })
+    else this.fail("null", isJson(line) ? notAMessage : { code: parseError, message: "the line is not JSON" })
   }
 
   /** Batches were part of 2025-03-26 alone, and most servers ignore them: each element goes its own way. */
@@ -121,7 +120,7 @@ export class Session implements Client {
       line.start = from
       line.end = to
       if (this.#envelope.scan(line.bytes, from, to) === Shape.message) this.#message(line)
-      else this.fail("null", { code: invalidRequest, message: "an element of the batch is not a JSON-RPC message" })
+      else this.fail("null", notAMessage)
     }
   }
 
@@ -187,7 +186,7 @@ export class Session implements Client {
       case "notifications/roots/list_changed":
         return
       default:
-        return this.#upstream.notify(line)
+        return this.#upstream.notify(this, line)
     }
   }
 
@@ -268,6 +267,18 @@ export class Session implements Client {
   #say(text: string): void {
     if (this.out.unread > this.maxUnread) return this.overflow()
     this.out.push(text)
+  }
+}
+
+const notAMessage: Refusal = { code: invalidRequest, message: "this is not a JSON-RPC message" }
+
+/** Of a line that is no object and no array. */
+const isJson = (line: Line): boolean => {
+  try {
+    JSON.parse(line.bytes.toString("utf8", line.start, line.end))
+    return true
+  } catch {
+    return false
   }
 }
 

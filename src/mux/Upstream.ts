@@ -41,7 +41,7 @@ export interface Client {
   readonly settled: () => void
   /** It has too much unread: it is closed, and takes nothing more. */
   readonly overflow: () => void
-  /** Stop and go on sending: the server takes less than it is given. */
+  /** Stop and go on sending: the server takes less than the client gives it. */
   readonly pause: () => void
   readonly resume: () => void
 }
@@ -55,13 +55,11 @@ export interface Upstream {
   /** Forwards a request; its answer goes to `client.out` under the id as it came. */
   readonly request: (client: Client, line: Line, envelope: Envelope, method: string) => void
   /** Forwards a notification as it is. */
-  readonly notify: (line: Line) => void
+  readonly notify: (client: Client, line: Line) => void
   /** Cancels the client's request whose id is `id` (JSON text); no answer follows. */
   readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope) => void
   /** The client's `level` has changed; the server is told the most verbose level of all. */
   readonly levelChanged: (client: Client, done: (outcome: Outcome<unknown>) => void) => void
   readonly subscribe: (client: Client, uri: string, done: (outcome: Outcome<unknown>) => void) => void
   readonly unsubscribe: (client: Client, uri: string) => void
-  /** Whether the server takes less than it is given. A client that goes on then is paused until it takes more. */
-  readonly holdIfBlocked: (client: Client) => void
 }

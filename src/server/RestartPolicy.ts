@@ -37,14 +37,13 @@ export const budget = (options: Budget): Schedule.Schedule<Duration.Duration, En
       let starts: Array<number> = []
       let streak = 0
       return Effect.fnUntraced(function* (now: number, ended: Ended) {
-        if (starts.length === 0) starts.push(ended.startedAt)
+        starts.push(ended.startedAt)
         if (Duration.toMillis(ended.uptime) >= resetAfter) streak = 0
         const full = streak === 0 ? 0 : Math.min(cap, base * 2 ** (streak - 1))
         const delay = full * (yield* Random.nextBetween(0.8, 1))
         const at = now + delay
         starts = starts.filter((start) => at - start < window)
         if (starts.length >= options.max) return yield* Cause.done(Duration.millis(delay))
-        starts.push(at)
         streak++
         const duration = Duration.millis(delay)
         return [duration, duration] as [Duration.Duration, Duration.Duration]

@@ -2,7 +2,7 @@
  * The last lines that concern one server: its stderr, what it printed on stdout that is not JSON-RPC, and the pool's own
  * events. Bounded in lines and bytes; outlives restarts of the server.
  */
-import { Stream } from "effect"
+import type { Stream } from "effect"
 import type { LogEntry } from "../PoolStatus.ts"
 import * as Feed from "./Feed.ts"
 
@@ -46,8 +46,8 @@ export const make = (): ServerLog => {
 
   return {
     add,
-    entries: () => entries,
-    follow: Stream.suspend(() => Stream.concat(Stream.fromIterable(entries.slice()), coming.stream))
+    entries: () => entries.slice(-maxEntries),
+    follow: coming.after(() => entries)
   }
 }
 

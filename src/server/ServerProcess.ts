@@ -12,7 +12,7 @@ import * as ChildProcess from "node:child_process"
 import { existsSync } from "node:fs"
 import type { Readable, Writable } from "node:stream"
 import type { ServerSpec } from "../config/ServerSpec.ts"
-import { type Line, LineReader, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
+import { Line, LineReader, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import { HandshakeFailed, ProcessExited, SpawnFailed } from "../PoolError.ts"
 import { version } from "../version.ts"
@@ -148,7 +148,7 @@ export const make = Effect.fnUntraced(function* (
     stdin,
     attach: (next) => {
       receiver = next
-      for (const bytes of early.splice(0)) reader.feed(Buffer.concat([bytes, lineFeed]))
+      for (const bytes of early.splice(0)) next.onLine(Line.of(bytes))
       child.stdout.resume()
     },
     ended: Deferred.await(ended)
