@@ -115,8 +115,7 @@ const makeDirectory = (directory: string, { group, mode = 0o600, ownsDirectory }
   if (!isNew && ownsDirectory !== true) return
   if (group !== undefined) fs.chownSync(directory, -1, groupId(group))
   // Whoever may use the socket must get to it.
-  const isForGroup = group !== undefined || (mode & 0o070) !== 0
-  fs.chmodSync(directory, 0o700 | (isForGroup ? 0o010 : 0) | ((mode & 0o007) !== 0 ? 0o001 : 0))
+  fs.chmodSync(directory, 0o700 | (group === undefined ? 0 : 0o010) | ((mode & 0o007) === 0 ? 0 : 0o001))
 }
 
 /** Node changes groups by number only. */
