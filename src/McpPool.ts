@@ -65,7 +65,7 @@ export class McpPool extends Context.Service<
 /** One process, running or not, and the names that share it. */
 interface Unit {
   readonly names: Array<string>
-  readonly fingerprint: string | null
+  readonly fingerprint: () => string | null
   readonly log: ServerLog.ServerLog
   readonly multiplexer: Multiplexer
   readonly supervisor: Supervisor.Supervisor
@@ -78,14 +78,14 @@ export const make = Effect.fnUntraced(function* (
   const sockets = new Map<string, string>()
   const units = new Map<string, Unit>()
   const settings = new Map<string, PoolSettings>()
-  const byFingerprint = new Map<string, Unit>()
+  const byIdentity = new Map<string, Unit>()
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
   const isDebug = (yield* References.MinimumLogLevel) === "Debug" || (yield* References.MinimumLogLevel) === "All"
 
   for (const entry of entries) {
     settings.set(entry.name, settingsOf(entry))
-    const shared = entry._tag === "Configured" ? byFingerprint.get(entry.spec.fingerprint) : undefined
+    const shared = entry._tag === "Configured" ? byIdentity.get(entry.spec.identity) : undefined
     if (shared !== undefined) {
       shared.names.push(entry.name)
       units.set(entry.name, shared)
@@ -98,7 +98,7 @@ export const make = Effect.fnUntraced(function* (
       }
     })
     units.set(entry.name, unit)
-    if (entry._tag === "Configured") byFingerprint.set(entry.spec.fingerprint, unit)
+    if (entry._tag === "Configured") byIdentity.set(entry.spec.identity, unit)
   }
 
   const names = [...units.keys()]
@@ -232,7 +232,7 @@ const makeUnit = Effect.fnUntraced(function* (
       }
     }
   })
-  const fingerprint = entry._tag === "Configured" ? entry.spec.fingerprint : null
+  const fingerprint = () => (entry._tag === "Configured" ? entry.spec.fingerprint : null)
   return { names, fingerprint, log, multiplexer, supervisor } satisfies Unit
 })
 
@@ -275,7 +275,7 @@ const statusOf = (
   return {
     name,
     state: supervisor.state(),
-    fingerprint,
+    fingerprint: fingerprint(),
     pid: process?.pid ?? null,
     processes:
       process === null || startedAt === null

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The executable: `connect` is a small chunk of its own, everything else is the command line's. */
+/** The executable: `connect` and `serve` have small chunks of their own, everything else is the command line's. */
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -9,5 +9,6 @@ if (major < 22 || (major === 22 && minor < 19)) {
   void import("./cli/connect.ts").then(({ main }) => main(process.argv.slice(3)))
 } else {
   process.getBuiltinModule("node:module").enableCompileCache()
-  void import("./cli/main.ts")
+  if (process.argv[2] === "serve") void import("./cli/serveMain.ts").then(({ main }) => main(process.argv.slice(3)))
+  else void import("./cli/main.ts")
 }

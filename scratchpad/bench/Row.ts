@@ -16,7 +16,7 @@ export interface Comparison {
   readonly ratio: number
 }
 
-/** Measures floor and pool in turn, once to warm up and then so many times, the first of a pair being the last of the one before. */
+/** Measures floor and pool in turn, once to warm up and then so many times; who is first changes with each pair. */
 export const compare = async (
   rounds: number,
   floor: () => Promise<number>,

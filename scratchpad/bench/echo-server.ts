@@ -1,6 +1,6 @@
 /**
- * An MCP server over stdio that costs next to nothing: `echo` answers with `text`, `big` with `bytes` characters.
- * The answers of one turn leave in one write. It ends when its stdin does.
+ * An MCP server over stdio that costs next to nothing: `echo` answers with `text`, `big` with `bytes` characters. The
+ * answers of one turn leave in one write. It ends when its stdin does.
  */
 import { lineReader } from "./lines.ts"
 

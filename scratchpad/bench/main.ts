@@ -60,13 +60,16 @@ const table = (rows: ReadonlyArray<Row>): string => {
     .join("\n")
 }
 
-const within = async <A>(milliseconds: number, work: Promise<A>): Promise<A> => {
+const within = <A>(milliseconds: number, work: Promise<A>): Promise<A> => {
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`No end after ${milliseconds} ms`)), milliseconds)
   return Promise.race([work, promise]).finally(() => clearTimeout(timer))
 }
 
+let finishing = false
+
 const finish = async (exitCode: number): Promise<void> => {
+  finishing = true
   await endAll()
   removeTemporary()
   process.exit(exitCode)
@@ -83,6 +86,8 @@ if (unknown.length > 0) {
 try {
   await finish(await main(only, values.json))
 } catch (error) {
-  console.error(error)
-  await finish(1)
+  if (!finishing) {
+    console.error(error)
+    await finish(1)
+  }
 }

@@ -13,7 +13,7 @@ import { Client } from "./Client.ts"
 import * as proc from "./proc.ts"
 
 const temporary = mkdtempSync(join(tmpdir(), "bench-"))
-const pool = process.env["DEV_POOL"] ?? resolve(import.meta.dirname, "../../dist/bin/bin.js")
+const pool = resolve(import.meta.dirname, "../../dist/bin/bin.js")
 const floor = join(temporary, "floor.mjs")
 const echoServer = join(temporary, "echo-server.mjs")
 const running = new Set<ChildProcess>()

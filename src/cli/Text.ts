@@ -1,5 +1,6 @@
 /** How the command line writes things for people: times, sizes, tables, colours. Pure. */
 import { CliOutput } from "effect/cli"
+import { printable } from "./printable.ts"
 
 /** Colours, or none. */
 export interface Paint {
@@ -34,11 +35,6 @@ export const size = (bytes: number): string => {
   }
   return `${value.toFixed(1)} GB`
 }
-
-/** Text of a server or client without what would steer a terminal; colours go too. */
-export const printable = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex
-  text.replace(/\x1b\[[0-9;]*m/g, "").replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "")
 
 /** The first line of a text, cut to a width in columns. */
 export const firstLine = (text: string, width: number): string => {

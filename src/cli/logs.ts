@@ -4,7 +4,8 @@ import { Command, Flag } from "effect/cli"
 import type { LogEntry } from "../PoolStatus.ts"
 import { connectControl, serverArgument } from "./root.ts"
 import { screen } from "./Screen.ts"
-import { type Paint, printable } from "./Text.ts"
+import { printable } from "./printable.ts"
+import { type Paint } from "./Text.ts"
 
 export const logs = Command.make(
   "logs",

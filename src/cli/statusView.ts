@@ -2,7 +2,8 @@
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import type { Failure, ServerState, StateChange } from "../server/ServerState.ts"
-import { type Column, type Paint, printable, size, span, table } from "./Text.ts"
+import { printable } from "./printable.ts"
+import { type Column, type Paint, size, span, table } from "./Text.ts"
 
 export interface Options {
   /** Milliseconds since 1970. */

@@ -1,17 +1,20 @@
 /** What `serve` shows a person once each server has run or failed: the servers, and three commands to try next. Pure. */
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
-import { statusLines, type Options } from "./statusView.ts"
+import { type Options, statusLines } from "./statusView.ts"
+import { paint } from "./Text.ts"
 
 export const welcomeLines = (
   status: DaemonStatus,
   tools: ReadonlyArray<ToolStatus>,
-  options: Options & {
+  options: Omit<Options, "paint"> & {
+    readonly color: boolean
     /** How this program is called, with the flag that names the runtime directory where it is not the usual one. */
     readonly command: string
   }
 ): ReadonlyArray<string> => {
-  const { command, paint } = options
+  const { command, now } = options
+  const style = paint(options.color)
   const first = status.servers.find(({ state }) => state === "running")
   const echo = tools.find(({ name }) => name === "echo")
   const next = [
@@ -23,10 +26,10 @@ export const welcomeLines = (
   ]
   return [
     "",
-    ...statusLines(status, options),
+    ...statusLines(status, { now, paint: style }),
     "",
     "Try in another terminal:",
-    ...next.map((line) => `  ${paint.bold(line)}`),
+    ...next.map((line) => `  ${style.bold(line)}`),
     ""
   ]
 }

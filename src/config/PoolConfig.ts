@@ -120,9 +120,7 @@ const sourceOf = (entry: ServerEntry): string =>
   Predicate.isTagged(entry, "Configured") ? entry.spec.source : entry.source
 
 const isSameProcess = (a: ServerEntry, b: ServerEntry): boolean =>
-  Predicate.isTagged(a, "Configured") &&
-  Predicate.isTagged(b, "Configured") &&
-  a.spec.fingerprint === b.spec.fingerprint
+  Predicate.isTagged(a, "Configured") && Predicate.isTagged(b, "Configured") && a.spec.identity === b.spec.identity
 
 /** One error that tells all, a line each. */
 const withOthers = (first: ServerConfigError, others: ReadonlyArray<ServerConfigError>): ServerConfigError =>

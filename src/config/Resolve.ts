@@ -9,7 +9,14 @@ import { interpolate, type References } from "./Interpolation.ts"
 import * as Jsonc from "./Jsonc.ts"
 import type { Mistake } from "./PoolOptions.ts"
 import { explanation, runsPool } from "./SelfReference.ts"
-import { type DecodedServerOptions, fingerprint, poolSettings, ServerOptions, type ServerSpec } from "./ServerSpec.ts"
+import {
+  type DecodedServerOptions,
+  fingerprint,
+  identity,
+  poolSettings,
+  ServerOptions,
+  type ServerSpec
+} from "./ServerSpec.ts"
 
 /** Resolves one entry as it decoded. */
 export const resolve = Effect.fnUntraced(function* (
@@ -64,7 +71,10 @@ export const resolve = Effect.fnUntraced(function* (
     name,
     source: source.name,
     ...process,
-    fingerprint: fingerprint(process),
+    identity: identity(process),
+    get fingerprint() {
+      return fingerprint(process)
+    },
     pool: { ...pool, socket }
   }
 })

@@ -68,7 +68,9 @@ export interface ServerSpec {
   readonly cwd: string
   /** The complete environment of its process; values never appear in logs, status or errors. */
   readonly env: Readonly<Record<string, string>>
-  /** 16 hex digits of SHA-256 over command, args, cwd and environment: equal fingerprints share one process. */
+  /** All that makes a process, as text: equal identities share one. Holds the environment: never to be shown. */
+  readonly identity: string
+  /** Its identity as it may be shown: 16 hex digits of its SHA-256. */
   readonly fingerprint: string
   readonly pool: PoolSettings
 }
@@ -128,18 +130,23 @@ export const poolSettings = (
   }
 }
 
-/** What makes two specs the same process, as 16 hex digits of SHA-256. */
-export const fingerprint = (parts: {
+/** What a process is made of. */
+export interface ProcessParts {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
-}): string => {
-  const env = Object.entries(parts.env).sort(([a], [b]) => (a < b ? -1 : 1))
-  const canonical = JSON.stringify([parts.command, parts.args, parts.cwd, env])
-  // Not imported: its module namespace would load WebCrypto too, before the first server starts.
+}
+
+/** What makes two specs the same process. */
+export const identity = ({ args, command, cwd, env }: ProcessParts): string =>
+  JSON.stringify([command, args, cwd, Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))])
+
+/** An identity as 16 hex digits of its SHA-256. */
+export const fingerprint = (parts: ProcessParts): string => {
+  // Loaded by who asks: it costs more than to start a server.
   const crypto: typeof Crypto = process.getBuiltinModule("node:crypto")
-  return crypto.createHash("sha256").update(canonical).digest("hex").slice(0, 16)
+  return crypto.createHash("sha256").update(identity(parts)).digest("hex").slice(0, 16)
 }
 
 /** The name of a command without its directory, and without `.cmd`. */

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { firstLine, paint, printable, size, span, table } from "../../src/cli/Text.ts"
+import { printable } from "../../src/cli/printable.ts"
+import { firstLine, paint, size, span, table } from "../../src/cli/Text.ts"
 
 describe("Text", () => {
   it("writes a time span in its two largest units", () => {
