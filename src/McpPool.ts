@@ -87,6 +87,11 @@ export const make = Effect.fnUntraced(function* (
     settings.set(entry.name, settingsOf(entry))
     const shared = entry._tag === "Configured" ? byIdentity.get(entry.spec.identity) : undefined
     if (shared !== undefined) {
+      if (!isSameSupervision(settings.get(shared.names[0]!)!, settings.get(entry.name)!)) {
+        yield* Effect.logWarning(
+          `${entry.name} is the same process as ${shared.names[0]}: the pool settings of ${shared.names[0]} hold for both`
+        )
+      }
       shared.names.push(entry.name)
       units.set(entry.name, shared)
       continue
@@ -207,7 +212,10 @@ const makeUnit = Effect.fnUntraced(function* (
   const settings = settingsOf(entry)
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
-  const log = ServerLog.make()
+  const log = ServerLog.make({
+    onStray: (count) =>
+      say(Effect.annotateLogs(Effect.logWarning(strayLine(entry.name, count)), { server: entry.name }))
+  })
   const names = [entry.name]
   const multiplexer = new Multiplexer({
     server: entry.name,
@@ -216,7 +224,7 @@ const makeUnit = Effect.fnUntraced(function* (
     queueTimeout: millis(settings.queueTimeout),
     requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
     unavailable: new ServerUnavailable({ server: entry.name, state: "stopped", reason: null, hint: null }),
-    onStray: (text) => log.add("stdout", supervisor.process()?.pid ?? null, text),
+    onStray: (text) => log.stray(supervisor.process()?.pid ?? null, text),
     ...(isDebug ? { onCall: (call) => say(Effect.annotateLogs(Effect.logDebug("call"), { ...call })) } : {})
   })
   const supervisor: Supervisor.Supervisor = yield* Supervisor.make({
@@ -235,6 +243,15 @@ const makeUnit = Effect.fnUntraced(function* (
   const fingerprint = () => (entry._tag === "Configured" ? entry.spec.fingerprint : null)
   return { names, fingerprint, log, multiplexer, supervisor } satisfies Unit
 })
+
+const strayLine = (server: string, count: number): string =>
+  `${server} has printed ${count === 1 ? "a line" : `${count} lines`} on stdout that is no JSON-RPC message: mcp-pool logs ${server}`
+
+/** Sockets are a name's own, the rest is the process's. */
+const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
+  const supervision = ({ socket: _, socketGroup: __, socketMode: ___, maxUnread: ____, ...rest }: PoolSettings) => rest
+  return JSON.stringify(supervision(a)) === JSON.stringify(supervision(b))
+}
 
 const settingsOf = (entry: PoolConfig.ServerEntry): PoolSettings =>
   entry._tag === "Configured" ? entry.spec.pool : defaultPool

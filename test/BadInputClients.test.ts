@@ -7,6 +7,7 @@ import * as LineClient from "./support/LineClient.ts"
 import * as Memory from "./support/Memory.ts"
 import * as Processes from "./support/Processes.ts"
 import * as TestPool from "./support/TestPool.ts"
+import * as Tools from "./support/Tools.ts"
 
 /** A server, and a client of it that has done nothing wrong. */
 const setUp = Effect.fnUntraced(function* (pool: Parameters<TestPool.Fixtures["server"]>[1] = {}) {
@@ -33,8 +34,8 @@ describe("a client that", () => {
         assert.isNull(id)
         assert.strictEqual(error?.code, -32700)
       }
-      yield* serves(client)
-      yield* serves(bystander)
+      yield* Tools.serves(client)
+      yield* Tools.serves(bystander)
     })
   )
 
@@ -61,8 +62,8 @@ describe("a client that", () => {
         const { error } = yield* client.answer(id)
         assert.strictEqual(error?.code, code, line)
       }
-      yield* serves(client)
-      yield* serves(bystander)
+      yield* Tools.serves(client)
+      yield* Tools.serves(bystander)
     })
   )
 
@@ -85,7 +86,7 @@ describe("a client that", () => {
         '{"method":"notifications/wrong"}\n{"jsonrpc":"2.0","method":"notifications/wrong","params":1}\n'
       )
       yield* client.sendRaw('\r\n\n{"jsonrpc":"2.0","method":"notifications/right"}\r\n')
-      const stats = yield* statsOf(client)
+      const stats = yield* Tools.stats(client)
       assert.deepStrictEqual(stats.notifications, ["notifications/right"])
       assert.strictEqual(client.received().length, 2)
     })
@@ -107,14 +108,14 @@ describe("a client that", () => {
         for (let i = 0; i < 100; i++) yield* client.sendRaw(piece)
         yield* client.flushed
         assert.isBelow((yield* Memory.live) - before, 12 * mebibyte)
-        yield* serves(bystander)
+        yield* Tools.serves(bystander)
         yield* client.sendRaw(tail)
         const { error } = yield* client.answer(id)
         assert.strictEqual(error?.code, -32600)
         const bytes = 100_000_000 + head.length + tail.length - 1
         assert.strictEqual(error?.message, `the line of ${bytes} bytes is longer than maxLine (10485760 bytes)`)
       }
-      assert.strictEqual((yield* statsOf(client)).calls, 4)
+      assert.strictEqual((yield* Tools.stats(client)).calls, 4)
     })
   )
 
@@ -124,10 +125,10 @@ describe("a client that", () => {
       const client = yield* connect("shared")
       yield* client.send({ id: 1, result: {} })
       yield* client.send({ id: "question", error: { code: 1, message: "no" } })
-      const stats = yield* statsOf(client)
+      const stats = yield* Tools.stats(client)
       assert.deepStrictEqual(stats.answers, [])
       assert.strictEqual(client.received().length, 2)
-      yield* serves(bystander)
+      yield* Tools.serves(bystander)
     })
   )
 
@@ -135,13 +136,13 @@ describe("a client that", () => {
     Effect.gen(function* () {
       const { bystander, connect } = yield* setUp()
       const client = yield* connect("shared")
-      yield* startSleeping(client, "first", "twin")
-      yield* startSleeping(client, "second", "twin")
+      yield* Tools.startSleeping(client, "first", "twin")
+      yield* Tools.startSleeping(client, "second", "twin")
       yield* bystander.call("wake", { label: "second" })
       assert.strictEqual(LineClient.textOf(yield* client.answer("twin")), "woken")
       yield* bystander.call("wake", { label: "first" })
       assert.strictEqual(LineClient.textOf(yield* client.answer("twin")), "woken")
-      assert.strictEqual((yield* statsOf(client)).cancellations.length, 0)
+      assert.strictEqual((yield* Tools.stats(client)).cancellations.length, 0)
     })
   )
 
@@ -149,7 +150,7 @@ describe("a client that", () => {
     Effect.gen(function* () {
       const { bystander, connect } = yield* setUp()
       const client = yield* connect("shared")
-      yield* startSleeping(client, "long", "long")
+      yield* Tools.startSleeping(client, "long", "long")
       // The last line may lack its line feed.
       yield* client.sendRaw(
         '{"jsonrpc":"2.0","id":"last","method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}}'
@@ -160,7 +161,7 @@ describe("a client that", () => {
       yield* bystander.call("wake", { label: "long" })
       assert.strictEqual(LineClient.textOf(yield* client.answer("long")), "woken")
       yield* Fiber.join(ended)
-      assert.deepStrictEqual((yield* statsOf(bystander)).cancellations, [])
+      assert.deepStrictEqual((yield* Tools.stats(bystander)).cancellations, [])
     })
   )
 
@@ -180,7 +181,7 @@ describe("a client that", () => {
   it.live("is killed has its calls cancelled at the server", () =>
     Effect.gen(function* () {
       const { bystander, marker, runtimeDir } = yield* setUp()
-      yield* startSleeping(bystander, "stays", "stays")
+      yield* Tools.startSleeping(bystander, "stays", "stays")
       const client = yield* clientProcess(marker, RuntimeDir.serverSocket(runtimeDir, "shared"))
       client.send({ id: 0, method: "initialize", params: { protocolVersion: "2025-11-25" } })
       client.send({ method: "notifications/initialized" })
@@ -190,12 +191,27 @@ describe("a client that", () => {
 
       const killedAt = yield* Clock.currentTimeMillis
       client.kill()
-      const [cancelled, ...others] = yield* cancellations(bystander, 1)
+      const [cancelled, ...others] = yield* Tools.until(bystander, "cancellations", 1)
       assert.deepStrictEqual(others, [])
       assert.strictEqual(cancelled?.label, "killed")
       assert.isBelow((cancelled?.at ?? Infinity) - killedAt, 250)
       yield* bystander.call("wake", { label: "stays" })
       assert.strictEqual(LineClient.textOf(yield* bystander.answer("stays")), "woken")
+    })
+  )
+
+  it.live("sends no more, and then is gone, has its calls cancelled too", () =>
+    Effect.gen(function* () {
+      yield* fakeIntervals
+      const { bystander, connect } = yield* setUp()
+      const client = yield* connect("shared")
+      yield* Tools.startSleeping(client, "half", 1)
+      yield* client.halfClose
+      yield* Tools.serves(bystander)
+      yield* client.destroy
+      yield* Tools.serves(bystander)
+      vi.advanceTimersByTime(1_000)
+      assert.strictEqual((yield* Tools.until(bystander, "cancellations", 1))[0]?.label, "half")
     })
   )
 
@@ -206,11 +222,11 @@ describe("a client that", () => {
       for (let round = 1; round <= 20; round++) {
         const label = `round-${round}`
         const client = yield* connect("shared")
-        yield* startSleeping(client, label, 1)
+        yield* Tools.startSleeping(client, label, 1)
         const at = yield* Clock.currentTimeMillis
         if (round % 2 === 0) yield* client.destroy
         else yield* client.notify("notifications/cancelled", { requestId: 1 })
-        const seen = yield* cancellations(bystander, round)
+        const seen = yield* Tools.until(bystander, "cancellations", round)
         assert.deepStrictEqual(seen.map((cancelled) => cancelled.label).at(-1), label)
         delays.push(seen.at(-1)!.at - at)
       }
@@ -225,15 +241,15 @@ describe("a client that", () => {
       const { bystander, connect, logged, pool } = yield* setUp({ maxUnread: mebibyte })
       const client = yield* connect("shared")
       const sleeper = yield* connect("shared")
-      yield* startSleeping(sleeper, "sleeper", "sleeper")
+      yield* Tools.startSleeping(sleeper, "sleeper", "sleeper")
       yield* client.pause
       const before = yield* Memory.live
       for (let i = 0; i < 40; i++) {
         yield* client.send({ id: i, method: "tools/call", params: { name: "big", arguments: { bytes: mebibyte / 4 } } })
-        yield* serves(bystander)
+        yield* Tools.serves(bystander)
       }
       // The server has answered all of it by now; what is beyond the bound is nowhere.
-      yield* serves(bystander)
+      yield* Tools.serves(bystander)
       assert.isBelow((yield* Memory.live) - before, 4 * mebibyte)
       assert.deepStrictEqual(
         logged().filter(({ message }) => message.startsWith("session closed")),
@@ -268,17 +284,14 @@ describe("a client that", () => {
 
   it.live("reads nothing for 10 s while something waits is closed", () =>
     Effect.gen(function* () {
-      yield* Effect.acquireRelease(
-        Effect.sync(() => vi.useFakeTimers({ toFake: ["Date", "setInterval", "clearInterval"] })),
-        () => Effect.sync(() => vi.useRealTimers())
-      )
+      yield* fakeIntervals
       const { bystander, connect, logged } = yield* setUp()
       const client = yield* connect("shared")
       yield* client.pause
       yield* client.send({ id: 1, method: "tools/call", params: { name: "big", arguments: { bytes: mebibyte } } })
-      yield* serves(bystander)
+      yield* Tools.serves(bystander)
       vi.advanceTimersByTime(9_000)
-      yield* serves(bystander)
+      yield* Tools.serves(bystander)
       assert.deepStrictEqual(closings(logged()), [])
       vi.advanceTimersByTime(3_000)
       assert.deepStrictEqual(closings(logged()), [
@@ -286,7 +299,7 @@ describe("a client that", () => {
       ])
       yield* client.resume
       yield* client.closed
-      yield* serves(bystander)
+      yield* Tools.serves(bystander)
     })
   )
 
@@ -311,7 +324,7 @@ describe("a client that", () => {
         assert.strictEqual(LineClient.textOf(yield* client.answer(1)), "one")
         assert.strictEqual(LineClient.textOf(yield* client.answer("1")), "[two]")
         assert.strictEqual(LineClient.textOf(yield* client.answer(2)), "},{")
-        assert.deepStrictEqual((yield* statsOf(bystander)).notifications, ["notifications/within"])
+        assert.deepStrictEqual((yield* Tools.stats(bystander)).notifications, ["notifications/within"])
       })
     )
 
@@ -323,7 +336,7 @@ describe("a client that", () => {
         assert.deepStrictEqual((yield* client.answer("good")).result, {})
         assert.strictEqual((yield* client.answer("bad")).error?.code, -32600)
         for (let i = 0; i < 3; i++) assert.strictEqual((yield* client.answer(null)).error?.code, -32600)
-        yield* serves(client)
+        yield* Tools.serves(client)
         assert.strictEqual(client.received().length, 7)
       })
     )
@@ -334,43 +347,19 @@ describe("a client that", () => {
         const client = yield* connect("shared")
         yield* client.sendRaw(" [ ] \n")
         assert.strictEqual((yield* client.answer(null)).error?.code, -32600)
-        yield* serves(client)
+        yield* Tools.serves(client)
       })
     )
   })
 })
 
-/** The client gets answers. */
-const serves = (client: LineClient.LineClient) =>
-  Effect.map(client.call("echo", { text: "hi" }), (answer) => assert.strictEqual(LineClient.textOf(answer), "hi"))
+/** What the listener does every second it does when the test says so. */
+const fakeIntervals = Effect.acquireRelease(
+  Effect.sync(() => vi.useFakeTimers({ toFake: ["Date", "setInterval", "clearInterval"] })),
+  () => Effect.sync(() => vi.useRealTimers())
+)
 
-/** Sends a call that stays in flight, and returns when the server has it. */
-const startSleeping = (client: LineClient.LineClient, label: string, id: unknown) =>
-  Effect.andThen(
-    client.send({
-      id,
-      method: "tools/call",
-      params: { name: "sleep", arguments: { label }, _meta: { progressToken: label } }
-    }),
-    client.notification("notifications/progress")
-  )
-
-interface Stats {
-  readonly calls: number
-  readonly cancellations: ReadonlyArray<{ readonly label: string | null; readonly at: number }>
-  readonly notifications: ReadonlyArray<string>
-  readonly answers: ReadonlyArray<unknown>
-}
-
-const statsOf = (client: LineClient.LineClient) =>
-  Effect.map(client.call("stats"), (answer) => JSON.parse(LineClient.textOf(answer)) as Stats)
-
-const cancellations = (client: LineClient.LineClient, count: number) =>
-  Effect.map(
-    client.call("until", { list: "cancellations", count }),
-    (answer) => JSON.parse(LineClient.textOf(answer)) as Stats["cancellations"]
-  )
-
+/** The reasons for which sessions were closed. */
 const closings = (lines: ReadonlyArray<TestPool.LogLine>) =>
   lines.map(({ message }) => message).filter((message) => message.startsWith("session closed"))
 

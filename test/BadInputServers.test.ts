@@ -8,6 +8,7 @@ import * as LineClient from "./support/LineClient.ts"
 import * as Memory from "./support/Memory.ts"
 import * as Processes from "./support/Processes.ts"
 import * as TestPool from "./support/TestPool.ts"
+import * as Tools from "./support/Tools.ts"
 
 describe("a server that", () => {
   it.live("is missing fails at once, and says what to do", () =>
@@ -29,7 +30,7 @@ describe("a server that", () => {
         assert.deepStrictEqual(answer.error?.data, { kind: "ServerUnavailable", server: "bad", state: "failed" })
         assert.include(answer.error?.message ?? "", "/no/such/command: ENOENT")
       }
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -43,7 +44,7 @@ describe("a server that", () => {
       assert.strictEqual(failed.failure?.kind, "SpawnFailed")
       assert.match(failed.failure?.message ?? "", /EACCES$/)
       assert.strictEqual(failed.failure?.hint, `"${command}" is not executable: chmod +x`)
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -55,7 +56,7 @@ describe("a server that", () => {
       }))
       const failed = yield* states.reached("bad", "failed")
       assert.match(failed.failure?.message ?? "", /no directory \/no\/such\/directory$/)
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -87,7 +88,7 @@ describe("a server that", () => {
       assert.strictEqual(failure?.exitCode, 3)
       assert.strictEqual(failure?.hint, "see what it printed: mcp-pool logs bad")
       yield* Fiber.join(starting)
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -103,7 +104,7 @@ describe("a server that", () => {
       assert.match(failed.failure?.message ?? "", /no answer to initialize within 150ms \(pool\.startTimeout\)/)
       assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-silent`), [])
       assert.isFalse(yield* pool.isRunning("bad"))
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -117,7 +118,7 @@ describe("a server that", () => {
       assert.strictEqual(failed.failure?.kind, "HandshakeFailed")
       assert.match(failed.failure?.message ?? "", /initialize was answered with error -32000$/)
       assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-refuses`), [])
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -127,8 +128,8 @@ describe("a server that", () => {
         bad: bad("garbage"),
         good: server("good")
       }))
-      yield* serves(yield* connect("bad"))
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("bad"))
+      yield* Tools.serves(yield* connect("good"))
       const logged = yield* Stream.runCollect(pool.logs("bad", { follow: false }))
       const garbage = logged.filter(({ source }) => source === "stdout").map(({ text }) => text)
       // Before the handshake a JSON object that is no message is passed over in silence.
@@ -149,14 +150,14 @@ describe("a server that", () => {
         // All but the end of the line has been read.
         yield* firstLog(pool.logs("bad", { follow: true }), "holding")
         assert.isBelow((yield* Memory.live) - before, 12 * mebibyte)
-        yield* serves(other)
+        yield* Tools.serves(other)
         yield* client.call("release")
         const { error, id } = yield* Fiber.join(call)
         assert.strictEqual(id, "mine")
         assert.strictEqual(error?.code, 31005)
         assert.deepStrictEqual(error?.data, { kind: "ResultTooLarge", server: "bad" })
         assert.match(error?.message ?? "", /longer than maxLine \(10485760 bytes\)/)
-        yield* serves(client)
+        yield* Tools.serves(client)
       })
     )
   }
@@ -166,7 +167,7 @@ describe("a server that", () => {
       const { connect, pool } = yield* TestPool.make(({ server }) => ({ bad: server("bad"), good: server("good") }))
       const client = yield* connect("bad")
       const call = yield* Effect.forkChild(client.call("garbage", { bytes: 100_000_000 }))
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("good"))
       assert.strictEqual(LineClient.textOf(yield* Fiber.join(call)), "done")
       const logged = yield* Stream.runCollect(pool.logs("bad", { follow: false }))
       assert.include(
@@ -191,8 +192,8 @@ describe("a server that", () => {
       const { failure } = yield* states.reached("bad", "restarting")
       assert.strictEqual(failure?.message, 'server "bad" closed its stdout')
       assert.isNull(failure?.exitCode)
-      yield* serves(client)
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(client)
+      yield* Tools.serves(yield* connect("good"))
     })
   )
 
@@ -202,13 +203,13 @@ describe("a server that", () => {
         bad: bad("stubborn", briefly),
         good: server("good")
       }))
-      yield* serves(yield* connect("bad"))
+      yield* Tools.serves(yield* connect("bad"))
       const other = yield* connect("good")
       const stopping = yield* Effect.forkChild(pool.stop("bad"))
-      yield* serves(other)
+      yield* Tools.serves(other)
       yield* Fiber.join(stopping)
       assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-stubborn`), [])
-      yield* serves(other)
+      yield* Tools.serves(other)
     })
   )
 
@@ -216,8 +217,8 @@ describe("a server that", () => {
     Effect.gen(function* () {
       const before = yield* Memory.live
       const { connect, pool } = yield* TestPool.make(({ bad, server }) => ({ bad: bad("flood"), good: server("good") }))
-      yield* serves(yield* connect("bad"))
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(yield* connect("bad"))
+      yield* Tools.serves(yield* connect("good"))
       const logged = yield* Stream.runCollect(pool.logs("bad", { follow: false }))
       const stderr = logged.filter(({ source }) => source === "stderr").map(({ text }) => text)
       assert.strictEqual(stderr.at(-1), "that was all")
@@ -235,7 +236,7 @@ describe("a server that", () => {
       const first = yield* Processes.withMarker(`${marker}-parent`)
       assert.strictEqual(first.length, 2)
       const client = yield* connect("bad")
-      yield* serves(client)
+      yield* Tools.serves(client)
       assert.strictEqual(LineClient.kindOf(yield* client.call("exit", { code: 1 })), "OutcomeUnknown")
       yield* states.reached("bad", "running", 2)
       const second = yield* Processes.withMarker(`${marker}-parent`)
@@ -244,8 +245,8 @@ describe("a server that", () => {
         second.filter((pid) => first.includes(pid)),
         []
       )
-      yield* serves(client)
-      yield* serves(yield* connect("good"))
+      yield* Tools.serves(client)
+      yield* Tools.serves(yield* connect("good"))
       yield* pool.stop("bad")
       assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-parent`), [])
     })
@@ -269,7 +270,8 @@ describe("a server that", () => {
         yield* sender.call("deafen")
         for (const id of ids) yield* sender.send(lengthCall(id))
         const sent = yield* Effect.forkChild(sender.flushed)
-        for (let i = 0; i < 100; i++) yield* serves(other)
+        // Many more turns of the event loop than it would take to read it all.
+        for (let i = 0; i < 1000; i++) yield* Tools.serves(other)
         assert.isUndefined(sent.pollUnsafe(), "50 MB are not taken for a server that reads nothing")
 
         process.kill(pid, "SIGUSR2")
@@ -299,21 +301,17 @@ describe("a server that", () => {
         const sender = yield* connect("bad")
         yield* sender.call("deafen")
         for (const id of ids) yield* sender.send(lengthCall(id))
-        yield* serves(yield* connect("good"))
+        yield* Tools.serves(yield* connect("good"))
         yield* pool.stop("bad")
         assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-bad`), [])
         for (const id of ids) {
           assert.include(["OutcomeUnknown", "ServerUnavailable"], LineClient.kindOf(yield* sender.answer(id)))
         }
-        yield* serves(yield* connect("good"))
+        yield* Tools.serves(yield* connect("good"))
       })
     )
   })
 })
-
-/** The client gets answers. */
-const serves = (client: LineClient.LineClient) =>
-  Effect.map(client.call("echo", { text: "hi" }), (answer) => assert.strictEqual(LineClient.textOf(answer), "hi"))
 
 /** Returns when a line is logged. */
 const firstLog = <E>(logs: Stream.Stream<{ readonly text: string }, E>, text: string) =>

@@ -49,6 +49,11 @@ export interface LongLine {
 export interface LineReceiver {
   /** A line that is not empty, without its line feed and carriage return. */
   readonly onLine: (line: Line) => void
+  /**
+   * A long line that came in pieces, before they are joined for `onLine`: true where it has been taken care of. The pieces
+   * may be kept.
+   */
+  readonly onPieces?: (pieces: ReadonlyArray<Buffer>, length: number) => boolean
   readonly onLongLine: (line: LongLine) => void
 }
 
@@ -141,8 +146,10 @@ export class LineReader {
       return
     }
     this.#seal()
-    const bytes = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces, length)
+    const pieces = this.#pieces
     this.#pieces = []
+    if (length > SHORT && pieces.length > 1 && this.#receiver.onPieces?.(pieces, length) === true) return
+    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length)
     this.#emit(bytes, 0, bytes.length, bytes.length <= SHORT ? bytes.toString("latin1") : null)
   }
 

@@ -57,13 +57,18 @@ const takeTurn = Effect.fnUntraced(function* (
   return isMine ? file : yield* new DaemonRunning({ runtimeDir })
 })
 
+/** With its content from the first moment, so that nobody takes it for a dead process's. */
 const create = (file: string): boolean => {
+  const own = `${file}.${process.pid}`
   try {
-    fs.writeFileSync(file, String(process.pid), { flag: "wx", mode: 0o600 })
+    fs.writeFileSync(own, String(process.pid), { mode: 0o600 })
+    fs.linkSync(own, file)
     return true
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false
     throw cause
+  } finally {
+    fs.rmSync(own, { force: true })
   }
 }
 

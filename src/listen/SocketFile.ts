@@ -11,7 +11,7 @@ import { maxSocketPath } from "../RuntimeDir.ts"
 
 export interface SocketFileOptions {
   readonly path: string
-  /** Permission bits; 0o600 unless given. */
+  /** Permission bits; unless given 0o600, or 0o660 where a group is. */
   readonly mode?: number | undefined
   /** A group's name or number that owns the socket. */
   readonly group?: string | undefined
@@ -101,7 +101,7 @@ const bind = (server: net.Server, file: string, options: SocketFileOptions): Eff
       server.on("error", () => {})
       try {
         if (options.group !== undefined) fs.chownSync(file, -1, groupId(options.group))
-        if (options.mode !== undefined) fs.chmodSync(file, options.mode)
+        fs.chmodSync(file, modeOf(options))
         resume(Effect.void)
       } catch (error) {
         server.close()
@@ -110,12 +110,16 @@ const bind = (server: net.Server, file: string, options: SocketFileOptions): Eff
     })
   })
 
-const makeDirectory = (directory: string, { group, mode = 0o600, ownsDirectory }: SocketFileOptions): void => {
+const modeOf = ({ group, mode }: SocketFileOptions): number => mode ?? (group === undefined ? 0o600 : 0o660)
+
+const makeDirectory = (directory: string, options: SocketFileOptions): void => {
+  const { group, ownsDirectory } = options
+  const mode = modeOf(options)
   const isNew = fs.mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined
   if (!isNew && ownsDirectory !== true) return
   if (group !== undefined) fs.chownSync(directory, -1, groupId(group))
   // Whoever may use the socket must get to it.
-  fs.chmodSync(directory, 0o700 | (group === undefined ? 0 : 0o010) | ((mode & 0o007) === 0 ? 0 : 0o001))
+  fs.chmodSync(directory, 0o700 | (group === undefined ? 0 : 0o010) | ((mode & 0o007) === 0 ? 0 : 0o011))
 }
 
 /** Node changes groups by number only. */

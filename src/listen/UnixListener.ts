@@ -1,6 +1,6 @@
 /**
- * Serves every server of the pool at a Unix socket of its own: bytes of a connection in, a session out. Bound before any
- * process is started; a stopped or failed server's socket stays. Lives as long as its layer's scope.
+ * Serves every server of the pool at a Unix socket of its own: bytes of a connection in, a session out. A stopped or failed
+ * server's socket stays. Lives as long as its layer's scope.
  */
 import { Effect, Layer, type Scope } from "effect"
 import * as fs from "node:fs"
@@ -80,7 +80,7 @@ const makeConnections: Effect.Effect<
       const { waitingSince } = connection.session.out
       if (waitingSince > 0 && now - waitingSince > maxSilence) {
         close(connection, `it reads nothing for ${maxSilence / 1000} s while something waits for it`)
-      } else if (connection.isHalfOpen) probe(connection.socket)
+      } else if (connection.isHalfOpen || connection.socket.isPaused()) probe(connection.socket)
     }
   }
 
@@ -148,8 +148,8 @@ const makeConnections: Effect.Effect<
 })
 
 /**
- * Tells a client that is gone from one that only sends no more: both look alike until something is written, and a write of
- * no bytes is enough for the system to say EPIPE where nobody can read any more.
+ * Tells a client that is gone from one that only sends no more, or that is not read from: they look alike until something
+ * is written, and a write of no bytes is enough for the system to say EPIPE where nobody can read any more.
  */
 const probe = (socket: net.Socket): void => {
   socket.write("")

@@ -171,32 +171,34 @@ export class Envelope {
    * returns true; on false {@link scan} decides. For lines from a server, whose JSON is trusted to be whole.
    */
   scanResponse(bytes: Buffer, from: number, to: number): boolean {
-    this.start.fill(-1)
-    this.irregular = false
-    return this.#scanTail(bytes, from, to) || this.#scanHead(bytes, from, to)
+    return this.scanResponsePieces([from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to)], from)
   }
 
-  #scanTail(bytes: Buffer, from: number, to: number): boolean {
-    const first = Math.max(from, to - 64)
-    if (!/^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:result|error)"/.test(headOf(bytes, from, to))) return false
-    const tail = /,\s*"id"\s*:\s*(\d+)\s*\}\s*$/.exec(bytes.toString("latin1", first, to))
-    if (tail === null) return false
-    const digits = tail[1]!
-    this.start[Key.id] = first + tail.index + tail[0].lastIndexOf(digits)
+  /** The same for a line in pieces; offsets are those in the line, plus `base`. */
+  scanResponsePieces(pieces: ReadonlyArray<Buffer>, base = 0): boolean {
+    this.start.fill(-1)
+    this.irregular = false
+    const first = pieces[0]!
+    const head = responseHead.exec(first.toString("latin1", 0, 256))
+    if (head === null) return false
+    const digits = head[1]
+    if (digits === undefined) return this.#scanTail(pieces, base)
+    // A second id, plain or in disguise, needs the whole scan.
+    if (holds(pieces, '"id"', head[0].length) || holds(pieces, "\\u006", head[0].length)) return false
+    this.start[Key.id] = base + head[0].indexOf(digits, head[0].indexOf('"id"') + 4)
     this.end[Key.id] = this.start[Key.id]! + digits.length
     return true
   }
 
-  #scanHead(bytes: Buffer, from: number, to: number): boolean {
-    const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+)\s*,\s*"(?:result|error)"/.exec(
-      headOf(bytes, from, to)
-    )
-    if (head === null) return false
-    const rest = bytes.subarray(from + head[0].length, to)
-    // A second id, plain or in disguise, needs the whole scan.
-    if (rest.indexOf('"id"') !== -1 || rest.indexOf("\\u006") !== -1) return false
-    const digits = head[1]!
-    this.start[Key.id] = from + head[0].indexOf(digits, head[0].indexOf('"id"') + 4)
+  #scanTail(pieces: ReadonlyArray<Buffer>, base: number): boolean {
+    const last = pieces[pieces.length - 1]!
+    const from = Math.max(0, last.length - 64)
+    const tail = responseTail.exec(last.toString("latin1", from))
+    if (tail === null) return false
+    const digits = tail[1]!
+    let before = base
+    for (let i = 0; i < pieces.length - 1; i++) before += pieces[i]!.length
+    this.start[Key.id] = before + from + tail.index + tail[0].lastIndexOf(digits)
     this.end[Key.id] = this.start[Key.id]! + digits.length
     return true
   }
@@ -254,8 +256,25 @@ export const elements = (
   return spans
 }
 
-const headOf = (bytes: Buffer, from: number, to: number): string =>
-  bytes.toString("latin1", from, Math.min(to, from + 256))
+/** A response from its beginning, up to its id or its result. */
+export const responseHead =
+  /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?"(?:result|error)"\s*:/
+
+/** A message that ends with its id. */
+export const responseTail = /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/
+
+/** Whether ASCII text stands in a line in pieces, from an offset into the first on. */
+const holds = (pieces: ReadonlyArray<Buffer>, text: string, from: number): boolean => {
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i]!
+    if (piece.indexOf(text, i === 0 ? from : 0) !== -1) return true
+    const next = pieces[i + 1]
+    if (next === undefined) continue
+    const seam = piece.toString("latin1", Math.max(i === 0 ? from : 0, piece.length - text.length + 1))
+    if ((seam + next.toString("latin1", 0, text.length - 1)).includes(text)) return true
+  }
+  return false
+}
 
 const QUOTE = 0x22
 const COMMA = 0x2c

@@ -16,7 +16,7 @@ import {
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
 import { type Ask, type Call, Calls, idIn } from "./Calls.ts"
 import * as Delivery from "./Delivery.ts"
-import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import { canonical, elements, Envelope, Key, responseHead, responseTail, Shape } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
 import * as LogLevel from "./LogLevel.ts"
 import { Notifications } from "./Notifications.ts"
@@ -234,6 +234,29 @@ export class Multiplexer implements Upstream, LineReceiver {
     } else this.#stray(line)
   }
 
+  /** A long response goes on piece by piece, its id replaced in the piece that holds it. */
+  onPieces(pieces: ReadonlyArray<Buffer>, length: number): boolean {
+    if (!this.#envelope.scanResponsePieces(pieces)) return false
+    const from = this.#envelope.start[Key.id]!
+    const to = this.#envelope.end[Key.id]!
+    const bearer = pieceAt(pieces, from)
+    const call = this.#calls.get(idIn(bearer.bytes, from - bearer.offset, to - bearer.offset))
+    if (call === undefined) return true
+    if (call.client === null) return false
+    this.#calls.take(idIn(bearer.bytes, from - bearer.offset, to - bearer.offset))
+    this.#answer(call, length, (out) => {
+      for (const piece of pieces) {
+        if (piece !== bearer.bytes) out.push(piece)
+        else {
+          out.push(piece.subarray(0, from - bearer.offset))
+          out.push(call.id)
+          out.push(piece.subarray(to - bearer.offset))
+        }
+      }
+    })
+    return true
+  }
+
   onLongLine(line: LongLine): void {
     const id = longLineId(line)
     const call = id === null ? undefined : this.#calls.take(id)
@@ -270,11 +293,17 @@ export class Multiplexer implements Upstream, LineReceiver {
     // Nobody waits for it: cancelled, expired, or never asked.
     if (call === undefined) return
     if (call.client === null) return call.done(outcomeOf(line))
+    this.#answer(call, line.end - line.start, (out) => {
+      out.push(line.cut(line.start, idStart))
+      out.push(call.id)
+      out.push(line.cut(idEnd, line.end))
+    })
+  }
+
+  #answer(call: Call, bytes: number, write: (out: LineWriter) => void): void {
     const { client } = call
-    if (Delivery.hasRoom(client, line.end - line.start)) {
-      client.out.push(line.cut(line.start, idStart))
-      client.out.push(call.id)
-      client.out.push(line.cut(idEnd, line.end))
+    if (Delivery.hasRoom(client, bytes)) {
+      write(client.out)
       client.out.push("\n")
     }
     this.#report(call, "answered")
@@ -419,12 +448,20 @@ const malformed: Refusal = { code: -32603, message: "the server's answer is malf
 
 /** The pool's id of a response of which only head and tail are left; null where it is none, or does not show. */
 const longLineId = (line: LongLine): number | null => {
-  const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?"(?:result|error)"/.exec(
-    line.head.toString("latin1")
-  )
+  const head = responseHead.exec(line.head.toString("latin1"))
   if (head === null) return null
-  const digits = head[1] ?? /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/.exec(line.tail.toString("latin1"))?.[1]
+  const digits = head[1] ?? responseTail.exec(line.tail.toString("latin1"))?.[1]
   return digits === undefined ? null : Number(digits)
+}
+
+/** The piece of a line that holds an offset, and the offset at which it begins. */
+const pieceAt = (pieces: ReadonlyArray<Buffer>, at: number): { readonly bytes: Buffer; readonly offset: number } => {
+  let offset = 0
+  for (const bytes of pieces) {
+    if (at < offset + bytes.length) return { bytes, offset }
+    offset += bytes.length
+  }
+  throw new RangeError("the offset is beyond the line")
 }
 
 /** Up to here reading a whole line costs less than looking for its id from both ends. */

@@ -15,6 +15,9 @@ import { decodeString, methodOf } from "./Words.ts"
 /** The versions that begin with `initialize`: to a client the server is presented in its own. */
 export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
 
+/** Messages are read one after another: one envelope serves all sessions. */
+const envelope = new Envelope()
+
 export interface SessionOptions {
   /** Unique in the daemon. */
   readonly id: number
@@ -53,7 +56,7 @@ export class Session implements Client {
   calls = 0
   readonly #upstream: Upstream
   readonly #connection: SessionOptions["connection"]
-  readonly #envelope = new Envelope()
+  readonly #envelope = envelope
   #closed = false
 
   constructor(options: SessionOptions) {

@@ -9,12 +9,18 @@ import * as Feed from "./Feed.ts"
 export interface ServerLog {
   /** Adds lines; cheap enough to be called for a flood. */
   readonly add: (source: LogEntry["source"], pid: number | null, text: string) => void
+  /** Adds a line of stdout that is no JSON-RPC message, and counts it. */
+  readonly stray: (pid: number | null, text: string) => void
   readonly entries: () => ReadonlyArray<LogEntry>
   /** The lines kept, then the coming ones; a reader that falls behind loses the oldest. */
   readonly follow: Stream.Stream<LogEntry>
 }
 
-export const make = (): ServerLog => {
+export const make = (options?: {
+  /** Told the count at the 1st, 10th, 100th … stray line. */
+  readonly onStray?: (count: number) => void
+}): ServerLog => {
+  let strays = 0
   let entries: Array<LogEntry> = []
   let bytes = 0
   const coming = Feed.make<LogEntry>(maxEntries)
@@ -46,6 +52,11 @@ export const make = (): ServerLog => {
 
   return {
     add,
+    stray: (pid, text) => {
+      add("stdout", pid, text)
+      strays++
+      if (Number.isInteger(Math.log10(strays))) options?.onStray?.(strays)
+    },
     entries: () => entries.slice(-maxEntries),
     follow: coming.after(() => entries)
   }

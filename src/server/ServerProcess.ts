@@ -78,7 +78,15 @@ export const make = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(shaken, Effect.succeed(outcome))
   })
   const say = Effect.runSyncWith(yield* Effect.context<never>())
-  const sayBug = (cause: unknown) => say(Effect.logError("this is a bug", cause))
+  /** A bug that one line brings to light must not take the others down. */
+  const survive = <A>(orElse: A, receive: () => A): A => {
+    try {
+      return receive()
+    } catch (cause) {
+      say(Effect.logError("this is a bug", cause))
+      return orElse
+    }
+  }
   const early: Array<Buffer> = []
   const backlog: LineReceiver = {
     onLine: (line) => {
@@ -89,15 +97,9 @@ export const make = Effect.fnUntraced(function* (
   const reader = new LineReader({
     maxLine: spec.pool.maxLine,
     receiver: {
-      onLine: (line) => {
-        try {
-          receiver.onLine(line)
-        } catch (cause) {
-          // A bug that one line brings to light must not take the others down.
-          sayBug(cause)
-        }
-      },
-      onLongLine: (line) => receiver.onLongLine(line)
+      onLine: (line) => survive(undefined, () => receiver.onLine(line)),
+      onPieces: (pieces, length) => survive(true, () => receiver.onPieces?.(pieces, length) === true),
+      onLongLine: (line) => survive(undefined, () => receiver.onLongLine(line))
     }
   })
 
@@ -118,7 +120,10 @@ export const make = Effect.fnUntraced(function* (
     if (closing !== undefined || child.stdout.destroyed) {
       clearTimeout(closing)
       end(exitCode, signal)
-    } else setTimeout(end, exitGrace, exitCode, signal)
+    } else {
+      // One more turn: after a stall the timer comes before what can be read.
+      setTimeout(() => setImmediate(end, exitCode, signal), exitGrace)
+    }
   })
   drainStderr(child, log)
 
@@ -195,10 +200,24 @@ const shutdown = Effect.fnUntraced(function* (child: Child, stop: ServerSpec["po
       yield* isGoneWithin(child, killTime)
     }
   }
+  yield* lastWords(child)
   child.stdin.destroy()
   child.stdout.destroy()
   child.stderr.destroy()
 })
+
+/** What it wrote to stderr just before may still be in the pipe. */
+const lastWords = (child: Child): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (child.stderr.readableEnded || child.stderr.destroyed) return resume(Effect.void)
+    const done = () => {
+      clearTimeout(timer)
+      child.stderr.off("end", done)
+      resume(Effect.void)
+    }
+    const timer = setTimeout(done, exitGrace)
+    child.stderr.once("end", done)
+  })
 
 const hasExited = (child: Child): boolean => child.exitCode !== null || child.signalCode !== null
 
@@ -245,7 +264,7 @@ const handshakeReceiver = (
     onLine: (line: Line) => {
       const text = line.bytes.toString("utf8", line.start, line.end)
       const message = parse(text)
-      if (message === undefined) return log.add("stdout", pid, text)
+      if (message === undefined || (message["id"] !== 0 && !("method" in message))) return log.stray(pid, text)
       if (message["id"] !== 0 || "method" in message) return
       const error = message["error"]
       const result = message["result"]
@@ -256,7 +275,7 @@ const handshakeReceiver = (
       const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
       done({ protocolVersion: result["protocolVersion"], capabilities, result })
     },
-    onLongLine: (line: LongLine) => log.add("stdout", pid, `a line of ${line.length} bytes, longer than maxLine`)
+    onLongLine: (line: LongLine) => log.stray(pid, `a line of ${line.length} bytes, longer than maxLine`)
   }
 }
 

@@ -14,6 +14,12 @@ export class StillAlive extends Data.TaggedError("StillAlive")<{ readonly pids: 
 export const withMarker = (marker: string): Effect.Effect<ReadonlyArray<number>> =>
   Effect.sync(() => list().flatMap(({ command, pid }) => (command.includes(marker) ? [pid] : [])))
 
+/** Kills what has the marker, and says what that was. */
+export const killAll = (marker: string): Effect.Effect<ReadonlyArray<number>> =>
+  Effect.tap(withMarker(marker), (pids) =>
+    Effect.forEach(pids, (pid) => Effect.ignore(Effect.try(() => process.kill(pid, "SIGKILL"))))
+  )
+
 /** Whether a process lives; a zombie does not. */
 export const isAlive = (pid: number): Effect.Effect<boolean> =>
   Effect.sync(() => list().some((row) => row.pid === pid && row.command !== ""))

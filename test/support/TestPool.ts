@@ -74,7 +74,12 @@ export const make = Effect.fnUntraced(function* (
     states,
     logged: () => lines,
     dial,
-    connect: (server) => Effect.tap(dial(server), (client) => client.initialize),
+    connect: Effect.fnUntraced(function* (server) {
+      const client = yield* dial(server)
+      const { error } = yield* client.initialize
+      assert.isUndefined(error, error?.message)
+      return client
+    }),
     close: Scope.close(scope, Exit.void)
   } satisfies TestPool as TestPool
 })
@@ -88,7 +93,8 @@ export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Eff
 /** The path of a fixture. */
 export const fixture = (name: string): string => path.join(import.meta.dirname, "../fixtures", name)
 
-const fixtures = (marker: string): Fixtures => ({
+/** The entries for a marker. */
+export const fixtures = (marker: string): Fixtures => ({
   marker,
   server: (label, pool = {}, mode) => ({
     command: process.execPath,
@@ -104,7 +110,7 @@ const fixtures = (marker: string): Fixtures => ({
 
 /** At once: a closed pool has waited for its processes. */
 const nothingLeft = (marker: string): Effect.Effect<void> =>
-  Effect.map(Processes.withMarker(marker), (pids) => assert.deepStrictEqual(pids, [], "processes are left running"))
+  Effect.map(Processes.killAll(marker), (pids) => assert.deepStrictEqual(pids, [], "processes are left running"))
 
 const keep = (lines: Array<LogLine>) =>
   Logger.make((entry) => {
