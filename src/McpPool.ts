@@ -247,10 +247,10 @@ const makeUnit = Effect.fnUntraced(function* (
 const strayLine = (server: string, count: number): string =>
   `${server} has printed ${count === 1 ? "a line" : `${count} lines`} on stdout that is no JSON-RPC message: mcp-pool logs ${server}`
 
-/** Sockets are a name's own, the rest is the process's. */
+/** Sockets and what a session may leave unread are a name's own, the rest is the process's. */
 const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
-  const supervision = ({ socket: _, socketGroup: __, socketMode: ___, maxUnread: ____, ...rest }: PoolSettings) => rest
-  return JSON.stringify(supervision(a)) === JSON.stringify(supervision(b))
+  const { maxUnread, socket, socketGroup, socketMode } = a
+  return JSON.stringify(a) === JSON.stringify({ ...b, maxUnread, socket, socketGroup, socketMode })
 }
 
 const settingsOf = (entry: PoolConfig.ServerEntry): PoolSettings =>

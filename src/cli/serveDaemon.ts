@@ -1,6 +1,7 @@
 /** The daemon in the foreground, as `mcp-pool serve` runs it. */
 import { Clock, Console, Effect } from "effect"
 import { homedir } from "node:os"
+import { setFlagsFromString } from "node:v8"
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
@@ -16,6 +17,8 @@ export interface ServeOptions {
 }
 
 export const serveDaemon = Effect.fnUntraced(function* (options: ServeOptions) {
+  // A daemon's garbage is short-lived and its memory is everybody's: V8's young generation stays as small as it starts.
+  setFlagsFromString("--semi-space-growth-factor=1")
   // Loaded here, so that no other command loads it.
   const Daemon = yield* Effect.promise(() => import("../Daemon.ts"))
   const logFormat = options.logFormat ?? (process.stderr.isTTY ? "pretty" : "json")
