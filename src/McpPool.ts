@@ -9,7 +9,8 @@ import { defaultPool, type PoolSettings, type ServerOptions } from "./config/Ser
 import { Multiplexer } from "./mux/Multiplexer.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type ServerConfigError, ServerNotFound, ServerUnavailable } from "./PoolError.ts"
-import type { LogEntry, ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
+import type { LogEntry } from "./server/LogEntry.ts"
+import type { ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
 import * as Feed from "./server/Feed.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import * as Reaper from "./server/Reaper.ts"
@@ -272,7 +273,7 @@ const logChange = ({ failure, pid, server, to }: StateChange): Effect.Effect<voi
 const ping = (multiplexer: Multiplexer): Effect.Effect<boolean> =>
   Effect.callback<boolean>((resume) => {
     // The server's own error is an answer, the pool's is not.
-    multiplexer.ask("ping", {}, (outcome) => resume(Effect.succeed(outcome.ok || !("_tag" in outcome.refusal))))
+    multiplexer.ask("ping", {}, (outcome) => resume(Effect.succeed(outcome.kind !== "refused")))
   }).pipe(Effect.timeoutOrElse({ duration: pingTimeout, orElse: () => Effect.succeed(false) }))
 
 const listed = (multiplexer: Multiplexer): Effect.Effect<void> =>

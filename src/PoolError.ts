@@ -1,6 +1,9 @@
 /** The typed errors that cross folders, and the only map from errors to JSON-RPC codes. */
 import { Schema } from "effect"
-import { Phase } from "./server/ServerState.ts"
+
+/** In which phase of its life a process failed. */
+export const Phase = Schema.Literals(["configuration", "spawn", "handshake", "running"])
+export type Phase = typeof Phase.Type
 
 /** No server of that name is configured. */
 export class ServerNotFound extends Schema.TaggedError<ServerNotFound>()("ServerNotFound", {
@@ -190,6 +193,9 @@ export const parseError = -32700
 export const invalidRequest = -32600
 export const methodNotFound = -32601
 export const invalidParams = -32602
+
+/** The pool's own, for what should not happen. */
+export const internalError = 31099
 
 /** The pool's own codes: outside the ranges that JSON-RPC and MCP reserve. */
 const codes: { readonly [Tag in RequestError["_tag"]]: number } = {

@@ -56,13 +56,3 @@ export const ToolStatus = Schema.Struct({
   inputSchema: Schema.Unknown
 })
 export type ToolStatus = typeof ToolStatus.Type
-
-/** One line of a server's log: its stderr, what it printed on stdout that is not JSON-RPC, and the pool's own events. */
-export const LogEntry = Schema.Struct({
-  /** ISO 8601. */
-  at: Schema.String,
-  source: Schema.Literals(["stderr", "stdout", "pool"]),
-  pid: Schema.NullOr(Schema.Int),
-  text: Schema.String
-})
-export type LogEntry = typeof LogEntry.Type

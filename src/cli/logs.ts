@@ -1,7 +1,7 @@
 /** `mcp-pool logs SERVER`: what a server wrote to stderr, and what the pool did with it. */
 import { Console, Effect, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { LogEntry } from "../PoolStatus.ts"
+import type { LogEntry } from "../server/LogEntry.ts"
 import { connectControl, serverArgument } from "./root.ts"
 import { screen } from "./Screen.ts"
 import { printable } from "./printable.ts"

@@ -1,7 +1,8 @@
 /** What the command line asks of the daemon: the schemas of `control.sock`, as an RPC group that both ends import. */
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
-import { LogEntry, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import { LogEntry } from "../server/LogEntry.ts"
+import { ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
 import { ServerNotFound } from "../PoolError.ts"
 import { StateChange } from "../server/ServerState.ts"
 

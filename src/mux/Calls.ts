@@ -17,7 +17,9 @@ export interface Call {
 /** A request of the pool's own. */
 export interface Ask {
   readonly client: null
-  readonly done: (outcome: Outcome<unknown>) => void
+  /** When it was sent, in milliseconds since the epoch. */
+  readonly since: number
+  readonly done: (outcome: Outcome) => void
 }
 
 export class Calls {
@@ -62,11 +64,10 @@ export class Calls {
     return taken
   }
 
-  /** Takes the clients' calls that were sent at `before` or earlier. */
-  takeSentBefore(before: number): ReadonlyArray<readonly [id: number, call: Call]> {
-    const taken: Array<readonly [number, Call]> = []
+  /** Takes what was sent at `before` or earlier. */
+  takeSentBefore(before: number): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
+    const taken: Array<readonly [number, Call | Ask]> = []
     for (const [id, call] of this.#calls) {
-      if (call.client === null) continue
       if (call.since > before) break
       this.#calls.delete(id)
       taken.push([id, call])
@@ -100,3 +101,14 @@ export const idIn = (bytes: Uint8Array, from: number, to: number): number => {
 
 /** What fits a number exactly. */
 const maxDigits = 15
+
+/** Ids are equal as JSON values: `1` is `1.0`, and not `"1"`. */
+export const canonicalId = (id: string): string => {
+  if (/^(\d{1,15}|"[ !#-[\]-~]*")$/.test(id)) return id
+  try {
+    return JSON.stringify(JSON.parse(Buffer.from(id, "latin1").toString("utf8")))
+  } catch {
+    // Nested too deeply to be written again: equal to itself.
+    return id
+  }
+}

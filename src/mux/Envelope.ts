@@ -171,36 +171,36 @@ export class Envelope {
    * returns true; on false {@link scan} decides. For lines from a server, whose JSON is trusted to be whole.
    */
   scanResponse(bytes: Buffer, from: number, to: number): boolean {
-    return this.scanResponsePieces([from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to)], from)
+    return (
+      this.scanResponsePieces([from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to)], from) !== null
+    )
   }
 
-  /** The same for a line in pieces; offsets are those in the line, plus `base`. */
-  scanResponsePieces(pieces: ReadonlyArray<Buffer>, base = 0): boolean {
+  /** The same for a line in pieces: its id, or null; offsets are those in the line, plus `base`. */
+  scanResponsePieces(pieces: ReadonlyArray<Buffer>, base = 0): number | null {
     this.start.fill(-1)
     this.irregular = false
-    const first = pieces[0]!
-    const head = responseHead.exec(first.toString("latin1", 0, 256))
-    if (head === null) return false
-    const digits = head[1]
-    if (digits === undefined) return this.#scanTail(pieces, base)
+    const head = responseHead.exec(pieces[0]!.toString("latin1", 0, 256))
+    if (head === null) return null
+    if (head[1] === undefined) return this.#scanTail(pieces, base)
     // A second id, plain or in disguise, needs the whole scan.
-    if (holds(pieces, '"id"', head[0].length) || holds(pieces, "\\u006", head[0].length)) return false
-    this.start[Key.id] = base + head[0].indexOf(digits, head[0].indexOf('"id"') + 4)
-    this.end[Key.id] = this.start[Key.id]! + digits.length
-    return true
+    if (holds(pieces, '"id"', head[0].length) || holds(pieces, "\\u006", head[0].length)) return null
+    return this.#foundId(head[1], base + head[0].indexOf(head[1], head[0].indexOf('"id"') + 4))
   }
 
-  #scanTail(pieces: ReadonlyArray<Buffer>, base: number): boolean {
+  #scanTail(pieces: ReadonlyArray<Buffer>, base: number): number | null {
     const last = pieces[pieces.length - 1]!
     const from = Math.max(0, last.length - 64)
     const tail = responseTail.exec(last.toString("latin1", from))
-    if (tail === null) return false
-    const digits = tail[1]!
-    let before = base
-    for (let i = 0; i < pieces.length - 1; i++) before += pieces[i]!.length
-    this.start[Key.id] = before + from + tail.index + tail[0].lastIndexOf(digits)
-    this.end[Key.id] = this.start[Key.id]! + digits.length
-    return true
+    if (tail === null) return null
+    const before = pieces.reduce((sum, piece) => sum + piece.length, base - last.length)
+    return this.#foundId(tail[1]!, before + from + tail.index + tail[0].lastIndexOf(tail[1]!))
+  }
+
+  #foundId(digits: string, start: number): number {
+    this.start[Key.id] = start
+    this.end[Key.id] = start + digits.length
+    return Number(digits)
   }
 
   #key(bytes: Uint8Array, from: number, to: number, where: number): number {
@@ -211,8 +211,10 @@ export class Envelope {
         return key
       }
     }
-    if (to - from >= shortestEscaped) {
-      for (let i = from; i < to; i++) if (bytes[i] === BACKSLASH) this.irregular = true
+    const length = to - from
+    if (length >= shortestEscaped && length <= longestEscaped && bytes.subarray(from, to).includes(BACKSLASH)) {
+      const plain = JSON.parse(`"${String.fromCharCode(...bytes.subarray(from, to))}"`) as string
+      if (keysOf[where]!.some(([name]) => plain === String.fromCharCode(...name))) this.irregular = true
     }
     return -1
   }
@@ -257,11 +259,19 @@ export const elements = (
 }
 
 /** A response from its beginning, up to its id or its result. */
-export const responseHead =
+const responseHead =
   /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?"(?:result|error)"\s*:/
 
 /** A message that ends with its id. */
-export const responseTail = /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/
+const responseTail = /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/
+
+/** The id of a response of which only head and tail are left; null where it is no response, or does not show. */
+export const responseIdOf = (line: { readonly head: Buffer; readonly tail: Buffer }): number | null => {
+  const head = responseHead.exec(line.head.toString("latin1"))
+  if (head === null) return null
+  const digits = head[1] ?? responseTail.exec(line.tail.toString("latin1"))?.[1]
+  return digits === undefined ? null : Number(digits)
+}
 
 /** Whether ASCII text stands in a line in pieces, from an offset into the first on. */
 const holds = (pieces: ReadonlyArray<Buffer>, text: string, from: number): boolean => {
@@ -290,8 +300,9 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 const SPACE = 0x20
 
-/** The length of one `\uXXXX`. */
+/** One `\uXXXX`, and the longest key that matters in nothing else. */
 const shortestEscaped = 6
+const longestEscaped = 13 * 6
 
 /** The open containers of the scan that runs: scans never overlap, so one stack serves all. */
 let containers = new Uint8Array(256)

@@ -5,7 +5,7 @@ import type { Outcome } from "./Upstream.ts"
 export class ListCache {
   /** The last good list; null before the first. */
   tools: ReadonlyArray<Tool> | null = null
-  readonly #ask: (method: string, params: unknown, done: (outcome: Outcome<unknown>) => void) => void
+  readonly #ask: (method: string, params: unknown, done: (outcome: Outcome) => void) => void
   readonly #onChanged: () => void
   #text: string | null = null
   #generation = 0
@@ -13,7 +13,7 @@ export class ListCache {
   #watchers: Array<() => void> = []
 
   constructor(options: {
-    readonly ask: (method: string, params: unknown, done: (outcome: Outcome<unknown>) => void) => void
+    readonly ask: (method: string, params: unknown, done: (outcome: Outcome) => void) => void
     /** A new process lists other tools than the one before. */
     readonly onChanged: () => void
   }) {
@@ -63,7 +63,7 @@ export class ListCache {
     this.#ask("tools/list", cursor === undefined ? {} : { cursor }, (outcome) => {
       // A newer reading has begun: it will finish.
       if (generation !== this.#generation) return
-      if (!outcome.ok) return done(null)
+      if (outcome.kind !== "result" || typeof outcome.value !== "object" || outcome.value === null) return done(null)
       const page = outcome.value as { readonly tools?: unknown; readonly nextCursor?: unknown }
       const tools = [...before, ...(Array.isArray(page.tools) ? (page.tools as Array<Tool>).filter(isNamed) : [])]
       if (typeof page.nextCursor !== "string" || tools.length >= maxTools) return done(tools)

@@ -7,6 +7,12 @@ export const logLevels = ["debug", "info", "notice", "warning", "error", "critic
 /** The index of a level; -1 for what is none. */
 export const indexOf = (level: string | null): number => (logLevels as ReadonlyArray<string | null>).indexOf(level)
 
+/** The index of a message's level; what has none is taken to be urgent. */
+export const severityOf = (level: string | null): number => {
+  const index = indexOf(level)
+  return index === -1 ? logLevels.length - 1 : index
+}
+
 /** The most verbose level of all; null while nobody asked. A client that never asked counts as `info` beside one that did. */
 export const merged = (clients: Iterable<Client>): number | null => {
   let asked: number | null = null

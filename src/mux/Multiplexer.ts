@@ -5,25 +5,19 @@
  */
 import { Line, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import {
-  methodNotFound,
-  OutcomeUnknown,
-  Overloaded,
-  type RequestError,
-  RequestTimeout,
-  ResultTooLarge
-} from "../PoolError.ts"
+import { methodNotFound, OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
-import { type Ask, type Call, Calls, idIn } from "./Calls.ts"
+import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
 import * as Delivery from "./Delivery.ts"
-import { canonical, elements, Envelope, Key, responseHead, responseTail, Shape } from "./Envelope.ts"
+import { canonical, elements, Envelope, Key, responseIdOf, Shape } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
 import * as LogLevel from "./LogLevel.ts"
 import { Notifications } from "./Notifications.ts"
+import { done as nothingToDo, outcomeOf } from "./Outcome.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import { Subscriptions } from "./Subscriptions.ts"
-import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
+import type { Client, Outcome, Upstream } from "./Upstream.ts"
 import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
 import { methodOf, nameOf } from "./Words.ts"
 
@@ -70,7 +64,7 @@ export class Multiplexer implements Upstream, LineReceiver {
     this.#options = options
     this.#unavailable = options.unavailable
     this.#waiting = new WaitingRoom({ server: options.server, timeout: options.queueTimeout })
-    this.#subscriptions = new Subscriptions((method, params, done) => this.ask(method, params, done))
+    this.#subscriptions = new Subscriptions((method, params, done, client) => this.ask(method, params, done, client))
     this.lists = new ListCache({
       ask: (method, params, done) => this.ask(method, params, done),
       onChanged: () => this.#notifications.announce("notifications/tools/list_changed")
@@ -117,17 +111,28 @@ export class Multiplexer implements Upstream, LineReceiver {
     return this.#calls.size
   }
 
-  /** Asks the server something for the pool itself. */
-  ask(method: string, params: unknown, done: (outcome: Outcome<unknown>) => void): void {
-    const send = () => this.#write(Reply.request(this.#calls.add({ client: null, done }), method, params))
-    if (this.#stdin !== null) return send()
-    this.#await({ client: null, id: null, bytes: 0, onProcess: send, onRefusal: refuseWith(done) })
+  /** Asks the server something, for the pool itself or on behalf of a client. */
+  ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null = null): void {
+    const send = (stdin: LineWriter) => {
+      stdin.push(Reply.request(this.#calls.add({ client: null, since: Date.now(), done }), method, params))
+      if (client !== null) this.#holdIfBlocked(client, stdin)
+      if (this.#options.requestTimeout !== null) this.#sweepSoon()
+    }
+    if (this.#stdin !== null) return send(this.#stdin)
+    this.#await({
+      client,
+      id: null,
+      bytes: 0,
+      onProcess: ({ stdin }) => send(stdin),
+      onRefusal: (error) => done({ kind: "refused", error })
+    })
   }
 
   // --- from sessions ---
 
   join(client: Client): void {
     this.clients.add(client)
+    if (this.#level !== null) this.#mergeLevels(() => {})
   }
 
   leave(client: Client): void {
@@ -138,28 +143,22 @@ export class Multiplexer implements Upstream, LineReceiver {
       this.#write(Reply.notification("notifications/cancelled", { requestId: id, reason: "the client is gone" }))
     }
     this.#subscriptions.leave(client)
-    if (client.level !== null) this.#mergeLevels(() => {})
+    if (this.#level !== null) this.#mergeLevels(() => {})
   }
 
-  handshake(client: Client, done: (outcome: Outcome<Handshake>) => void): void {
-    const handshake = this.#handshake
-    if (handshake !== null) return done({ ok: true, value: handshake })
-    this.#await({
-      client,
-      id: null,
-      bytes: 0,
-      onProcess: (process) => done({ ok: true, value: process.handshake }),
-      onRefusal: refuseWith(done)
-    })
+  handshake(
+    client: Client,
+    onHandshake: (handshake: Handshake) => void,
+    onRefusal: (error: RequestError) => void
+  ): void {
+    if (this.#handshake !== null) return onHandshake(this.#handshake)
+    const onProcess = (process: ServerProcess) => onHandshake(process.handshake)
+    this.#await({ client, id: null, bytes: 0, onProcess, onRefusal })
   }
 
   request(client: Client, line: Line, envelope: Envelope, method: string): void {
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
     if (this.#unavailable !== null) return client.fail(id, this.#unavailable)
-    if (client.inFlight >= maxCalls) {
-      const reason = `${maxCalls} requests of this client are not answered yet`
-      return client.fail(id, new Overloaded({ server: this.#options.server, reason }))
-    }
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
     const call: Call = { client, id, token, method, tool: nameOf(line, envelope), since: Date.now() }
     client.inFlight++
@@ -201,15 +200,15 @@ export class Multiplexer implements Upstream, LineReceiver {
     }
   }
 
-  levelChanged(_client: Client, done: (outcome: Outcome<unknown>) => void): void {
+  levelChanged(client: Client, done: (outcome: Outcome) => void): void {
     const handshake = this.#handshake
     if (handshake !== null && !("logging" in handshake.capabilities)) {
-      return done({ ok: false, refusal: { code: methodNotFound, message: "the server offers no logging" } })
+      return done({ kind: "error", text: noLogging })
     }
-    this.#mergeLevels(done)
+    this.#mergeLevels(done, client)
   }
 
-  subscribe(client: Client, uri: string, done: (outcome: Outcome<unknown>) => void): void {
+  subscribe(client: Client, uri: string, done: (outcome: Outcome) => void): void {
     this.#subscriptions.subscribe(client, uri, done)
   }
 
@@ -234,31 +233,26 @@ export class Multiplexer implements Upstream, LineReceiver {
     } else this.#stray(line)
   }
 
-  /** A long response goes on piece by piece, its id replaced in the piece that holds it. */
+  /** A long response goes on piece by piece. */
   onPieces(pieces: ReadonlyArray<Buffer>, length: number): boolean {
-    if (!this.#envelope.scanResponsePieces(pieces)) return false
-    const from = this.#envelope.start[Key.id]!
-    const to = this.#envelope.end[Key.id]!
-    const bearer = pieceAt(pieces, from)
-    const call = this.#calls.get(idIn(bearer.bytes, from - bearer.offset, to - bearer.offset))
+    const id = this.#envelope.scanResponsePieces(pieces)
+    if (id === null) return false
+    const call = this.#calls.get(id)
+    // Nobody waits for it.
     if (call === undefined) return true
+    // The pool's own answers are read as a whole.
     if (call.client === null) return false
-    this.#calls.take(idIn(bearer.bytes, from - bearer.offset, to - bearer.offset))
-    this.#answer(call, length, (out) => {
-      for (const piece of pieces) {
-        if (piece !== bearer.bytes) out.push(piece)
-        else {
-          out.push(piece.subarray(0, from - bearer.offset))
-          out.push(call.id)
-          out.push(piece.subarray(to - bearer.offset))
-        }
-      }
-    })
+    this.#calls.take(id)
+    if (Delivery.hasRoom(call.client, length)) {
+      const { end, start } = this.#envelope
+      Splice.pieces(call.client.out, pieces, start[Key.id]!, end[Key.id]!, call.id)
+    }
+    this.#settle(call)
     return true
   }
 
   onLongLine(line: LongLine): void {
-    const id = longLineId(line)
+    const id = responseIdOf(line)
     const call = id === null ? undefined : this.#calls.take(id)
     if (call === undefined) return this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
     this.#refuse(call, new ResultTooLarge({ server: this.#options.server, maxLine: this.#options.maxLine }))
@@ -293,21 +287,15 @@ export class Multiplexer implements Upstream, LineReceiver {
     // Nobody waits for it: cancelled, expired, or never asked.
     if (call === undefined) return
     if (call.client === null) return call.done(outcomeOf(line))
-    this.#answer(call, line.end - line.start, (out) => {
-      out.push(line.cut(line.start, idStart))
-      out.push(call.id)
-      out.push(line.cut(idEnd, line.end))
-    })
+    if (Delivery.hasRoom(call.client, line.end - line.start)) {
+      Splice.one(call.client.out, line, this.#envelope, Key.id, call.id)
+    }
+    this.#settle(call)
   }
 
-  #answer(call: Call, bytes: number, write: (out: LineWriter) => void): void {
-    const { client } = call
-    if (Delivery.hasRoom(client, bytes)) {
-      write(client.out)
-      client.out.push("\n")
-    }
+  #settle(call: Call): void {
     this.#report(call, "answered")
-    client.settled()
+    call.client.settled()
   }
 
   #notify(line: Line, method: string): void {
@@ -331,15 +319,21 @@ export class Multiplexer implements Upstream, LineReceiver {
   // --- log levels ---
 
   /** The server is told the most verbose level of all; a client that never asked counts as `info`. */
-  #mergeLevels(done: (outcome: Outcome<unknown>) => void): void {
+  #mergeLevels(done: (outcome: Outcome) => void, client: Client | null = null): void {
     const level = LogLevel.merged(this.clients)
-    if (level === null || level === this.#level) return done({ ok: true, value: {} })
+    if (level === null || level === this.#level) return done(nothingToDo)
+    const before = this.#level
     this.#level = level
-    this.#askLevel(level, done)
+    const answered = (outcome: Outcome) => {
+      // Refused: the next one asks again.
+      if (outcome.kind === "error" && this.#level === level) this.#level = before
+      done(outcome)
+    }
+    this.#askLevel(level, answered, client)
   }
 
-  #askLevel(level: number, done: (outcome: Outcome<unknown>) => void): void {
-    this.ask("logging/setLevel", { level: LogLevel.logLevels[level] }, done)
+  #askLevel(level: number, done: (outcome: Outcome) => void, client: Client | null = null): void {
+    this.ask("logging/setLevel", { level: LogLevel.logLevels[level] }, done, client)
   }
 
   // --- waiting and deadlines ---
@@ -374,7 +368,7 @@ export class Multiplexer implements Upstream, LineReceiver {
   }
 
   #refuse(call: Call | Ask, error: RequestError): void {
-    if (call.client === null) return call.done({ ok: false, refusal: error })
+    if (call.client === null) return call.done({ kind: "refused", error })
     call.client.fail(call.id, error)
     this.#report(call, error._tag)
     call.client.settled()
@@ -408,66 +402,10 @@ export class Multiplexer implements Upstream, LineReceiver {
   }
 }
 
-const refuseWith =
-  <A>(done: (outcome: Outcome<A>) => void) =>
-  (refusal: Refusal): void =>
-    done({ ok: false, refusal })
-
-/** Ids are equal as JSON values: `1` is `1.0`, and not `"1"`. */
-const canonicalId = (id: string): string => {
-  if (/^(\d{1,15}|"[ !#-[\]-~]*")$/.test(id)) return id
-  try {
-    return JSON.stringify(JSON.parse(Buffer.from(id, "latin1").toString("utf8")))
-  } catch {
-    // Nested too deeply to be written again: equal to itself.
-    return id
-  }
-}
-
-/** The server's answer to the pool itself. */
-const outcomeOf = (line: Line): Outcome<unknown> => {
-  try {
-    const { error, result } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as Record<string, unknown>
-    if (error === undefined || error === null) return { ok: true, value: result ?? {} }
-    return { ok: false, refusal: isErrorObject(error) ? error : malformed }
-  } catch {
-    return { ok: false, refusal: malformed }
-  }
-}
-
-const isErrorObject = (error: unknown): error is { readonly code: number; readonly message: string } =>
-  typeof error === "object" &&
-  error !== null &&
-  "code" in error &&
-  typeof error.code === "number" &&
-  "message" in error &&
-  typeof error.message === "string"
-
-/** JSON-RPC's internal error, for an answer that is none. */
-const malformed: Refusal = { code: -32603, message: "the server's answer is malformed" }
-
-/** The pool's id of a response of which only head and tail are left; null where it is none, or does not show. */
-const longLineId = (line: LongLine): number | null => {
-  const head = responseHead.exec(line.head.toString("latin1"))
-  if (head === null) return null
-  const digits = head[1] ?? responseTail.exec(line.tail.toString("latin1"))?.[1]
-  return digits === undefined ? null : Number(digits)
-}
-
-/** The piece of a line that holds an offset, and the offset at which it begins. */
-const pieceAt = (pieces: ReadonlyArray<Buffer>, at: number): { readonly bytes: Buffer; readonly offset: number } => {
-  let offset = 0
-  for (const bytes of pieces) {
-    if (at < offset + bytes.length) return { bytes, offset }
-    offset += bytes.length
-  }
-  throw new RangeError("the offset is beyond the line")
-}
+const noLogging = Reply.json({ code: methodNotFound, message: "the server offers no logging" })
 
 /** Up to here reading a whole line costs less than looking for its id from both ends. */
 const shortLine = 4096
 const strayLength = 1000
-/** Requests of one client that are not answered yet. */
-const maxCalls = 4096
 /** Milliseconds. */
 const sweepInterval = 250

@@ -89,7 +89,7 @@ export class Notifications {
   #logMessage(line: Line, envelope: Envelope): void {
     const { calls, clients, isLevelAsked, logMessages } = this.#options
     if (logMessages === "none") return
-    const level = LogLevel.indexOf(decodeString(line, envelope, Key.level))
+    const level = LogLevel.severityOf(decodeString(line, envelope, Key.level))
     const owner = calls.soleOwner()
     const readers = owner !== null ? [owner] : logMessages === "all" ? clients : []
     for (const client of readers) {

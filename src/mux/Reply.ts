@@ -8,9 +8,12 @@ export const json = (value: unknown): string => escape(JSON.stringify(value))
 /** An answer; `id` and `result` are JSON text. */
 export const result = (id: string, result: string): string => `{"jsonrpc":"2.0","id":${id},"result":${result}}\n`
 
-/** An error answer; `id` is JSON text. */
+/** An error answer; `id` and `error` are JSON text. */
+export const error = (id: string, error: string): string => `{"jsonrpc":"2.0","id":${id},"error":${error}}\n`
+
+/** An error answer of the pool's own; `id` is JSON text. */
 export const failure = (id: string, refusal: Refusal): string =>
-  `{"jsonrpc":"2.0","id":${id},"error":${"_tag" in refusal ? escape(toWire(refusal)) : json(refusal)}}\n`
+  error(id, "_tag" in refusal ? escape(toWire(refusal)) : json(refusal))
 
 export const request = (id: number, method: string, params: unknown): string =>
   `{"jsonrpc":"2.0","id":${id},"method":${json(method)},"params":${json(params)}}\n`

@@ -4,7 +4,7 @@
  */
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import { invalidParams, invalidRequest, parseError } from "../PoolError.ts"
+import { internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
 import type { Handshake } from "../server/ServerProcess.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
@@ -158,6 +158,10 @@ export class Session implements Client {
 
   #request(line: Line, method: string): void {
     this.calls++
+    if (this.inFlight >= maxInFlight && method !== "ping") {
+      const reason = `${maxInFlight} requests of this client are not answered yet`
+      return this.fail(this.#raw(line, Key.id), new Overloaded({ server: this.server, reason }))
+    }
     switch (method) {
       case "initialize":
         return this.#initialize(line)
@@ -208,12 +212,15 @@ export class Session implements Client {
     const info = message.params?.clientInfo
     this.clientInfo = { name: bounded(info?.name), version: bounded(info?.version) }
     this.inFlight++
-    this.#upstream.handshake(this, (outcome) => {
-      this.#say(
-        outcome.ok ? Reply.result(id, Reply.json(presented(outcome.value, wanted))) : Reply.failure(id, outcome.refusal)
-      )
+    const answer = (text: string) => {
+      this.#say(text)
       this.settled()
-    })
+    }
+    this.#upstream.handshake(
+      this,
+      (handshake) => answer(presented(id, handshake, wanted)),
+      (error) => answer(Reply.failure(id, error))
+    )
   }
 
   #setLevel(line: Line): void {
@@ -244,9 +251,10 @@ export class Session implements Client {
     this.#say(Reply.result(id, "{}"))
   }
 
-  #answer(id: string): (outcome: Outcome<unknown>) => void {
+  #answer(id: string): (outcome: Outcome) => void {
     return (outcome) => {
-      this.#say(outcome.ok ? Reply.result(id, Reply.json(outcome.value)) : Reply.failure(id, outcome.refusal))
+      if (outcome.kind === "refused") this.fail(id, outcome.error)
+      else this.#say(outcome.kind === "result" ? Reply.result(id, outcome.text) : Reply.error(id, outcome.text))
       this.settled()
     }
   }
@@ -299,13 +307,19 @@ const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
 }
 
 /** The server's own answer in the client's version, without what sharing cannot honour yet: tasks have no owner. */
-const presented = (handshake: Handshake, wanted: string): unknown => {
+const presented = (id: string, handshake: Handshake, wanted: string): string => {
   const { tasks: _, ...capabilities } = handshake.capabilities
-  const spoken = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]
-  return { ...handshake.result, protocolVersion: spoken, capabilities }
+  const protocolVersion = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]
+  try {
+    return Reply.result(id, Reply.json({ ...handshake.result, protocolVersion, capabilities }))
+  } catch {
+    return Reply.failure(id, { code: internalError, message: "the server's answer to initialize is nested too deeply" })
+  }
 }
 
 const bounded = (value: unknown): string | null => (typeof value === "string" ? value.slice(0, 100) : null)
 
+/** Requests of one client that are not answered yet. */
+const maxInFlight = 4096
 const quote = 0x22
 const brace = 0x7b

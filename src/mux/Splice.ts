@@ -35,3 +35,19 @@ export const request = (out: Sink, line: Line, envelope: Envelope, id: number): 
   out.push(line.cut(envelope.end[second]!, line.end))
   out.push("\n")
 }
+
+/** A line in pieces with `value` for the bytes from `from` to `to`, which one piece holds. */
+export const pieces = (out: Sink, line: ReadonlyArray<Buffer>, from: number, to: number, value: string): void => {
+  let offset = 0
+  for (const piece of line) {
+    const end = offset + piece.length
+    if (from < offset || from >= end) out.push(piece)
+    else {
+      out.push(piece.subarray(0, from - offset))
+      out.push(value)
+      out.push(piece.subarray(to - offset))
+    }
+    offset = end
+  }
+  out.push("\n")
+}

@@ -1,7 +1,8 @@
 /** Which clients watch which resources: the server is asked once for each, and told when the last one goes. */
+import { done as nothingToDo } from "./Outcome.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 
-type Done = (outcome: Outcome<unknown>) => void
+type Done = (outcome: Outcome) => void
 
 interface Watched {
   readonly clients: Set<Client>
@@ -11,9 +12,9 @@ interface Watched {
 
 export class Subscriptions {
   readonly #watched = new Map<string, Watched>()
-  readonly #ask: (method: string, params: unknown, done: Done) => void
+  readonly #ask: (method: string, params: unknown, done: Done, client: Client | null) => void
 
-  constructor(ask: (method: string, params: unknown, done: Done) => void) {
+  constructor(ask: (method: string, params: unknown, done: Done, client: Client | null) => void) {
     this.#ask = ask
   }
 
@@ -23,7 +24,7 @@ export class Subscriptions {
     if (watched.asking !== null) watched.asking.push({ client, done })
     else {
       watched.clients.add(client)
-      done({ ok: true, value: {} })
+      done(nothingToDo)
     }
   }
 
@@ -32,7 +33,7 @@ export class Subscriptions {
     if (watched === undefined) return
     if (watched.asking !== null) {
       for (const { done } of watched.asking.filter((waiting) => waiting.client === client)) {
-        done({ ok: true, value: {} })
+        done(nothingToDo)
       }
       watched.asking = watched.asking.filter((waiting) => waiting.client !== client)
     }
@@ -63,27 +64,29 @@ export class Subscriptions {
   /** Asks a new process for everything that is watched. */
   renew(): void {
     for (const [uri, watched] of this.#watched) {
-      if (watched.asking === null) this.#ask("resources/subscribe", { uri }, () => {})
+      if (watched.asking === null) this.#ask("resources/subscribe", { uri }, () => {}, null)
     }
   }
 
   #begin(client: Client, uri: string, done: Done): void {
     const watched: Watched = { clients: new Set(), asking: [{ client, done }] }
     this.#watched.set(uri, watched)
-    this.#ask("resources/subscribe", { uri }, (outcome) => {
+    const answered = (outcome: Outcome) => {
       const asking = watched.asking ?? []
       watched.asking = null
-      if (outcome.ok) for (const waiting of asking) watched.clients.add(waiting.client)
-      else if (this.#watched.get(uri) === watched) this.#watched.delete(uri)
-      if (outcome.ok) this.#endIfUnwatched(uri, watched)
+      if (outcome.kind === "result") {
+        for (const waiting of asking) watched.clients.add(waiting.client)
+        this.#endIfUnwatched(uri, watched)
+      } else if (this.#watched.get(uri) === watched) this.#watched.delete(uri)
       for (const waiting of asking) waiting.done(outcome)
-    })
+    }
+    this.#ask("resources/subscribe", { uri }, answered, client)
   }
 
   #endIfUnwatched(uri: string, watched: Watched): void {
     // While the server is being asked, its answer decides.
     if (watched.clients.size > 0 || watched.asking !== null || this.#watched.get(uri) !== watched) return
     this.#watched.delete(uri)
-    this.#ask("resources/unsubscribe", { uri }, () => {})
+    this.#ask("resources/unsubscribe", { uri }, () => {}, null)
   }
 }

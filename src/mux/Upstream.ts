@@ -11,8 +11,12 @@ import type { Envelope } from "./Envelope.ts"
 /** A JSON-RPC error object of the server's own, or one of the pool's errors. */
 export type Refusal = RequestError | { readonly code: number; readonly message: string; readonly data?: unknown }
 
-/** How an internal request ended: with the result, or refused. */
-export type Outcome<A> = { readonly ok: true; readonly value: A } | { readonly ok: false; readonly refusal: Refusal }
+/** How a request that the pool makes of a server ends. Texts are JSON as the server wrote it, as latin-1. */
+export type Outcome =
+  | { readonly kind: "result"; readonly text: string; readonly value: unknown }
+  /** The server's own error. */
+  | { readonly kind: "error"; readonly text: string }
+  | { readonly kind: "refused"; readonly error: RequestError }
 
 /** A session as an upstream sees it. */
 export interface Client {
@@ -51,7 +55,11 @@ export interface Upstream {
   /** Its calls are cancelled at the server, its subscriptions dropped, its log level forgotten. */
   readonly leave: (client: Client) => void
   /** The server's answer to `initialize`: at once where it is known, else when a process is ready. */
-  readonly handshake: (client: Client, done: (outcome: Outcome<Handshake>) => void) => void
+  readonly handshake: (
+    client: Client,
+    onHandshake: (handshake: Handshake) => void,
+    onRefusal: (error: RequestError) => void
+  ) => void
   /** Forwards a request; its answer goes to `client.out` under the id as it came. */
   readonly request: (client: Client, line: Line, envelope: Envelope, method: string) => void
   /** Forwards a notification as it is. */
@@ -59,7 +67,7 @@ export interface Upstream {
   /** Cancels the client's request whose id is `id` (JSON text); no answer follows. */
   readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope) => void
   /** The client's `level` has changed; the server is told the most verbose level of all. */
-  readonly levelChanged: (client: Client, done: (outcome: Outcome<unknown>) => void) => void
-  readonly subscribe: (client: Client, uri: string, done: (outcome: Outcome<unknown>) => void) => void
+  readonly levelChanged: (client: Client, done: (outcome: Outcome) => void) => void
+  readonly subscribe: (client: Client, uri: string, done: (outcome: Outcome) => void) => void
   readonly unsubscribe: (client: Client, uri: string) => void
 }

@@ -3,7 +3,7 @@
  * events. Bounded in lines and bytes; outlives restarts of the server.
  */
 import type { Stream } from "effect"
-import type { LogEntry } from "../PoolStatus.ts"
+import type { LogEntry } from "./LogEntry.ts"
 import * as Feed from "./Feed.ts"
 
 export interface ServerLog {

@@ -1,5 +1,6 @@
 /** The states of a server and the legal steps between them. Pure. */
 import { Schema } from "effect"
+import { Phase } from "../PoolError.ts"
 
 /** The name of a state, as `status` prints it. */
 export const ServerState = Schema.Literals([
@@ -35,10 +36,6 @@ export const isLegal = (from: ServerState, to: ServerState): boolean => next[fro
 /** Whether a call made in this state may hope for a process: it waits, and does not fail at once. */
 export const isComing = (state: ServerState): boolean =>
   state === "starting" || state === "running" || state === "restarting"
-
-/** In which phase of its life a process failed. */
-export const Phase = Schema.Literals(["configuration", "spawn", "handshake", "running"])
-export type Phase = typeof Phase.Type
 
 /** Why a server is not running, or was not: facts only, never stderr, arguments or environment. */
 export const Failure = Schema.Struct({

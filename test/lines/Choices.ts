@@ -46,3 +46,27 @@ const number = Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, 
 /** What `make` makes of a tape. Tapes grow with the size of the check. */
 export const from = <A>(make: (choices: Choices) => A): Arbitrary.Arbitrary<A> =>
   Arbitrary.array(number).pipe(Arbitrary.map((tape) => make(new Choices(tape))))
+
+/** Between `minimum` and `maximum` results of `make`, each of which shrinks to its simplest, and none of which is lost. */
+export const many = <A>(
+  options: { readonly minimum: number; readonly maximum: number },
+  make: (choices: Choices) => A
+): Arbitrary.Arbitrary<Array<A>> =>
+  Arbitrary.array(number, { minLength: options.minimum, maxLength: options.maximum }).pipe(
+    Arbitrary.map((seeds) => seeds.map((seed) => make(new Choices(tapeOf(seed)))))
+  )
+
+/** A tape from one number; from zero, that of the simplest choices. */
+const tapeOf = (seed: number): ReadonlyArray<number> => {
+  if (seed === 0) return []
+  const tape: Array<number> = []
+  let state = seed
+  for (let i = 0; i < tapeLength; i++) {
+    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5 + i) >>> 0
+    state ^= state >>> 12
+    tape.push((state ^ (state << 7)) >>> 1)
+  }
+  return tape
+}
+
+const tapeLength = 40

@@ -78,7 +78,7 @@ const understood = (line: Placed): { readonly envelope: Envelope; readonly line:
   const envelope = new Envelope()
   assert.strictEqual(envelope.scan(line.bytes, line.from, line.to), Shape.message)
   if (!envelope.irregular) return { envelope, line }
-  const regular = place(canonical(line.bytes.subarray(line.from, line.to)), "", "")
+  const regular = place(canonical(line.bytes.subarray(line.from, line.to))!, "", "")
   assert.strictEqual(envelope.scan(regular.bytes, regular.from, regular.to), Shape.message)
   return { envelope, line: regular }
 }
@@ -126,6 +126,14 @@ describe("Envelope", () => {
         const line = place(Buffer.from(text), "", '"}]')
         assert.strictEqual(new Envelope().scan(line.bytes, line.from, line.to), Shape.invalid, text)
         assert.strictEqual(shapeOf(text), Shape.invalid, text)
+      }
+    })
+
+    it("refuses control characters in strings, and takes all others", () => {
+      for (let code = 0; code < 0x100; code++) {
+        const text = `{"a":"${String.fromCharCode(code)}"}`
+        const line = place(Buffer.from(text), "", "")
+        assert.strictEqual(new Envelope().scan(line.bytes, line.from, line.to), shapeOf(text), `character ${code}`)
       }
     })
 
@@ -278,7 +286,12 @@ describe("Envelope", () => {
   describe("canonical", () => {
     it("keeps the last of duplicate keys and takes escapes out of keys", () => {
       const line = Buffer.from('{"i\\u0064":1,"method":"a","method":"b\\u0062","params":{"a":[1.0,"é"]}}')
-      assert.strictEqual(canonical(line).toString(), '{"id":1,"method":"bb","params":{"a":[1,"é"]}}')
+      assert.strictEqual(canonical(line)!.toString(), '{"id":1,"method":"bb","params":{"a":[1,"é"]}}')
+    })
+
+    it("of what is nested deeper than a stack of calls is none", () => {
+      const depth = 50_000
+      assert.isNull(canonical(Buffer.from(`{"i\\u0064":${"[".repeat(depth)}${"]".repeat(depth)}}`)))
     })
   })
 
@@ -340,7 +353,7 @@ function mutated(choices: Choices.Choices, line: Buffer): Buffer {
   return bytes
 }
 
-const structural = [...Buffer.from('{}[],:"\\ \t\n0123456789-+.eEutrfnalsd/')]
+const structural = [...Buffer.from('{}[],:"\\ \t\n\u0000\u001f\u007f0123456789-+.eEutrfnalsd/')]
 
 const nearlyJson = [
   ...String.raw`{ [ ] } {}} []] {] [} {}, {}{} [1,] [,1] {"a"} {a:1} {"a":} {"a":1,} {,"a":1} 1 "a" null '{}'`.split(

@@ -1,0 +1,224 @@
+/** A multiplexer between processes and clients that live in memory: what each side writes is looked at, or waited for. */
+import { Effect } from "effect"
+import { LineReader, type LineReceiver } from "../../src/lines/LineReader.ts"
+import { LineWriter } from "../../src/lines/LineWriter.ts"
+import { Multiplexer, type MultiplexerOptions } from "../../src/mux/Multiplexer.ts"
+import { Session } from "../../src/mux/Session.ts"
+import { ServerUnavailable } from "../../src/PoolError.ts"
+import type { ServerProcess } from "../../src/server/ServerProcess.ts"
+import { MemoryWritable } from "../lines/MemoryWritable.ts"
+import { turn } from "../lines/Turn.ts"
+
+/** A message as a test reads it. */
+export interface Message {
+  readonly jsonrpc?: string
+  readonly id?: unknown
+  readonly method?: string
+  readonly params?: { readonly [key: string]: unknown }
+  readonly result?: { readonly [key: string]: unknown }
+  readonly error?: {
+    readonly code: number
+    readonly message: string
+    readonly data?: { readonly [key: string]: unknown }
+  }
+}
+
+export const parse = (line: string): Message => JSON.parse(line) as Message
+
+/** The lines that were written to a stream. */
+export class Inbox {
+  #rest: Buffer = Buffer.alloc(0)
+  #lines: Array<string> = []
+  #waiting: ((line: string) => void) | null = null
+
+  constructor(stream: MemoryWritable) {
+    stream.onWrite = (bytes) => {
+      let from = 0
+      for (let end = bytes.indexOf("\n"); end !== -1; end = bytes.indexOf("\n", from)) {
+        const line = Buffer.concat([this.#rest, bytes.subarray(from, end)]).toString("utf8")
+        this.#rest = Buffer.alloc(0)
+        from = end + 1
+        const waiting = this.#waiting
+        this.#waiting = null
+        if (waiting !== null) waiting(line)
+        else this.#lines.push(line)
+      }
+      this.#rest = Buffer.concat([this.#rest, bytes.subarray(from)])
+    }
+  }
+
+  /** What has come since it was last looked at, as it was written. */
+  lines(): Array<string> {
+    return this.#lines.splice(0)
+  }
+
+  /** The same, read. */
+  messages(): Array<Message> {
+    return this.lines().map(parse)
+  }
+
+  /** The next one, as soon as it comes. */
+  readonly next: Effect.Effect<Message> = Effect.callback((resume) => {
+    const line = this.#lines.shift()
+    if (line !== undefined) return resume(Effect.succeed(parse(line)))
+    this.#waiting = (line) => resume(Effect.succeed(parse(line)))
+  })
+}
+
+const textOf = (message: string | object): string => (typeof message === "string" ? message : JSON.stringify(message))
+
+export interface Process {
+  readonly process: ServerProcess
+  readonly stdin: MemoryWritable
+  /** What the server was told, since it was last asked, once all that is on its way has come. */
+  readonly told: Effect.Effect<ReadonlyArray<Message>>
+  readonly inbox: Inbox
+  /** One line of the server's stdout. */
+  readonly say: (message: string | object) => void
+  /** Answers a request of the pool. */
+  readonly answer: (request: Message, result?: object) => void
+}
+
+export const makeProcess = (options?: {
+  readonly capabilities?: ServerProcess["handshake"]["capabilities"]
+  readonly result?: object
+  readonly stdin?: MemoryWritable
+  readonly maxLine?: number
+}): Process => {
+  const stdin = options?.stdin ?? new MemoryWritable()
+  const inbox = new Inbox(stdin)
+  const protocolVersion = "2025-11-25"
+  const capabilities = options?.capabilities ?? {}
+  let receiver: LineReceiver = { onLine: () => {}, onLongLine: () => {} }
+  const reader = new LineReader({
+    maxLine: options?.maxLine ?? maxLine,
+    receiver: { onLine: (line) => receiver.onLine(line), onLongLine: (line) => receiver.onLongLine(line) }
+  })
+  const say = (message: string | object) => reader.feed(Buffer.from(`${textOf(message)}\n`))
+  return {
+    process: {
+      pid: 1,
+      startedAt: 0,
+      handshake: {
+        protocolVersion,
+        capabilities,
+        result: { protocolVersion, capabilities, serverInfo: { name: "s", version: "1" }, ...options?.result }
+      },
+      stdin: new LineWriter(stdin),
+      attach: (next) => {
+        receiver = next
+      },
+      ended: Effect.never
+    },
+    stdin,
+    inbox,
+    told: Effect.map(turn, () => inbox.messages()),
+    say,
+    answer: ({ id }, result = {}) => say({ jsonrpc: "2.0", id, result })
+  }
+}
+
+export interface Client {
+  readonly session: Session
+  readonly out: MemoryWritable
+  readonly inbox: Inbox
+  /** What happened to its connection: `pause`, `resume`, `idle`, and `close` with the reason. */
+  readonly events: Array<string>
+  readonly send: (...messages: ReadonlyArray<string | object>) => void
+  /** What it was told, since it was last asked, once all that is on its way has come. */
+  readonly told: Effect.Effect<ReadonlyArray<Message>>
+}
+
+export interface Mux {
+  readonly multiplexer: Multiplexer
+  /** Lines of stdout that were no messages. */
+  readonly strays: Array<string>
+  readonly calls: Array<Parameters<NonNullable<MultiplexerOptions["onCall"]>>[0]>
+  /** Gives it a process, which it returns. */
+  readonly attach: (options?: Parameters<typeof makeProcess>[0]) => Process
+  readonly client: (options?: {
+    readonly maxLine?: number
+    readonly maxUnread?: number
+    readonly out?: MemoryWritable
+    /** It has said `notifications/initialized`. */
+    readonly initialized?: boolean
+  }) => Client
+}
+
+/** A multiplexer without a process: one is coming, unless it is told otherwise. */
+export const makeMux = (options?: Partial<MultiplexerOptions> & { readonly isComing?: boolean }): Mux => {
+  const strays: Array<string> = []
+  const calls: Mux["calls"] = []
+  const multiplexer = new Multiplexer({
+    server: "git",
+    logMessages: "owner",
+    maxLine,
+    queueTimeout: 30_000,
+    requestTimeout: null,
+    onStray: (text) => {
+      strays.push(text)
+    },
+    onCall: (call) => {
+      calls.push(call)
+    },
+    unavailable,
+    ...options
+  })
+  if (options?.isComing !== false) multiplexer.setUnavailable(null)
+  let nextId = 1
+  return {
+    multiplexer,
+    strays,
+    calls,
+    attach: (options) => {
+      const process = makeProcess(options)
+      multiplexer.attach(process.process)
+      return process
+    },
+    client: (options) => {
+      const out = options?.out ?? new MemoryWritable()
+      const events: Array<string> = []
+      const session = new Session({
+        id: nextId++,
+        server: "git",
+        upstream: multiplexer,
+        out: new LineWriter(out),
+        maxLine: options?.maxLine ?? maxLine,
+        maxUnread: options?.maxUnread ?? 32 * 1024 * 1024,
+        connection: {
+          pause: () => {
+            events.push("pause")
+          },
+          resume: () => {
+            events.push("resume")
+          },
+          close: (reason) => {
+            events.push(`close: ${reason}`)
+          },
+          onIdle: () => {
+            events.push("idle")
+          }
+        }
+      })
+      const inbox = new Inbox(out)
+      const send: Client["send"] = (...messages) =>
+        session.feed(Buffer.from(messages.map((message) => `${textOf(message)}\n`).join("")))
+      if (options?.initialized === true) send({ jsonrpc: "2.0", method: "notifications/initialized" })
+      return { session, out, inbox, events, send, told: Effect.map(turn, () => inbox.messages()) }
+    }
+  }
+}
+
+/** Why there is no process. */
+export const unavailable = new ServerUnavailable({ server: "git", state: "failed", reason: "it fell", hint: null })
+
+export const request = (id: unknown, method: string, params: object = {}): object => ({
+  jsonrpc: "2.0",
+  id,
+  method,
+  params
+})
+
+export const notification = (method: string, params: object = {}): object => ({ jsonrpc: "2.0", method, params })
+
+const maxLine = 10 * 1024 * 1024

@@ -1,0 +1,28 @@
+import { describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Choices from "../lines/Choices.ts"
+import { turn, turns } from "../lines/Turn.ts"
+import { event } from "./RoutingEvents.ts"
+import { World } from "./RoutingWorld.ts"
+
+describe("routing", () => {
+  it.effect.prop(
+    "gives each request one answer, its owner's, whatever clients, server and crashes do and when",
+    { events: Choices.many({ minimum: 70, maximum: 200 }, event) },
+    ({ events }) =>
+      Effect.gen(function* () {
+        const world = new World()
+        for (const event of events) {
+          world.step(event)
+          if (event._tag !== "Turn") continue
+          yield* turn
+          world.read()
+        }
+        world.end()
+        yield* turns(4)
+        world.read()
+        world.check()
+      }),
+    { arbitrary: { runs: 500, size: 200 } }
+  )
+})
