@@ -17,6 +17,7 @@ import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
 import * as UnixListener from "./listen/UnixListener.ts"
 import * as Logs from "./Logs.ts"
 import * as McpPool from "./McpPool.ts"
+import { ConfigFileError } from "./PoolError.ts"
 import type { ToolStatus } from "./PoolStatus.ts"
 import { version } from "./version.ts"
 
@@ -42,8 +43,11 @@ const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
 /** Runs until it is interrupted or asked to shut down; then every process it started is gone. */
 export const run = Effect.fnUntraced(
   function* (options: Options) {
-    const files = options.configFiles.length > 0 ? options.configFiles : [yield* PoolConfig.defaultFile]
-    const config = yield* PoolConfig.loadFiles(files, { strict: options.strict })
+    const config = yield* options.configFiles.length > 0
+      ? PoolConfig.loadFiles(options.configFiles, options)
+      : PoolConfig.loadFiles([yield* PoolConfig.defaultFile], options).pipe(
+          Effect.mapError((error) => (error instanceof ConfigFileError ? withAdvice(error) : error))
+        )
     const control = net.createServer()
     const listener = ControlListener.hold(control)
     yield* RuntimeClaim.make(control, options.runtimeDir)
@@ -52,6 +56,9 @@ export const run = Effect.fnUntraced(
   Effect.scoped,
   (effect, options) => Effect.provide(effect, Logs.layer({ format: options.logFormat, debug: options.debug === true }))
 )
+
+const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFileError =>
+  new ConfigFileError({ column, file, line, reason: `${reason} (or name a host's own file with --config)` })
 
 const serve = Effect.fnUntraced(function* (options: Options, listener: ControlListener.ControlListener) {
   const pool = yield* McpPool.McpPool
