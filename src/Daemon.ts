@@ -7,7 +7,7 @@
  * `UnixListener` turns bytes into sessions, a session knows who asks, the multiplexer matches answers to requests, the
  * supervisor keeps a process there, and the process is bytes again.
  */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, type LogLevel, Option } from "effect"
 import * as net from "node:net"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { DaemonStatus } from "./control/ControlApi.ts"
@@ -28,7 +28,8 @@ export interface Options {
   /** A mistake in one server is a mistake in all. */
   readonly strict: boolean
   readonly logFormat: Logs.Format
-  readonly debug?: boolean
+  /** The least severe level that is logged; `Info` unless given, and `Debug` logs every call. */
+  readonly logLevel?: LogLevel.LogLevel
   /** Called once each server has run or failed once. */
   readonly onReady?: (status: DaemonStatus, tools: ReadonlyArray<ToolStatus>) => Effect.Effect<void>
 }
@@ -54,7 +55,8 @@ export const run = Effect.fnUntraced(
     yield* serve(options, listener).pipe(Effect.provide(layer(config, options.runtimeDir)))
   },
   Effect.scoped,
-  (effect, options) => Effect.provide(effect, Logs.layer({ format: options.logFormat, debug: options.debug === true }))
+  (effect, options) =>
+    Effect.provide(effect, Logs.layer({ format: options.logFormat, level: options.logLevel ?? "Info" }))
 )
 
 const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFileError =>

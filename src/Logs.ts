@@ -1,12 +1,13 @@
 /** The daemon's own log: one line an event on stderr, for people or for machines. Never a payload or a value. */
-import { Effect, Layer, Logger, References } from "effect"
+import { Effect, Layer, Logger, type LogLevel, References } from "effect"
+import { printable } from "./printable.ts"
 
 export type Format = "pretty" | "json"
 
-export const layer = (options: { readonly format: Format; readonly debug: boolean }): Layer.Layer<never> =>
+export const layer = (options: { readonly format: Format; readonly level: LogLevel.LogLevel }): Layer.Layer<never> =>
   Layer.mergeAll(
     Logger.layer([options.format === "json" ? json : pretty]),
-    Layer.succeed(References.MinimumLogLevel, options.debug ? "Debug" : "Info"),
+    Layer.succeed(References.MinimumLogLevel, options.level),
     // A line whose reader is gone is lost, and no reason to end.
     Layer.effectDiscard(Effect.sync(() => process.stderr.on("error", () => {})))
   )
@@ -20,20 +21,23 @@ const json = Logger.make((entry) => {
 const pretty = Logger.make((entry) => {
   const { annotations, level, message, timestamp } = Logger.formatStructured.log(entry)
   const text = Array.isArray(message) ? message.join(" ") : String(message)
-  const facts = Object.entries(annotations)
-    .filter(([name]) => name !== "server" && name !== "hint")
-    .map(([name, value]) => `${name}=${String(value)}`)
-  const hint = annotations["hint"] === undefined ? [] : [`— ${String(annotations["hint"])}`]
+  const { hint, server, ...rest } = annotations
+  // Most events name their server first.
+  const facts = { ...(server === undefined || text.startsWith(String(server)) ? {} : { server }), ...rest }
+  const shown = Object.entries(facts).map(([name, value]) => `${name}=${String(value)}`)
   write(
     [
       timestamp.slice(11, 19),
       colored(level),
-      text,
-      ...(facts.length > 0 ? [`(${facts.join(" ")})`] : []),
-      ...hint
+      oneLine(text),
+      ...(shown.length > 0 ? [oneLine(`(${shown.join(" ")})`)] : []),
+      ...(hint === undefined ? [] : [oneLine(`— ${String(hint)}`)])
     ].join(" ")
   )
 })
+
+/** Clients and servers choose some of the words. */
+const oneLine = (text: string): string => printable(text).replace(/\s+/g, " ")
 
 const colors: { readonly [level: string]: string } = { WARN: "33", ERROR: "31", DEBUG: "2" }
 

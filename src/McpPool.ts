@@ -2,7 +2,7 @@
  * All configured servers and their supervision: by name, their states, start, stop and restart. Owns processes, no
  * sockets. Lives as long as its layer's scope; closing it ends every process.
  */
-import { Context, Duration, Effect, Layer, Option, References, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Layer, LogLevel, Option, References, type Scope, Stream } from "effect"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import { defaultPool, type PoolSettings, type ServerOptions } from "./config/ServerSpec.ts"
@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function* (
   const byIdentity = new Map<string, Unit>()
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
-  const isDebug = (yield* References.MinimumLogLevel) === "Debug" || (yield* References.MinimumLogLevel) === "All"
+  const isDebug = LogLevel.isLessThanOrEqualTo(yield* References.MinimumLogLevel, "Debug")
 
   for (const entry of entries) {
     settings.set(entry.name, settingsOf(entry))
@@ -226,7 +226,12 @@ const makeUnit = Effect.fnUntraced(function* (
     requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
     unavailable: new ServerUnavailable({ server: entry.name, state: "stopped", reason: null, hint: null }),
     onStray: (text) => log.stray(supervisor.process()?.pid ?? null, text),
-    ...(isDebug ? { onCall: (call) => say(Effect.annotateLogs(Effect.logDebug("call"), { ...call })) } : {})
+    ...(isDebug
+      ? {
+          onCall: (call) =>
+            say(Effect.annotateLogs(Effect.logDebug("call"), { ...call, pid: supervisor.process()?.pid ?? "none" }))
+        }
+      : {})
   })
   const supervisor: Supervisor.Supervisor = yield* Supervisor.make({
     name: entry.name,

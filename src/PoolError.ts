@@ -1,5 +1,6 @@
 /** The typed errors that cross folders, and the only map from errors to JSON-RPC codes. */
 import { Schema } from "effect"
+import { nearest } from "./nearest.ts"
 
 /** In which phase of its life a process failed. */
 export const Phase = Schema.Literals(["configuration", "spawn", "handshake", "running"])
@@ -12,9 +13,10 @@ export class ServerNotFound extends Schema.TaggedError<ServerNotFound>()("Server
   names: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return this.names.length === 0
-      ? `no server "${this.server}": no server is configured`
-      : `no server "${this.server}": there are ${this.names.join(", ")}`
+    if (this.names.length === 0) return `no server "${this.server}": no server is configured`
+    const meant = nearest(this.server, this.names)
+    const hint = meant === undefined ? "" : `did you mean "${meant}"? `
+    return `no server "${this.server}": ${hint}there are ${this.names.join(", ")}`
   }
 }
 
@@ -187,6 +189,12 @@ export type RequestError =
   | QueueTimeout
   | ResultTooLarge
   | Overloaded
+
+/** The same error under another of the names that share a process. */
+export const forServer = (error: RequestError, server: string): RequestError =>
+  error.server === server
+    ? error
+    : (Object.create(error, { server: { value: server, enumerable: true } }) as RequestError)
 
 /** JSON-RPC's own codes (https://www.jsonrpc.org/specification#error_object). */
 export const parseError = -32700

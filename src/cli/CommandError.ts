@@ -4,13 +4,6 @@ import { Runtime, Schema } from "effect"
 /** Exit codes of every command; scripts rely on them. */
 export const exitCode = { failure: 1, usage: 2, noDaemon: 3, unavailable: 4, toolError: 5 } as const
 
-/** An argument that the parser takes and the command cannot. */
-export class UsageError extends Schema.TaggedError<UsageError>()("UsageError", {
-  message: Schema.String
-}) {
-  override readonly [Runtime.errorExitCode] = exitCode.usage
-}
-
 /** `status --wait` ran out of time. */
 export class NotSettled extends Schema.TaggedError<NotSettled>()("NotSettled", {
   /** Those that have neither run nor failed. */
@@ -67,7 +60,7 @@ export class RequestFailed extends Schema.TaggedError<RequestFailed>()("RequestF
   kind: Schema.NullOr(Schema.String)
 }) {
   override get [Runtime.errorExitCode](): number {
-    return (this.kind === null ? undefined : codes[this.kind]) ?? exitCode.toolError
+    return this.kind === null ? exitCode.toolError : (codes[this.kind] ?? exitCode.failure)
   }
   override get message(): string {
     return this.reason === "" ? `JSON-RPC error ${this.code}` : this.reason
@@ -76,6 +69,5 @@ export class RequestFailed extends Schema.TaggedError<RequestFailed>()("RequestF
 
 const codes: Readonly<Record<string, number>> = {
   ServerUnavailable: exitCode.unavailable,
-  QueueTimeout: exitCode.unavailable,
-  RequestTimeout: exitCode.failure
+  QueueTimeout: exitCode.unavailable
 }

@@ -1,6 +1,6 @@
 /** How the command line writes things for people: times, sizes, tables, colours. Pure. */
 import { CliOutput } from "effect/cli"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 
 /** Colours, or none. */
 export interface Paint {

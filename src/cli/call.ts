@@ -7,7 +7,7 @@ import { CallTimeout, type ConnectionFailed, ToolError } from "./CommandError.ts
 import * as McpClient from "./McpClient.ts"
 import { connectControl, durationFlag, jsonFlag, runtimeDir, serverArgument } from "./root.ts"
 import { screen } from "./Screen.ts"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 import { size } from "./Text.ts"
 
 export const call = Command.make(

@@ -6,12 +6,15 @@
  * exports, which for `node:fs`, `node:net` and `node:os` costs half a megabyte in each of these processes.
  */
 import type { Socket } from "node:net"
+import { nearest } from "../nearest.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 
 /** Takes what stands behind `connect` on the command line, and ends the process. */
 export const main = (args: ReadonlyArray<string>): void => {
   const options = parse(args)
-  if ("help" in options) {
+  if ("general" in options) {
+    void import("./main.ts")
+  } else if ("help" in options) {
     process.stdout.write(help)
   } else if ("problem" in options) {
     process.stderr.write(`mcp-pool: ${options.problem} (see "mcp-pool connect --help")\n`)
@@ -40,6 +43,8 @@ type Options =
   | { readonly server: string; readonly runtimeDir: string | undefined }
   | { readonly problem: string }
   | { readonly help: true }
+  /** A flag of every command's: the command tree knows it. */
+  | { readonly general: true }
 
 /** Only what this command knows; the command tree describes the same for help and completions. */
 export const parse = (args: ReadonlyArray<string>): Options => {
@@ -52,6 +57,7 @@ export const parse = (args: ReadonlyArray<string>): Options => {
       break
     }
     if (arg === "--help" || arg === "-h") return { help: true }
+    if (/^(--version|-v|--completions|--log-level)(=|$)/.test(arg)) return { general: true }
     if (arg === "--runtime-dir") {
       runtimeDir = args[++i]
       if (runtimeDir === undefined) return { problem: "--runtime-dir needs a directory" }
@@ -175,29 +181,6 @@ export const noSuchServer = (server: string, names: ReadonlyArray<string> | unde
   const meant = nearest(server, names)
   const hint = meant === undefined ? "" : `did you mean "${meant}"? `
   return `no server "${server}": ${hint}there are ${names.join(", ")}`
-}
-
-const nearest = (word: string, words: ReadonlyArray<string>): string | undefined => {
-  const limit = Math.max(1, Math.floor(word.length / 3))
-  let best: { readonly word: string; readonly distance: number } | undefined
-  for (const candidate of words) {
-    const d = distance(word.toLowerCase(), candidate.toLowerCase())
-    if (d <= limit && (best === undefined || d < best.distance)) best = { word: candidate, distance: d }
-  }
-  return best?.word
-}
-
-/** Levenshtein's. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
 }
 
 /** Says it on stderr, and to the host's first request: most hosts show nothing else. */

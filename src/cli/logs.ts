@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import type { LogEntry } from "../server/LogEntry.ts"
 import { connectControl, serverArgument } from "./root.ts"
 import { screen } from "./Screen.ts"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 import { type Paint } from "./Text.ts"
 
 export const logs = Command.make(

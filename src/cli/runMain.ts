@@ -5,7 +5,7 @@
 import { Cause, type Effect, Exit, Predicate, Runtime } from "effect"
 import { readFileSync } from "node:fs"
 import { exitCode } from "./CommandError.ts"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 
 /**
  * SIGINT, SIGTERM, and SIGHUP unless it is ignored already (`nohup`), interrupt the program; a second one ends it at once.

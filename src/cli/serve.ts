@@ -30,7 +30,7 @@ export const serve = Command.make(
       runtimeDir: yield* runtimeDir,
       strict,
       logFormat: Option.getOrUndefined(logFormat),
-      debug: Option.exists(level, (level) => level === "Debug" || level === "Trace" || level === "All")
+      logLevel: Option.getOrElse(level, () => "Info" as const)
     })
   })
 ).pipe(

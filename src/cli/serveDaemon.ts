@@ -1,5 +1,5 @@
 /** The daemon in the foreground, as `mcp-pool serve` runs it. */
-import { Clock, Console, Effect } from "effect"
+import { Clock, Console, Effect, type LogLevel } from "effect"
 import { homedir } from "node:os"
 import { setFlagsFromString } from "node:v8"
 import type { DaemonStatus } from "../control/ControlApi.ts"
@@ -13,7 +13,7 @@ export interface ServeOptions {
   readonly strict: boolean
   /** Undefined: pretty on a terminal, else JSON lines. */
   readonly logFormat: "pretty" | "json" | undefined
-  readonly debug: boolean
+  readonly logLevel: LogLevel.LogLevel
 }
 
 export const serveDaemon = Effect.fnUntraced(function* (options: ServeOptions) {

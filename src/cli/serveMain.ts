@@ -39,5 +39,5 @@ export const parse = (
       logFormat = value
     } else return undefined
   }
-  return { configFiles, runtimeDir, strict, logFormat, debug: false }
+  return { configFiles, runtimeDir, strict, logFormat, logLevel: "Info" }
 }

@@ -4,7 +4,7 @@ import { Command } from "effect/cli"
 import type { SessionStatus } from "../PoolStatus.ts"
 import { connectControl, jsonFlag } from "./root.ts"
 import { screen } from "./Screen.ts"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 import { type Paint, span, table } from "./Text.ts"
 
 export const sessions = Command.make(

@@ -2,7 +2,7 @@
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import type { Failure, ServerState, StateChange } from "../server/ServerState.ts"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 import { type Column, type Paint, size, span, table } from "./Text.ts"
 
 export interface Options {

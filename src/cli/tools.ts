@@ -4,7 +4,7 @@ import { Argument, Command } from "effect/cli"
 import type { ToolStatus } from "../PoolStatus.ts"
 import { connectControl, jsonFlag, serverArgument } from "./root.ts"
 import { screen, type Screen } from "./Screen.ts"
-import { printable } from "./printable.ts"
+import { printable } from "../printable.ts"
 import { firstLine, table } from "./Text.ts"
 
 export const tools = Command.make(

@@ -11,6 +11,7 @@ export class LineWriter {
   #queue: Array<string | Buffer> = []
   #queued = 0
   #underWay = 0
+  #slice = SLICE
   #scheduled = false
   #closed = false
   /** When the stream last took bytes, in milliseconds; 0 while nothing waits. */
@@ -88,10 +89,11 @@ export class LineWriter {
       let i = 0
       while (i < this.#queue.length) {
         const piece = this.#queue[i]!
-        if (piece.length > SLICE) {
-          this.#queued -= SLICE
-          this.#queue[i] = typeof piece === "string" ? piece.slice(SLICE) : piece.subarray(SLICE)
-          if (!this.#write(typeof piece === "string" ? piece.slice(0, SLICE) : piece.subarray(0, SLICE))) break
+        const slice = this.#slice
+        if (piece.length > slice) {
+          this.#queued -= slice
+          this.#queue[i] = typeof piece === "string" ? piece.slice(slice) : piece.subarray(slice)
+          if (!this.#write(typeof piece === "string" ? piece.slice(0, slice) : piece.subarray(0, slice))) break
         } else {
           i++
           this.#queued -= piece.length
@@ -119,6 +121,7 @@ export class LineWriter {
   readonly #onWritten = (): void => {
     if (this.#underWay === 0 || this.#stream.writableLength > 0) return
     this.#underWay = 0
+    this.#slice = Date.now() - this.waitingSince > SLOW ? SMALL_SLICE : SLICE
     this.#flush()
   }
 }
@@ -126,4 +129,7 @@ export class LineWriter {
 const flush = LineWriter.flush
 
 /** What is written at once: large enough to be cheap, small enough to show progress. */
-const SLICE = 128 * 1024
+const SLICE = 64 * 1024
+/** What is written at once to a reader that took longer than a second for the last slice. */
+const SMALL_SLICE = 2 * 1024
+const SLOW = 1000

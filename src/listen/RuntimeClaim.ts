@@ -34,6 +34,7 @@ const ownDirectory = (runtimeDir: string): Effect.Effect<void, SocketUnusable> =
       const { mode, uid } = fs.statSync(runtimeDir)
       if (uid !== process.getuid?.()) return unusable("the directory belongs to another user")
       if ((mode & 0o022) !== 0) return unusable("others may write to the directory: chmod go-w it")
+      if ((mode & 0o055) !== 0) fs.chmodSync(runtimeDir, 0o700)
       return Effect.void
     } catch (cause) {
       return unusable((cause as Error).message)
@@ -48,7 +49,7 @@ const takeTurn = Effect.fnUntraced(function* (
   const isMine = yield* Effect.try({
     try: () => {
       if (create(file)) return true
-      if (isAlive(Number(fs.readFileSync(file, "utf8")))) return false
+      if (isAlive(ownerOf(file))) return false
       fs.rmSync(file, { force: true })
       return create(file)
     },
@@ -69,6 +70,15 @@ const create = (file: string): boolean => {
     throw cause
   } finally {
     fs.rmSync(own, { force: true })
+  }
+}
+
+/** The pid in the file; whoever has just removed it is alive. */
+const ownerOf = (file: string): number => {
+  try {
+    return Number(fs.readFileSync(file, "utf8"))
+  } catch {
+    return process.pid
   }
 }
 

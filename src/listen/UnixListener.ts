@@ -105,7 +105,7 @@ const makeConnections: Effect.Effect<
     const connection: Connection = { socket, session, isHalfOpen: false }
     connections.add(connection)
     watch ??= setInterval(lookAround, watchInterval)
-    socket.on("data", (chunk) => {
+    const feed = (chunk: Buffer) => {
       try {
         session.feed(chunk)
       } catch (cause) {
@@ -113,10 +113,11 @@ const makeConnections: Effect.Effect<
         say(Effect.logError("this is a bug", cause))
         close(connection, "its message met a bug")
       }
-    })
+    }
+    socket.on("data", feed)
     socket.on("end", () => {
       // The last line may lack its line feed.
-      session.feed(lineFeed)
+      feed(lineFeed)
       connection.isHalfOpen = true
       if (session.inFlight === 0) out.end()
       else probe(socket)

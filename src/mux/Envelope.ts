@@ -258,12 +258,12 @@ export const elements = (
   return spans
 }
 
-/** A response from its beginning, up to its id or its result. */
+/** A response from its beginning, up to its result; what serialisers put first is the version, the id, or both. */
 const responseHead =
-  /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?"(?:result|error)"\s*:/
+  /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:result|error)"\s*:/
 
-/** A message that ends with its id. */
-const responseTail = /,\s*"id"\s*:\s*(\d{1,15})\s*\}\s*$/
+/** A message that ends with its id, or with its id and the version. */
+const responseTail = /,\s*"id"\s*:\s*(\d{1,15})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/
 
 /** The id of a response of which only head and tail are left; null where it is no response, or does not show. */
 export const responseIdOf = (line: { readonly head: Buffer; readonly tail: Buffer }): number | null => {

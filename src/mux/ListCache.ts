@@ -10,6 +10,7 @@ export class ListCache {
   #text: string | null = null
   #generation = 0
   #settled = true
+  #isStale = false
   #watchers: Array<() => void> = []
 
   constructor(options: {
@@ -27,9 +28,10 @@ export class ListCache {
     else this.tools = []
   }
 
-  /** The server says that its tools changed. */
+  /** The server says that its tools changed: one reading at a time, and one more for all that it says meanwhile. */
   refresh(): void {
-    this.#load(() => {})
+    if (this.#settled) this.#load(() => {})
+    else this.#isStale = true
   }
 
   /** Calls back once no list is being read. */
@@ -41,6 +43,7 @@ export class ListCache {
   #load(onChanged: () => void): void {
     const generation = ++this.#generation
     this.#settled = false
+    this.#isStale = false
     this.#page(generation, undefined, [], (tools) => {
       if (tools !== null) {
         const text = textOf(tools)
@@ -50,6 +53,7 @@ export class ListCache {
         if (isChanged) onChanged()
       }
       this.#settled = true
+      if (this.#isStale) return this.#load(() => {})
       for (const watcher of this.#watchers.splice(0)) watcher()
     })
   }
@@ -63,6 +67,8 @@ export class ListCache {
     this.#ask("tools/list", cursor === undefined ? {} : { cursor }, (outcome) => {
       // A newer reading has begun: it will finish.
       if (generation !== this.#generation) return
+      // The process is gone: the next one is asked anew.
+      if (outcome.kind === "refused") this.#isStale = false
       if (outcome.kind !== "result" || typeof outcome.value !== "object" || outcome.value === null) return done(null)
       const page = outcome.value as { readonly tools?: unknown; readonly nextCursor?: unknown }
       const tools = [...before, ...(Array.isArray(page.tools) ? (page.tools as Array<Tool>).filter(isNamed) : [])]

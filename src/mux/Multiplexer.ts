@@ -119,8 +119,9 @@ export class Multiplexer implements Upstream, LineReceiver {
       if (this.#options.requestTimeout !== null) this.#sweepSoon()
     }
     if (this.#stdin !== null) return send(this.#stdin)
+    // Nobody's: its answer may be for others too.
     this.#await({
-      client,
+      client: null,
       id: null,
       bytes: 0,
       onProcess: ({ stdin }) => send(stdin),

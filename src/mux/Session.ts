@@ -4,7 +4,7 @@
  */
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import { internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
+import { forServer, internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
 import type { Handshake } from "../server/ServerProcess.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
@@ -87,7 +87,7 @@ export class Session implements Client {
   }
 
   fail(id: string, refusal: Refusal): void {
-    this.#say(Reply.failure(id, refusal))
+    this.#say(Reply.failure(id, "_tag" in refusal ? forServer(refusal, this.server) : refusal))
   }
 
   settled(): void {
@@ -132,7 +132,11 @@ export class Session implements Client {
     const bytes = canonical(line.bytes.subarray(line.start, line.end))
     if (bytes === null) return this.fail("null", { code: invalidRequest, message: "the message is nested too deeply" })
     this.#envelope.scan(bytes, 0, bytes.length)
-    this.#regular(Line.of(bytes))
+    const regular = Line.of(bytes)
+    if (this.#envelope.has(Key.id) && !line.bytes.includes(this.#raw(regular, Key.id), line.start, "latin1")) {
+      return this.fail("null", { code: invalidRequest, message: "the id of an ambiguous message is not exact" })
+    }
+    this.#regular(regular)
   }
 
   #regular(line: Line): void {
@@ -219,7 +223,7 @@ export class Session implements Client {
     this.#upstream.handshake(
       this,
       (handshake) => answer(presented(id, handshake, wanted)),
-      (error) => answer(Reply.failure(id, error))
+      (error) => answer(Reply.failure(id, forServer(error, this.server)))
     )
   }
 
@@ -261,10 +265,13 @@ export class Session implements Client {
 
   /** A line longer than `maxLine` is refused under its own id where its head or tail shows one. */
   #refuseLong(line: LongLine, maxLine: number): void {
-    const head = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*,/.exec(
-      line.head.toString("latin1")
+    const head =
+      /^\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,128}"\s*,\s*){0,2}"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*,/.exec(
+        line.head.toString("latin1")
+      )
+    const tail = /,\s*"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/.exec(
+      line.tail.toString("latin1")
     )
-    const tail = /,\s*"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*\}\s*$/.exec(line.tail.toString("latin1"))
     this.fail(head?.[1] ?? tail?.[1] ?? "null", {
       code: invalidRequest,
       message: `the line of ${line.length} bytes is longer than maxLine (${maxLine} bytes)`

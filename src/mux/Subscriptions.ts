@@ -51,9 +51,7 @@ export class Subscriptions {
 
   /** Who is told of an update of `uri`: it may be a part of what was subscribed to. */
   watchers(uri: string): Iterable<Client> {
-    const exact = this.#watched.get(uri)
-    if (exact !== undefined && exact.clients.size > 0) return exact.clients
-    const clients = new Set<Client>()
+    const clients = new Set<Client>(this.#watched.get(uri)?.clients)
     for (const [watchedUri, watched] of this.#watched) {
       const parent = watchedUri.endsWith("/") ? watchedUri : `${watchedUri}/`
       if (uri.startsWith(parent)) for (const client of watched.clients) clients.add(client)

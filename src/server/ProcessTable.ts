@@ -26,18 +26,23 @@ export const groupExists = (group: number): boolean => {
   }
 }
 
-const pageSize = 4096
+/** Of this system, from this process's own memory in bytes and in pages; pages come in powers of two. */
+const pageSizeOf = (stat: string): number =>
+  2 ** Math.round(Math.log2(process.memoryUsage.rss() / Number(fieldsOf(stat)[21])))
+
+/** The fields after the command, which stands in parentheses and may hold anything. */
+const fieldsOf = (stat: string): ReadonlyArray<string> => stat.slice(stat.lastIndexOf(")") + 2).split(" ")
 
 const fromProc = async (): Promise<ReadonlyArray<ProcessInfo>> => {
   const names = await readdir("/proc")
+  const pageSize = pageSizeOf(await readFile("/proc/self/stat", "latin1"))
   const infos = await Promise.all(
     names
       .filter((name) => /^\d+$/.test(name))
       .map(async (name) => {
         // A process may end while it is being read about.
         const stat = await readFile(`/proc/${name}/stat`, "latin1").catch(() => "")
-        // The command, in parentheses, may hold anything: fields are counted from its end.
-        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+        const fields = fieldsOf(stat)
         if (stat === "" || fields[0] === "Z" || fields[0] === "X") return []
         return [{ pid: Number(name), group: Number(fields[2]), memory: Number(fields[21]) * pageSize }]
       })

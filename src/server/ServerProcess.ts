@@ -14,7 +14,7 @@ import type { Readable, Writable } from "node:stream"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import { Line, LineReader, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
-import { HandshakeFailed, ProcessExited, SpawnFailed } from "../PoolError.ts"
+import { HandshakeFailed, methodNotFound, ProcessExited, SpawnFailed } from "../PoolError.ts"
 import { version } from "../version.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import { Reaper, signalGroup } from "./Reaper.ts"
@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function* (
   child.stdin.on("error", () => {})
 
   // Before the multiplexer is there, the pool's own handshake receives the lines.
-  let receiver: LineReceiver = handshakeReceiver(spec, log, child.pid, (outcome) => {
+  const shake = (outcome: Handshake | HandshakeFailed) => {
     if (outcome instanceof HandshakeFailed) return Deferred.doneUnsafe(shaken, Effect.fail(outcome))
     readyAt = Date.now()
     stdin.push('{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
@@ -76,7 +76,13 @@ export const make = Effect.fnUntraced(function* (
     child.stdout.pause()
     receiver = backlog
     Deferred.doneUnsafe(shaken, Effect.succeed(outcome))
-  })
+  }
+  /** Only a ping may come before the answer to `initialize`. */
+  const answer = (id: unknown, method: unknown) => {
+    const outcome = method === "ping" ? { result: {} } : { error: { code: methodNotFound, message: "not initialized" } }
+    stdin.push(`${JSON.stringify({ jsonrpc: "2.0", id, ...outcome })}\n`)
+  }
+  let receiver: LineReceiver = handshakeReceiver({ spec, log, pid: child.pid, answer, done: shake })
   const say = Effect.runSyncWith(yield* Effect.context<never>())
   /** A bug that one line brings to light must not take the others down. */
   const survive = <A>(orElse: A, receive: () => A): A => {
@@ -109,7 +115,14 @@ export const make = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(ended, Effect.fail(new ProcessExited({ server: spec.name, phase, exitCode, signal, uptime })))
   }
   let closing: NodeJS.Timeout | undefined
-  child.stdout.on("data", (chunk: Buffer) => reader.feed(chunk))
+  child.stdout.on("data", (chunk: Buffer) => {
+    reader.feed(chunk)
+    // It makes more to be answered than it reads: it is not read either until it does.
+    if (stdin.unread > spec.pool.maxUnread) child.stdout.pause()
+  })
+  child.stdin.on("drain", () => {
+    if (receiver !== backlog && stdin.unread <= spec.pool.maxUnread) child.stdout.resume()
+  })
   child.stdout.on("close", () => {
     // Without stdout it serves nobody, even if it lives on.
     if (!hasExited(child)) closing = setTimeout(end, exitGrace, null, null)
@@ -253,22 +266,27 @@ const pause = (millis: number): Effect.Effect<void> =>
   })
 
 /** Reads the answer to the pool's `initialize`. What else comes before it is not the pool's business. */
-const handshakeReceiver = (
-  spec: ServerSpec,
-  log: ServerLog,
-  pid: number,
-  done: (outcome: Handshake | HandshakeFailed) => void
-): LineReceiver => {
+const handshakeReceiver = (options: {
+  readonly spec: ServerSpec
+  readonly log: ServerLog
+  readonly pid: number
+  readonly answer: (id: unknown, method: unknown) => void
+  readonly done: (outcome: Handshake | HandshakeFailed) => void
+}): LineReceiver => {
+  const { answer, done, log, pid, spec } = options
   const fail = (reason: string) => done(new HandshakeFailed({ server: spec.name, reason }))
   return {
     onLine: (line: Line) => {
       const text = line.bytes.toString("utf8", line.start, line.end)
       const message = parse(text)
-      if (message === undefined || (message["id"] !== 0 && !("method" in message))) return log.stray(pid, text)
-      if (message["id"] !== 0 || "method" in message) return
+      if (message === undefined || !("method" in message || message["id"] === 0)) return log.stray(pid, text)
+      if ("method" in message) {
+        if ("id" in message) answer(message["id"], message["method"])
+        return
+      }
       const error = message["error"]
       const result = message["result"]
-      if (isRecord(error)) return fail(`initialize was answered with error ${String(error["code"])}`)
+      if (isRecord(error)) return fail(`initialize was answered with error ${Number(error["code"])}`)
       if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
         return fail("initialize was answered without a protocolVersion")
       }

@@ -67,6 +67,12 @@ export const make = Effect.fnUntraced(function* (options: {
     observer.onChange(change)
   }
 
+  const letGo = () => {
+    if (current === null) return
+    current = null
+    observer.onProcessEnd()
+  }
+
   const incarnation = (spec: ServerSpec) =>
     Effect.gen(function* () {
       const process = yield* ServerProcess.make(spec, log)
@@ -77,53 +83,53 @@ export const make = Effect.fnUntraced(function* (options: {
           go("running", Date.now(), null)
           Deferred.doneUnsafe(settled, Effect.void)
         }),
-        () =>
-          Effect.sync(() => {
-            current = null
-            observer.onProcessEnd()
-          })
+        () => Effect.sync(letGo)
       )
       return yield* process.ended
-    }).pipe(Effect.scoped)
+    })
 
   /** Runs incarnations until one ends for good; never fails. */
   const supervise = Effect.fnUntraced(function* (spec: ServerSpec) {
     const step = yield* Schedule.toStep(RestartPolicy.budget(spec.pool.budget))
-    for (;;) {
-      const startedAt = yield* Clock.currentTimeMillis
-      starts++
-      const end = yield* Effect.flip(incarnation(spec))
+    /** What comes after an incarnation: when the next one starts, or null. */
+    const decide = Effect.fnUntraced(function* (end: End, startedAt: number) {
+      letGo()
       const now = yield* Clock.currentTimeMillis
       if (!isWorthRetrying(end, spec.pool.restart)) {
         const clean = end._tag === "ProcessExited" && end.phase === "running" && end.exitCode === 0
         go(clean ? "stopped" : "failed", now, toFailure(end, now, null))
-        return
+        return null
       }
       const uptime = end._tag === "ProcessExited" ? Duration.millis(end.uptime) : Duration.zero
       const decision = yield* Effect.exit(step(now, { startedAt, uptime }))
       if (Exit.isFailure(decision)) {
         go("crash-loop", now, toFailure(end, now, null))
-        return
+        return null
       }
-      const [, delay] = decision.value
-      go("restarting", now, toFailure(end, now, now + Duration.toMillis(delay)))
-      Deferred.doneUnsafe(settled, Effect.void)
-      yield* Effect.sleep(delay)
+      const next = now + Duration.toMillis(decision.value[1])
+      go("restarting", now, toFailure(end, now, next))
+      return next
+    })
+    for (;;) {
+      const startedAt = yield* Clock.currentTimeMillis
+      starts++
+      const next = yield* incarnation(spec).pipe(
+        // Before the scope closes: what is left of the process may take its time to end.
+        Effect.catch((end) => decide(end, startedAt)),
+        Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(settled, Effect.void))),
+        Effect.scoped
+      )
+      if (next === null) return
+      yield* Effect.sleep(Math.max(0, next - (yield* Clock.currentTimeMillis)))
     }
   })
 
   const launch = Effect.fnUntraced(function* (via: "starting" | "restarting") {
     const now = yield* Clock.currentTimeMillis
-    settled = Deferred.makeUnsafe<void>()
-    if (server instanceof ServerConfigError) {
-      go("failed", now, toFailure(server, now, null))
-      Deferred.doneUnsafe(settled, Effect.void)
-      return
-    }
     go(via, now, null)
-    const mine = settled
+    if (server instanceof ServerConfigError) return go("failed", now, toFailure(server, now, null))
+    settled = Deferred.makeUnsafe<void>()
     loop = yield* supervise(server).pipe(
-      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(mine, Effect.void))),
       Effect.provide(context),
       // Not in the pool's scope, which would end its fibers one after another: whoever made this ends it by `stop`.
       Effect.forkDetach({ startImmediately: true })

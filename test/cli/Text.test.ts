@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { printable } from "../../src/cli/printable.ts"
+import { printable } from "../../src/printable.ts"
 import { firstLine, paint, size, span, table } from "../../src/cli/Text.ts"
 
 describe("Text", () => {

@@ -125,7 +125,7 @@ describe("call", () => {
         assert.strictEqual(err, "mcp-pool: it is so")
         codes.push(code)
       }
-      assert.deepStrictEqual(codes, [5, 4, 4, 1, 5])
+      assert.deepStrictEqual(codes, [5, 4, 4, 1, 1])
     })
   )
 

@@ -56,7 +56,7 @@ describe("commands", () => {
         assert.deepStrictEqual(yield* command(runtimeDir, ...args), {
           code: 4,
           out: "",
-          err: 'mcp-pool: no server "got": there are git, time'
+          err: 'mcp-pool: no server "got": did you mean "git"? there are git, time'
         })
       }
     })

@@ -85,7 +85,7 @@ describe("ControlServer and ControlClient", () => {
         Stream.runCollect(client.logs("got", { follow: false }))
       ]) {
         const error = yield* Effect.flip(ask as Effect.Effect<unknown, { readonly message: string }>)
-        assert.strictEqual(error.message, 'no server "got": there are git, time')
+        assert.strictEqual(error.message, 'no server "got": did you mean "git"? there are git, time')
       }
     })
   )

@@ -564,14 +564,18 @@ describe("Multiplexer", () => {
       })
     )
 
-    it.effect("are those of the latest reading, whichever ends first", () =>
+    it.effect("are read once more where they change while they are read, however often", () =>
       Effect.gen(function* () {
         const { mux, server } = makeShared(1, {}, withTools)
-        server.say(notification("notifications/tools/list_changed"))
-        const [early, late] = yield* server.told
-        server.answer(late!, { tools: [tool("late")] })
-        server.answer(early!, { tools: [tool("early")] })
+        for (let i = 0; i < 3; i++) server.say(notification("notifications/tools/list_changed"))
+        const early = yield* server.told
+        assert.lengthOf(early, 1)
+        server.answer(early[0]!, { tools: [tool("early")] })
+        const late = yield* server.told
+        assert.lengthOf(late, 1)
+        server.answer(late[0]!, { tools: [tool("late")] })
         assert.deepStrictEqual(listed(mux), ["late"])
+        assert.deepStrictEqual(yield* server.told, [])
       })
     )
 

@@ -52,6 +52,10 @@ interface ModelServer {
   readonly calls: Array<Call>
   /** The pool's own requests. */
   readonly lists: Array<Message>
+  /** The pool reads one list at a time, and once more where it changed meanwhile. */
+  isListing: boolean
+  isStale: boolean
+  readonly answered: Set<unknown>
 }
 
 export class World {
@@ -307,7 +311,17 @@ export class World {
   #attach(): void {
     if (this.#server !== null) return
     const process = this.#mux.attach({ capabilities: { tools: {} }, stdin: new MemoryWritable({ highWaterMark: 64 }) })
-    const server: ModelServer = { process, told: [], expected: ["list"], pending: [], calls: [], lists: [] }
+    const server: ModelServer = {
+      process,
+      told: [],
+      expected: ["list"],
+      pending: [],
+      calls: [],
+      lists: [],
+      isListing: true,
+      isStale: false,
+      answered: new Set()
+    }
     this.#servers.push(server)
     this.#server = server
     this.#isUnavailable = false
@@ -415,8 +429,16 @@ export class World {
 
   /** The same tools each time: what would differ would be news to all. */
   #answerList(index: number): void {
-    const list = this.#server?.lists[index % (this.#server.lists.length || 1)]
-    if (list !== undefined) this.#server!.process.answer(list, { tools: [{ name: "a" }] })
+    const server = this.#server
+    const list = server?.lists[index % (server.lists.length || 1)]
+    if (server === null || list === undefined) return
+    if (!server.answered.has(list.id)) {
+      server.answered.add(list.id)
+      server.isListing = server.isStale
+      if (server.isStale) server.expected.push("list")
+      server.isStale = false
+    }
+    server.process.answer(list, { tools: [{ name: "a" }] })
   }
 
   #progress(index: number, shape: number, isLate: boolean): void {
@@ -448,7 +470,13 @@ export class World {
     const readers = method.endsWith("list_changed") || owners.size !== 1 ? initialized : [...owners]
     const isPrivate = method === "notifications/tasks/status"
     for (const client of isPrivate && owners.size !== 1 ? [] : readers) client.expected.push(whole(text))
-    if (method === "notifications/tools/list_changed") this.#server.expected.push("list")
+    if (method === "notifications/tools/list_changed") {
+      if (this.#server.isListing) this.#server.isStale = true
+      else {
+        this.#server.isListing = true
+        this.#server.expected.push("list")
+      }
+    }
     this.#server.process.say(text)
   }
 
