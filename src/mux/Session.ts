@@ -133,7 +133,9 @@ export class Session implements Client {
     if (bytes === null) return this.fail("null", { code: invalidRequest, message: "the message is nested too deeply" })
     this.#envelope.scan(bytes, 0, bytes.length)
     const regular = Line.of(bytes)
-    if (this.#envelope.has(Key.id) && !line.bytes.includes(this.#raw(regular, Key.id), line.start, "latin1")) {
+    // Written again, a number beyond 2^53 is another one: its answer would be nobody's.
+    const id = this.#envelope.has(Key.id) ? this.#raw(regular, Key.id) : ""
+    if (/\d{16}/.test(id) && !line.bytes.includes(id, line.start, "latin1")) {
       return this.fail("null", { code: invalidRequest, message: "the id of an ambiguous message is not exact" })
     }
     this.#regular(regular)
