@@ -194,7 +194,8 @@ export class Envelope {
     const tail = responseTail.exec(last.toString("latin1", from))
     if (tail === null) return null
     const before = pieces.reduce((sum, piece) => sum + piece.length, base - last.length)
-    return this.#foundId(tail[1]!, before + from + tail.index + tail[0].lastIndexOf(tail[1]!))
+    const at = tail[0].indexOf(tail[1]!, tail[0].indexOf('"id"') + 4)
+    return this.#foundId(tail[1]!, before + from + tail.index + at)
   }
 
   #foundId(digits: string, start: number): number {
@@ -214,7 +215,11 @@ export class Envelope {
     const length = to - from
     if (length >= shortestEscaped && length <= longestEscaped && bytes.subarray(from, to).includes(BACKSLASH)) {
       const plain = JSON.parse(`"${String.fromCharCode(...bytes.subarray(from, to))}"`) as string
-      if (keysOf[where]!.some(([name]) => plain === String.fromCharCode(...name))) this.irregular = true
+      const disguised = keysOf[where]!.find(([name]) => plain === String.fromCharCode(...name))
+      if (disguised !== undefined) {
+        this.irregular = true
+        return disguised[1]
+      }
     }
     return -1
   }

@@ -131,14 +131,17 @@ export class Session implements Client {
     if (!this.#envelope.irregular) return this.#regular(line)
     const bytes = canonical(line.bytes.subarray(line.start, line.end))
     if (bytes === null) return this.fail("null", { code: invalidRequest, message: "the message is nested too deeply" })
+    if (!this.#envelope.has(Key.id)) return this.#scanned(bytes)
+    // The id stays as it came: written again, a number may be another one.
+    const id = Buffer.from(this.#raw(line, Key.id), "latin1")
     this.#envelope.scan(bytes, 0, bytes.length)
-    const regular = Line.of(bytes)
-    // Written again, a number beyond 2^53 is another one: its answer would be nobody's.
-    const id = this.#envelope.has(Key.id) ? this.#raw(regular, Key.id) : ""
-    if (/\d{16}/.test(id) && !line.bytes.includes(id, line.start, "latin1")) {
-      return this.fail("null", { code: invalidRequest, message: "the id of an ambiguous message is not exact" })
-    }
-    this.#regular(regular)
+    const { end, start } = this.#envelope
+    this.#scanned(Buffer.concat([bytes.subarray(0, start[Key.id]), id, bytes.subarray(end[Key.id])]))
+  }
+
+  #scanned(bytes: Buffer): void {
+    this.#envelope.scan(bytes, 0, bytes.length)
+    this.#regular(Line.of(bytes))
   }
 
   #regular(line: Line): void {

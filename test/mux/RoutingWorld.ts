@@ -250,7 +250,7 @@ export class World {
           this.#asked({
             marker,
             client,
-            id: isIrregular ? canonical(id) : id,
+            id,
             token: token !== null && isIrregular ? canonical(token) : token,
             state: "pending"
           })
