@@ -1,7 +1,8 @@
 /** `mcp-pool config`: the entries that point a host at the pool. */
-import { Console, Effect } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Fs from "node:fs"
+import { ServerNotFound } from "../PoolError.ts"
 import { connectControl, runtimeDir } from "./root.ts"
 
 const hosts = ["generic", "claude-code", "cursor", "vscode", "codex"] as const
@@ -23,12 +24,16 @@ export const config = Command.make(
   Effect.fnUntraced(function* ({ host, servers }) {
     const directory = yield* runtimeDir
     const names = servers.length > 0 ? servers : yield* daemonServers
+    if (servers.length > 0) yield* warnOfUnknown(servers)
     yield* Console.log(entries(host, names, { ...executable(), runtimeDir: directory }))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Print the entries that point a host at the pool"),
   Command.withExamples([
-    { command: "mcp-pool config --for claude-code > .mcp.json", description: "All servers, for Claude Code" },
+    {
+      command: "mcp-pool config --for claude-code > ~/my-project/.mcp.json",
+      description: "All servers, for Claude Code"
+    },
     { command: "mcp-pool config --for codex github >> ~/.codex/config.toml", description: "One server, for Codex" }
   ])
 )
@@ -37,6 +42,15 @@ const daemonServers = Effect.gen(function* () {
   const control = yield* connectControl
   const { servers } = yield* control.status
   return servers.map(({ name }) => name)
+})
+
+/** Where a daemon runs, a name that it does not know is probably mistyped. */
+const warnOfUnknown = Effect.fnUntraced(function* (servers: ReadonlyArray<string>) {
+  const known = yield* Effect.option(daemonServers)
+  if (Option.isNone(known)) return
+  for (const server of servers.filter((name) => !known.value.includes(name))) {
+    yield* Console.error(`mcp-pool: ${new ServerNotFound({ server, names: [...known.value] }).message}`)
+  }
 })
 
 export interface Where {
