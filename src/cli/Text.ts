@@ -59,7 +59,7 @@ export const table = <Row>(
   columns: ReadonlyArray<Column<Row>>,
   { dim }: Paint
 ): ReadonlyArray<string> => {
-  const texts = rows.map((row) => columns.map(({ text }) => text(row)))
+  const texts = rows.map((row) => columns.map(({ text }) => text(row).replace(/\s+/g, " ")))
   const widths = columns.map(({ head }, i) =>
     Math.max(CliOutput.displayWidth(head), ...texts.map((cells) => CliOutput.displayWidth(cells[i]!)))
   )

@@ -7,7 +7,7 @@ import * as RuntimeDir from "../RuntimeDir.ts"
 
 export const root = Command.make("mcp-pool").pipe(
   Command.withSharedFlags({
-    runtimeDir: Flag.Directory("runtime-dir").pipe(
+    runtimeDir: Flag.String("runtime-dir").pipe(
       Flag.withMetavar("DIR"),
       Flag.withDescription("Where the sockets are: else $MCP_POOL_RUNTIME_DIR, else ~/.local/state/mcp-pool"),
       Flag.optional

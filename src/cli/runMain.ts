@@ -25,17 +25,12 @@ const run = Runtime.makeRunMain(({ fiber, teardown }) => {
     } else setTimeout(() => process.exit(signalCode(signal)), receivedAt + twiceDelivered - performance.now())
   }
   // A reader that has seen enough ends the program, as it ends other programs.
-  let outputClosed = false
-  process.stdout.on("error", () => {
-    outputClosed = true
-    fiber.interruptUnsafe(fiber.id)
-  })
+  process.stdout.on("error", () => fiber.interruptUnsafe(fiber.id))
   process.stderr.on("error", () => {})
   const ignored = isHangupIgnored() ? "SIGHUP" : undefined
   for (const signal of signals) process.on(signal, signal === ignored ? () => {} : onSignal)
   fiber.addObserver((exit) =>
     teardown(exit, (code) => {
-      if (outputClosed) process.exit(0)
       if (received !== undefined && Exit.isFailure(exit)) end(Number(process.exitCode ?? signalCode(received)))
       else end(code)
     })
@@ -65,7 +60,12 @@ const signalCode = (signal: NodeJS.Signals): number => 128 + (signalNumbers[sign
 
 /** After what was printed has gone out: a pipe may still hold some of it. */
 const end = (code: number): void => {
-  process.stdout.write("", () => process.stderr.write("", () => process.exit(code)))
+  process.stdout.write("", () => {
+    const lost: NodeJS.ErrnoException | null = process.stdout.errored
+    const isHeard = lost === null || process.exitCode !== undefined
+    if (!isHeard && lost.code !== "EPIPE") process.stderr.write(`mcp-pool: the output is lost: ${lost.message}\n`)
+    process.stderr.write("", () => process.exit(isHeard ? code : lost.code === "EPIPE" ? 0 : exitCode.failure))
+  })
 }
 
 const teardown: Runtime.Teardown = (exit, onExit) => {

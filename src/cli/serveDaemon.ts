@@ -19,6 +19,8 @@ export interface ServeOptions {
 export const serveDaemon = Effect.fnUntraced(function* (options: ServeOptions) {
   // A daemon's garbage is short-lived and its memory is everybody's: V8's young generation stays as small as it starts.
   setFlagsFromString("--semi-space-growth-factor=1")
+  // A daemon outlives whoever read its first words.
+  process.stdout.removeAllListeners("error").on("error", () => {})
   // Loaded here, so that no other command loads it.
   const Daemon = yield* Effect.promise(() => import("../Daemon.ts"))
   const logFormat = options.logFormat ?? (process.stderr.isTTY ? "pretty" : "json")

@@ -1,6 +1,7 @@
 /** What is printed for `--help`, `--version` and a command line that cannot be understood. */
 import { Console } from "effect"
 import { type CliError, CliOutput } from "effect/cli"
+import { printable } from "../printable.ts"
 
 /** Help as `effect/cli` lays it out; a mistake as one line, not as a page of help with an error below. */
 export const presenter: CliOutput.Presenter = {
@@ -21,16 +22,16 @@ export const usageLine = (
 const problem = (error: CliError.NonShowHelpErrors): string => {
   switch (error._tag) {
     case "UnknownSubcommand":
-      return `unknown command "${error.subcommand}"${didYouMean(error.suggestions)}`
+      return `unknown command "${printable(error.subcommand)}"${didYouMean(error.suggestions)}`
     case "UnrecognizedOption":
-      return `unknown flag ${error.option}${didYouMean(error.suggestions)}`
+      return `unknown flag ${printable(error.option)}${didYouMean(error.suggestions)}`
     default:
       return oneLine(error.message)
   }
 }
 
 const oneLine = (message: string): string => {
-  const line = message.replace(/\s+/g, " ").trim()
+  const line = printable(message).replace(/\s+/g, " ").trim()
   return line.charAt(0).toLowerCase() + line.slice(1)
 }
 

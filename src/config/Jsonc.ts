@@ -5,7 +5,14 @@
  */
 import { readFileSync } from "node:fs"
 import { Effect, Predicate, Result } from "effect"
-import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser"
+import {
+  createScanner,
+  findNodeAtLocation,
+  type Node,
+  type ParseError,
+  parseTree,
+  printParseErrorCode
+} from "jsonc-parser"
 import { ConfigFileError } from "../PoolError.ts"
 
 /** The text of a file, or why there is none, in words. */
@@ -21,6 +28,7 @@ export const readText = (file: string): Effect.Effect<string, string> =>
 
 /** Parses the text of a file. */
 export const parse = (file: string, text: string): Result.Result<Node, ConfigFileError> => {
+  if (isTooDeep(text)) return Result.fail(errorOf(file, `is nested deeper than ${maxDepth} levels`))
   const errors: Array<ParseError> = []
   const root = parseTree(text, errors, { allowTrailingComma: true })
   const first = errors[0]
@@ -30,6 +38,23 @@ export const parse = (file: string, text: string): Result.Result<Node, ConfigFil
   }
   return root === undefined ? Result.fail(errorAt(file, text, 0, "is empty")) : Result.succeed(root)
 }
+
+/** A parser calls itself for each level. */
+const maxDepth = 200
+
+const isTooDeep = (text: string): boolean => {
+  const scanner = createScanner(text, true)
+  let depth = 0
+  for (let token: number = scanner.scan(); token !== endOfFile; token = scanner.scan()) {
+    if (token === openBrace || token === openBracket) depth++
+    else if (token === closeBrace || token === closeBracket) depth--
+    if (depth > maxDepth) return true
+  }
+  return false
+}
+
+/** Of jsonc-parser's SyntaxKind, a const enum that is not there at run time. */
+const [openBrace, closeBrace, openBracket, closeBracket, endOfFile] = [1, 2, 3, 4, 17]
 
 /** An error in the text of a file. */
 export const errorAt = (file: string, text: string, offset: number, reason: string): ConfigFileError => {

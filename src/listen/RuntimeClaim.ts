@@ -49,7 +49,7 @@ const takeTurn = Effect.fnUntraced(function* (
   const isMine = yield* Effect.try({
     try: () => {
       if (create(file)) return true
-      if (isAlive(ownerOf(file))) return false
+      if (isFresh(file) && isAlive(ownerOf(file))) return false
       fs.rmSync(file, { force: true })
       return create(file)
     },
@@ -72,6 +72,14 @@ const create = (file: string): boolean => {
     fs.rmSync(own, { force: true })
   }
 }
+
+/** A turn takes milliseconds: an old file is a dead process's, even if another has its pid by now. */
+const isFresh = (file: string): boolean => {
+  const made = fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs
+  return made === undefined || Date.now() - made < longestTurn
+}
+
+const longestTurn = 10_000
 
 /** The pid in the file; whoever has just removed it is alive. */
 const ownerOf = (file: string): number => {

@@ -53,9 +53,12 @@ export const listen = Effect.fnUntraced(function* (
     )
   )
   yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      if (fs.lstatSync(file, { throwIfNoEntry: false })?.ino === inode) fs.rmSync(file, { force: true })
-    })
+    Effect.try({
+      try: () => {
+        if (fs.lstatSync(file, { throwIfNoEntry: false })?.ino === inode) fs.rmSync(file, { force: true })
+      },
+      catch: (cause) => (cause as Error).message
+    }).pipe(Effect.catch((reason) => Effect.logWarning(`the socket at ${file} cannot be removed: ${reason}`)))
   )
 })
 
