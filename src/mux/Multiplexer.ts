@@ -11,9 +11,9 @@ import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, responseIdOf, Shape } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
-import * as LogLevel from "./LogLevel.ts"
+import { LogLevels } from "./LogLevels.ts"
 import { Notifications } from "./Notifications.ts"
-import { done as nothingToDo, outcomeOf } from "./Outcome.ts"
+import { outcomeOf } from "./Outcome.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import { Subscriptions } from "./Subscriptions.ts"
@@ -51,13 +51,13 @@ export class Multiplexer implements Upstream, LineReceiver {
   readonly #subscriptions: Subscriptions
   readonly #calls = new Calls()
   readonly #notifications: Notifications
+  readonly #levels: LogLevels
   readonly #held = new Set<Client>()
   readonly #waiting: WaitingRoom
   #stdin: LineWriter | null = null
   #handshake: Handshake | null = null
   /** Why there is no process and none is coming; null while there is hope. */
   #unavailable: RequestError | null
-  #level: number | null = null
   #isSweeping = false
 
   constructor(options: MultiplexerOptions & { readonly unavailable: RequestError }) {
@@ -69,12 +69,16 @@ export class Multiplexer implements Upstream, LineReceiver {
       ask: (method, params, done) => this.ask(method, params, done),
       onChanged: () => this.#notifications.announce("notifications/tools/list_changed")
     })
+    this.#levels = new LogLevels({
+      clients: this.clients,
+      ask: (method, params, done, client) => this.ask(method, params, done, client)
+    })
     this.#notifications = new Notifications({
       clients: this.clients,
       calls: this.#calls,
       subscriptions: this.#subscriptions,
       logMessages: options.logMessages,
-      isLevelAsked: () => this.#level !== null
+      isLevelAsked: () => this.#levels.isAsked
     })
   }
 
@@ -89,7 +93,7 @@ export class Multiplexer implements Upstream, LineReceiver {
     process.attach(this)
     this.lists.renew("tools" in process.handshake.capabilities)
     this.#subscriptions.renew()
-    if (this.#level !== null) this.#askLevel(this.#level, () => {})
+    this.#levels.renew()
     this.#waiting.admit(process)
   }
 
@@ -133,7 +137,7 @@ export class Multiplexer implements Upstream, LineReceiver {
 
   join(client: Client): void {
     this.clients.add(client)
-    if (this.#level !== null) this.#mergeLevels(() => {})
+    this.#levels.membersChanged()
   }
 
   leave(client: Client): void {
@@ -144,7 +148,7 @@ export class Multiplexer implements Upstream, LineReceiver {
       this.#write(Reply.notification("notifications/cancelled", { requestId: id, reason: "the client is gone" }))
     }
     this.#subscriptions.leave(client)
-    if (this.#level !== null) this.#mergeLevels(() => {})
+    this.#levels.membersChanged()
   }
 
   handshake(
@@ -206,7 +210,7 @@ export class Multiplexer implements Upstream, LineReceiver {
     if (handshake !== null && !("logging" in handshake.capabilities)) {
       return done({ kind: "error", text: noLogging })
     }
-    this.#mergeLevels(done, client)
+    this.#levels.merge(done, client)
   }
 
   subscribe(client: Client, uri: string, done: (outcome: Outcome) => void): void {
@@ -315,26 +319,6 @@ export class Multiplexer implements Upstream, LineReceiver {
             message: `this server is shared by a pool, which does not pass "${method}" on to its clients`
           })
     )
-  }
-
-  // --- log levels ---
-
-  /** The server is told the most verbose level of all; a client that never asked counts as `info`. */
-  #mergeLevels(done: (outcome: Outcome) => void, client: Client | null = null): void {
-    const level = LogLevel.merged(this.clients)
-    if (level === null || level === this.#level) return done(nothingToDo)
-    const before = this.#level
-    this.#level = level
-    const answered = (outcome: Outcome) => {
-      // Refused: the next one asks again.
-      if (outcome.kind === "error" && this.#level === level) this.#level = before
-      done(outcome)
-    }
-    this.#askLevel(level, answered, client)
-  }
-
-  #askLevel(level: number, done: (outcome: Outcome) => void, client: Client | null = null): void {
-    this.ask("logging/setLevel", { level: LogLevel.logLevels[level] }, done, client)
   }
 
   // --- waiting and deadlines ---
