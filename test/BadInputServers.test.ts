@@ -102,7 +102,7 @@ describe("a server that", () => {
       assert.strictEqual(failed.failure?.kind, "HandshakeFailed")
       assert.strictEqual(failed.failure?.phase, "handshake")
       assert.match(failed.failure?.message ?? "", /no answer to initialize within 150ms \(pool\.startTimeout\)/)
-      yield* Processes.gone(`${marker}-silent`)
+      assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-silent`), [])
       assert.isFalse(yield* pool.isRunning("bad"))
       yield* Tools.serves(yield* connect("good"))
     })
@@ -249,6 +249,25 @@ describe("a server that", () => {
       yield* Tools.serves(yield* connect("good"))
       yield* pool.stop("bad")
       assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-parent`), [])
+    })
+  )
+
+  it.live("crashes is being restarted at once, also while a grandchild takes its time to end", () =>
+    Effect.gen(function* () {
+      const { connect, marker, pool, states } = yield* TestPool.make(({ bad }) => ({
+        bad: bad("parent", { stop: { stdin: "10 millis", term: "2 seconds" } })
+      }))
+      const client = yield* connect("bad")
+      const { pid } = yield* Tools.stats(client)
+      const [grandchild = 0] = (yield* Processes.withMarker(`${marker}-parent`)).filter((other) => other !== pid)
+      yield* client.send({ id: "exit", method: "tools/call", params: { name: "exit", arguments: { code: 1 } } })
+      yield* states.reached("bad", "restarting")
+      assert.isTrue(yield* Processes.isAlive(grandchild))
+      const [status] = yield* pool.status
+      assert.strictEqual(status?.state, "restarting")
+      assert.isNull(status?.pid)
+      assert.strictEqual(LineClient.kindOf(yield* client.answer("exit")), "OutcomeUnknown")
+      assert.isTrue(yield* Processes.isAlive(grandchild))
     })
   )
 

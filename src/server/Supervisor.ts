@@ -114,10 +114,11 @@ export const make = Effect.fnUntraced(function* (options: {
       const startedAt = yield* Clock.currentTimeMillis
       starts++
       const next = yield* incarnation(spec).pipe(
-        // Before the scope closes: what is left of the process may take its time to end.
+        // One that has run is not running any more at once, though what it leaves behind may take its time to end.
+        Effect.catch((end) => (current === null ? Effect.fail(end) : decide(end, startedAt))),
+        Effect.scoped,
         Effect.catch((end) => decide(end, startedAt)),
-        Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(settled, Effect.void))),
-        Effect.scoped
+        Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(settled, Effect.void)))
       )
       if (next === null) return
       yield* Effect.sleep(Math.max(0, next - (yield* Clock.currentTimeMillis)))

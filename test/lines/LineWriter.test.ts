@@ -164,6 +164,29 @@ describe("LineWriter", () => {
     })
   )
 
+  it.effect("hands small slices to a reader that takes longer than a second for one", () =>
+    Effect.gen(function* () {
+      const stream = narrow()
+      const writer = new LineWriter(stream)
+      const large = Buffer.alloc(300_000, "0123456789")
+      stream.hold()
+      writer.push(large)
+      yield* turn
+      assert.isAbove(stream.writes[0]!.length, 32 * 1024)
+      for (let i = 1; i <= 3; i++) {
+        writer.waitingSince -= 1500
+        stream.takeOne()
+        yield* turn
+        assert.lengthOf(stream.writes, i + 1)
+        assert.isAtMost(stream.writes[i]!.length, 4 * 1024)
+      }
+      stream.release()
+      yield* turns(20)
+      assert.strictEqual(writer.unread, 0)
+      assert.isTrue(Buffer.concat(stream.writes).equals(large))
+    })
+  )
+
   it.effect("says when everything has been taken", () =>
     Effect.gen(function* () {
       const stream = narrow()

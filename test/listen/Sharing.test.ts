@@ -297,6 +297,21 @@ describe("two names with the same fingerprint", () => {
     })
   )
 
+  it.live("are told of what goes wrong under the name that they asked for", () =>
+    Effect.gen(function* () {
+      const { connect, pool } = yield* TestPool.make(({ server }) => ({ one: server("same"), uno: server("same") }))
+      const clients = { one: yield* connect("one"), uno: yield* connect("uno") }
+      const lost = yield* clients.uno.call("exit", { code: 1 })
+      assert.deepStrictEqual(lost.error?.data, { kind: "OutcomeUnknown", server: "uno" })
+      yield* pool.stop("one")
+      for (const name of ["one", "uno"] as const) {
+        const { error } = yield* clients[name].call("echo")
+        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: name, state: "stopped" })
+        assert.include(error?.message ?? "", `server "${name}"`)
+      }
+    })
+  )
+
   it.live("have each the socket that is configured for it", () =>
     Effect.gen(function* () {
       const directory = yield* TestPool.temporaryDirectory

@@ -328,6 +328,29 @@ describe("Multiplexer", () => {
       })
     )
 
+    it.effect("that come while no process is there are answered to those who stay", () =>
+      Effect.gen(function* () {
+        const mux = makeMux()
+        const [one, other, third] = [mux.client(), mux.client(), mux.client()]
+        one.send(subscribe(1))
+        other.send(subscribe("x"))
+        one.session.close()
+        third.send(subscribe("y"))
+        const server = mux.attach(resources)
+        const asks = yield* server.told
+        assert.deepStrictEqual(asked(asks), [["resources/subscribe", { uri: "file:///a" }]])
+        server.answer(asks[0]!)
+        assert.deepStrictEqual(yield* one.told, [])
+        assert.deepStrictEqual(outcomes(yield* other.told), [["x", null]])
+        assert.deepStrictEqual(outcomes(yield* third.told), [["y", null]])
+        const late = mux.client()
+        late.send(subscribe("z"))
+        assert.deepStrictEqual(outcomes(yield* late.told), [["z", null]])
+        server.say(updated("file:///a"))
+        for (const client of [other, third, late]) assert.lengthOf(yield* client.told, 1)
+      })
+    )
+
     it.effect("that are refused are refused to all, and asked for again by the next", () =>
       Effect.gen(function* () {
         const { clients, server } = makeShared(2, {}, resources)
@@ -425,6 +448,27 @@ describe("Multiplexer", () => {
         assert.deepStrictEqual(uris(yield* one.told), ["file:///a", "file:///a/x", "file:///a"])
         assert.deepStrictEqual(uris(yield* other.told), ["file:///b/y"])
         assert.deepStrictEqual(yield* none.told, [])
+      })
+    )
+
+    it.effect("to a resource and to a part of it are both told of the part, and who has both is told once", () =>
+      Effect.gen(function* () {
+        const { clients, server } = makeShared(3, {}, resources)
+        const [whole, part, both] = clients as [Client, Client, Client]
+        whole.send(subscribe(1, "file:///a"))
+        part.send(subscribe(1, "file:///a/x"))
+        both.send(subscribe(1, "file:///a"), subscribe(2, "file:///a/x"))
+        for (const ask of yield* server.told) server.answer(ask)
+        for (const client of clients) yield* client.told
+        server.say(updated("file:///a/x"))
+        for (const client of clients) {
+          assert.deepStrictEqual(asked(yield* client.told), [
+            ["notifications/resources/updated", { uri: "file:///a/x" }]
+          ])
+        }
+        server.say(updated("file:///a"))
+        assert.lengthOf(yield* whole.told, 1)
+        assert.deepStrictEqual(yield* part.told, [])
       })
     )
 
@@ -777,6 +821,28 @@ describe("Multiplexer", () => {
         assert.strictEqual(mux.strays.length, 2)
         server.say(`{"jsonrpc":"2.0","result":${result},"id":${d}}`)
         assert.deepStrictEqual(outcomes(yield* other.told), [["a", "ResultTooLarge"]])
+        assert.strictEqual(mux.multiplexer.inFlight, 0)
+      })
+    )
+
+    it.effect("that is longer than maxLine is known by its id beside the version, first or last", () =>
+      Effect.gen(function* () {
+        const { clients, mux, server } = makeShared(1, { maxLine: 5000 }, { maxLine: 5000 })
+        const [client] = clients as [Client]
+        client.send(request("a", "m"), request("b", "m"), request("c", "m"), request("d", "m"))
+        const [a, b, c, d] = (yield* server.told).map(({ id }) => String(id))
+        const result = `{"text":"${"x".repeat(20_000)}"}`
+        server.say(`{"id":${a},"jsonrpc":"2.0","result":${result}}`)
+        server.say(`{"result":${result},"id":${b},"jsonrpc":"2.0"}`)
+        server.say(`{ "id": ${c}, "jsonrpc": "2.0", "error": {"code":1,"message":"","data":${result}} }`)
+        server.say(`{ "error": {"code":1,"message":"","data":${result}}, "id": ${d}, "jsonrpc": "2.0" }`)
+        assert.deepStrictEqual(outcomes(yield* client.told), [
+          ["a", "ResultTooLarge"],
+          ["b", "ResultTooLarge"],
+          ["c", "ResultTooLarge"],
+          ["d", "ResultTooLarge"]
+        ])
+        assert.deepStrictEqual(mux.strays, [])
         assert.strictEqual(mux.multiplexer.inFlight, 0)
       })
     )

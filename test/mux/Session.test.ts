@@ -286,6 +286,28 @@ describe("Session", () => {
       })
     )
 
+    it.effect("ids of messages with a duplicate key, returned as they came", () =>
+      Effect.gen(function* () {
+        const mux = makeMux()
+        const server = mux.attach()
+        const client = mux.client()
+        const ids = ["12345678901234567890", "1.0", "-0", '"\\u00e9é漢"', '{"a":[1, 2]}']
+        for (const id of ids) client.send(`{"jsonrpc":"2.0","id":${id},"method":"a","method":"b"}`)
+        client.send('{"jsonrpc":"2.0","id":1,"method":"c","id":12345678901234567890}')
+        client.send('{"jsonrpc":"2.0","id":12345678901234567890,"method":"m","method":"ping"}')
+        const asked = yield* server.told
+        assert.deepStrictEqual(methods(asked), [...ids.map(() => "b"), "c"])
+        for (const one of asked) server.answer(one)
+        yield* turn
+        assert.deepStrictEqual(
+          client.inbox.lines().sort(),
+          [...ids, "12345678901234567890", "12345678901234567890"]
+            .map((id) => `{"jsonrpc":"2.0","id":${id},"result":{}}`)
+            .sort()
+        )
+      })
+    )
+
     it.effect("messages with escapes, duplicates and look-alikes in their keys", () =>
       Effect.gen(function* () {
         const mux = makeMux()
@@ -428,12 +450,18 @@ describe("Session", () => {
         client.send(
           `{"jsonrpc":"2.0","id":"a","method":"m","params":${params}}`,
           `{"method":"m","params":${params},"jsonrpc":"2.0","id":7}`,
+          `{"jsonrpc":"2.0","method":"m","id":8,"params":${params}}`,
+          `{"method":"m","id":"b","params":${params},"jsonrpc":"2.0"}`,
+          `{"method":"m","params":${params},"id":9,"jsonrpc":"2.0"}`,
           `{"jsonrpc":"2.0","method":"m","params":${params}}`,
           request(1, "ping")
         )
         assert.deepStrictEqual(refusals(yield* client.told), [
           ["a", -32600],
           [7, -32600],
+          [8, -32600],
+          ["b", -32600],
+          [9, -32600],
           [null, -32600],
           [1, undefined]
         ])

@@ -122,6 +122,25 @@ describe("McpPool", () => {
     })
   )
 
+  it.live("does not wait for what is misconfigured, however often it is told to start it", () =>
+    Effect.gen(function* () {
+      const { pool } = yield* TestPool.make(({ server }) => ({ bad: { command: "" }, good: server("good") }), {
+        start: false
+      })
+      const states = Effect.map(pool.status, (all) => all.map(({ state }) => state))
+      for (const tell of [pool.start("bad"), pool.restart("bad"), pool.start("bad")]) {
+        yield* tell
+        yield* pool.awaitSettled
+        assert.deepStrictEqual(yield* states, ["failed", "stopped"])
+      }
+      for (const tell of [pool.startAll, pool.startAll]) {
+        yield* tell
+        yield* pool.awaitSettled
+        assert.deepStrictEqual(yield* states, ["failed", "running"])
+      }
+    })
+  )
+
   it.live("stops all side by side", () =>
     Effect.gen(function* () {
       const stop = { stdin: "10 millis", term: "400 millis" } as const

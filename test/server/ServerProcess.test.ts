@@ -7,6 +7,7 @@ import * as Reaper from "../../src/server/Reaper.ts"
 import * as ServerLog from "../../src/server/ServerLog.ts"
 import * as ServerProcess from "../../src/server/ServerProcess.ts"
 import * as TestPool from "../support/TestPool.ts"
+import * as Tools from "../support/Tools.ts"
 
 describe("ServerProcess", () => {
   it.live("hands over all that came since the handshake, also where a read ended within a line", () =>
@@ -27,6 +28,17 @@ describe("ServerProcess", () => {
       const question = '{"jsonrpc":"2.0","id":"early","method":"ping"}'
       assert.deepStrictEqual([yield* Queue.take(lines), yield* Queue.take(lines)], [question, question])
     }).pipe(Effect.provide(Reaper.layer))
+  )
+
+  it.live("answers a ping that comes before the answer to initialize", () =>
+    Effect.gen(function* () {
+      const { connect, states } = yield* TestPool.make(({ bad }) => ({
+        one: bad("pings", { startTimeout: "5 seconds", restart: "never" })
+      }))
+      yield* states.reached("one", "running")
+      const client = yield* connect("one")
+      assert.deepStrictEqual((yield* Tools.stats(client)).answers, ["early"])
+    })
   )
 
   it.live("closes stdin first, and sends SIGTERM to one that does not end", () =>
