@@ -85,14 +85,7 @@ export const make = Effect.fnUntraced(function* (
   let receiver: LineReceiver = handshakeReceiver({ spec, log, pid: child.pid, answer, done: shake })
   const say = Effect.runSyncWith(yield* Effect.context<never>())
   /** A bug that one line brings to light must not take the others down. */
-  const survive = <A>(orElse: A, receive: () => A): A => {
-    try {
-      return receive()
-    } catch (cause) {
-      say(Effect.logError("this is a bug", cause))
-      return orElse
-    }
-  }
+  const sayBug = (cause: unknown) => say(Effect.logError("this is a bug", cause))
   const early: Array<Buffer> = []
   const backlog: LineReceiver = {
     onLine: (line) => {
@@ -103,9 +96,22 @@ export const make = Effect.fnUntraced(function* (
   const reader = new LineReader({
     maxLine: spec.pool.maxLine,
     receiver: {
-      onLine: (line) => survive(undefined, () => receiver.onLine(line)),
-      onPieces: (pieces, length) => survive(true, () => receiver.onPieces?.(pieces, length) === true),
-      onLongLine: (line) => survive(undefined, () => receiver.onLongLine(line))
+      onLine: (line) => {
+        try {
+          receiver.onLine(line)
+        } catch (cause) {
+          sayBug(cause)
+        }
+      },
+      onPieces: (pieces, length) => {
+        try {
+          return receiver.onPieces?.(pieces, length) === true
+        } catch (cause) {
+          sayBug(cause)
+          return true
+        }
+      },
+      onLongLine: (line) => receiver.onLongLine(line)
     }
   })
 
