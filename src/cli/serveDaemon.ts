@@ -1,10 +1,10 @@
 /** The daemon in the foreground, as `mcp-pool serve` runs it. */
 import { Clock, Console, Effect, type LogLevel } from "effect"
 import { homedir } from "node:os"
-import { setFlagsFromString } from "node:v8"
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
+import * as YoungGeneration from "./youngGeneration.ts"
 
 export interface ServeOptions {
   /** Empty: `~/.config/mcp-pool/config.json`. */
@@ -17,8 +17,7 @@ export interface ServeOptions {
 }
 
 export const serveDaemon = Effect.fnUntraced(function* (options: ServeOptions) {
-  // A daemon's garbage is short-lived and its memory is everybody's: V8's young generation stays as small as it starts.
-  setFlagsFromString("--semi-space-growth-factor=1")
+  YoungGeneration.bound()
   // A daemon outlives whoever read its first words.
   process.stdout.removeAllListeners("error").on("error", () => {})
   // Loaded here, so that no other command loads it.
