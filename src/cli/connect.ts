@@ -9,12 +9,11 @@ import type { Socket } from "node:net"
 import { nearest } from "../nearest.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 
-/** Takes what stands behind `connect` on the command line, and ends the process. */
-export const main = (args: ReadonlyArray<string>): void => {
+/** Takes what stands behind `connect` on the command line, and ends the process; false: it is for the command tree. */
+export const main = (args: ReadonlyArray<string>): boolean => {
   const options = parse(args)
-  if ("general" in options) {
-    void import("./main.ts")
-  } else if ("help" in options) {
+  if ("general" in options) return false
+  if ("help" in options) {
     process.stdout.write(help)
   } else if ("problem" in options) {
     process.stderr.write(`mcp-pool: ${options.problem} (see "mcp-pool connect --help")\n`)
@@ -23,6 +22,7 @@ export const main = (args: ReadonlyArray<string>): void => {
     const home = process.env["HOME"] || process.getBuiltinModule("node:os").homedir()
     open(RuntimeDir.resolve({ flag: options.runtimeDir, env: process.env, home }), options.server)
   }
+  return true
 }
 
 const help = `Relays between stdio and a shared MCP server, for hosts that know only commands.

@@ -7,14 +7,13 @@ import * as RuntimeDir from "../RuntimeDir.ts"
 import { runMain } from "./runMain.ts"
 import { serveDaemon, type ServeOptions } from "./serveDaemon.ts"
 
-/** Takes what stands behind `serve` on the command line. */
-export const main = async (args: ReadonlyArray<string>): Promise<void> => {
+/** Takes what stands behind `serve` on the command line; false: it is for the command tree. */
+export const main = (args: ReadonlyArray<string>): boolean => {
   const options = parse(args)
-  if (options === undefined) await import("./main.ts")
-  else {
-    const runtimeDir = RuntimeDir.resolve({ flag: options.runtimeDir, env: process.env, home: homedir() })
-    runMain(serveDaemon({ ...options, runtimeDir }))
-  }
+  if (options === undefined) return false
+  const runtimeDir = RuntimeDir.resolve({ flag: options.runtimeDir, env: process.env, home: homedir() })
+  runMain(serveDaemon({ ...options, runtimeDir }))
+  return true
 }
 
 /** The options of a command line that holds nothing but `serve`'s own flags, each with its value; else undefined. */
