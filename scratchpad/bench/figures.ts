@@ -128,7 +128,7 @@ const cycle = async (): Promise<Array<Row>> => {
   return [
     row("CPU of connect, call, close", cpu.pool, "ms", 0.5, `floor ${show(cpu.floor)} ms`),
     row("descriptors left by 2,000", after - before, "", 0, `${before} before, ${after} after`),
-    row("memory grown after 1,000", growth(ofPool) - growth(ofFloor), "MB", 2, grown)
+    row("memory grown after 1,000, beyond the floor's", growth(ofPool) - growth(ofFloor), "MB", 2, grown)
   ]
 }
 

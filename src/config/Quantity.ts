@@ -76,14 +76,16 @@ const parseDuration = (input: unknown): Option.Option<Duration.Duration> => {
   if (Predicate.isNumber(input)) return Number.isNaN(input) ? Option.none() : Option.some(Duration.millis(input))
   if (Predicate.isBigInt(input)) return Option.some(Duration.nanos(input))
   if (Duration.isDuration(input)) return Option.some(input)
-  // The casts: both shapes of `Duration.Input` are checked here, since `fromInput` takes any object for zero.
+  // Both shapes of `Duration.Input` are checked here, since `fromInput` takes any object for zero.
   if (Array.isArray(input)) {
-    return input.length === 2 && input.every(Predicate.isNumber)
-      ? Duration.fromInput(input as unknown as readonly [number, number])
+    const [seconds, nanos, ...rest]: ReadonlyArray<unknown> = input
+    return Predicate.isNumber(seconds) && Predicate.isNumber(nanos) && rest.length === 0
+      ? Duration.fromInput([seconds, nanos])
       : Option.none()
   }
   if (!Predicate.isObject(input)) return Option.none()
   const fields = Object.entries(input)
+  // The cast: its fields are looked at one by one.
   return fields.length > 0 && fields.every(([key, value]) => isDurationField(key) && Number.isFinite(value))
     ? Duration.fromInput(input as Duration.DurationObject)
     : Option.none()
