@@ -2,20 +2,40 @@
  * All configured servers and their supervision: by name, their states, start, stop and restart. Owns processes, no
  * sockets. Lives as long as its layer's scope; closing it ends every process.
  */
-import { Context, Duration, Effect, Layer, LogLevel, Option, References, type Scope, Stream } from "effect"
+import {
+  Context,
+  Duration,
+  Effect,
+  Layer,
+  LogLevel,
+  Option,
+  References,
+  type Schedule,
+  type Scope,
+  Stream
+} from "effect"
+import { variable } from "./config/Interpolation.ts"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import { defaultPool, type PoolSettings, type ServerOptions } from "./config/ServerSpec.ts"
-import { Multiplexer } from "./mux/Multiplexer.ts"
+import { Sharing } from "./mux/Sharing.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
-import { type ConfigFileError, type ServerConfigError, ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import {
+  type ConfigFileError,
+  type RestartFailed,
+  type ServerConfigError,
+  ServerNotFound,
+  ServerUnavailable
+} from "./PoolError.ts"
+import * as Failures from "./server/Failures.ts"
 import type { LogEntry } from "./server/LogEntry.ts"
 import type { ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
 import * as Feed from "./server/Feed.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import * as Reaper from "./server/Reaper.ts"
 import * as ServerLog from "./server/ServerLog.ts"
-import { type Failure, isComing, type StateChange } from "./server/ServerState.ts"
+import type { Ended } from "./server/RestartPolicy.ts"
+import { type Failure, isComing, type ServerState, type StateChange } from "./server/ServerState.ts"
 import * as Supervisor from "./server/Supervisor.ts"
 
 /** What a listener needs to serve one name. */
@@ -40,8 +60,15 @@ export class McpPool extends Context.Service<
     readonly start: (name: string) => Effect.Effect<void, ServerNotFound>
     /** Stops a server and returns when its processes are gone. */
     readonly stop: (name: string) => Effect.Effect<void, ServerNotFound>
-    /** Stops and starts with a fresh budget; sessions stay connected. */
-    readonly restart: (name: string) => Effect.Effect<void, ServerNotFound>
+    /**
+     * Starts another process and lets it take over when it is ready; the one before answers what it has and ends. Where the
+     * new one fails, the old one goes on, and this fails with `RestartFailed`. `now` ends the old one first. The budget is
+     * fresh, and sessions stay connected.
+     */
+    readonly restart: (
+      name: string,
+      options?: { readonly now?: boolean | undefined }
+    ) => Effect.Effect<void, ServerNotFound | RestartFailed>
     /** Starts all side by side and returns when each has run or failed once. */
     readonly startAll: Effect.Effect<void>
     /** Stops all side by side. */
@@ -68,12 +95,14 @@ interface Unit {
   readonly names: Array<string>
   readonly fingerprint: () => string | null
   readonly log: ServerLog.ServerLog
-  readonly multiplexer: Multiplexer
+  readonly failures: Failures.Failures
+  readonly sharing: Sharing
   readonly supervisor: Supervisor.Supervisor
 }
 
 export const make = Effect.fnUntraced(function* (
-  entries: ReadonlyArray<PoolConfig.ServerEntry>
+  entries: ReadonlyArray<PoolConfig.ServerEntry>,
+  options: SupervisionOptions = {}
 ): Effect.fn.Return<McpPool["Service"], never, Scope.Scope | Reaper.Reaper> {
   const changes = Feed.make<StateChange>(maxChanges)
   const sockets = new Map<string, string>()
@@ -97,7 +126,7 @@ export const make = Effect.fnUntraced(function* (
       units.set(entry.name, shared)
       continue
     }
-    const unit = yield* makeUnit(entry, isDebug, (change, names) => {
+    const unit = yield* makeUnit(entry, { ...options, isDebug }, (change, names) => {
       for (const name of names) {
         changes.publish({ ...change, server: name })
         say(logChange({ ...change, server: name }))
@@ -130,16 +159,17 @@ export const make = Effect.fnUntraced(function* (
     healthCheck: (name) =>
       Effect.suspend(() => {
         const unit = units.get(name)
-        return unit?.supervisor.state() === "running" ? ping(unit.multiplexer) : Effect.succeed(false)
+        return unit?.supervisor.state() === "running" ? ping(unit.sharing) : Effect.succeed(false)
       }),
     start: (name) => Effect.flatMap(unitOf(name), (unit) => unit.supervisor.start),
     stop: (name) => Effect.flatMap(unitOf(name), (unit) => unit.supervisor.stop),
-    restart: (name) => Effect.flatMap(unitOf(name), (unit) => unit.supervisor.restart),
+    restart: (name, options) =>
+      Effect.flatMap(unitOf(name), (unit) => unit.supervisor.restart({ now: options?.now === true })),
     startAll: eachAtOnce((unit) => unit.supervisor.start),
     stopAll,
-    awaitSettled: eachAtOnce((unit) => Effect.andThen(unit.supervisor.settled, listed(unit.multiplexer))),
+    awaitSettled: eachAtOnce((unit) => Effect.andThen(unit.supervisor.settled, listed(unit.sharing))),
     endpoint: (name) =>
-      Effect.map(unitOf(name), ({ multiplexer }) => ({ upstream: multiplexer, settings: settings.get(name)! })),
+      Effect.map(unitOf(name), ({ sharing }) => ({ upstream: sharing, settings: settings.get(name)! })),
     serve: (name, path) =>
       Effect.acquireRelease(
         Effect.sync(() => sockets.set(name, path)),
@@ -147,7 +177,7 @@ export const make = Effect.fnUntraced(function* (
       ),
     socketPath: (name) => Effect.sync(() => Option.fromUndefinedOr(sockets.get(name))),
     socketPaths: Effect.sync(() => Object.fromEntries(sockets)),
-    sessions: Effect.sync(() => all.flatMap((unit) => [...unit.multiplexer.clients].map(sessionOf))),
+    sessions: Effect.sync(() => all.flatMap((unit) => [...unit.sharing.clients].map(sessionOf))),
     tools: (name) =>
       Effect.map(
         Option.match(name, {
@@ -163,9 +193,20 @@ export const make = Effect.fnUntraced(function* (
   })
 })
 
-/** When servers start: as soon as the pool is built, without waiting for them, or by `startAll` and `start`. */
-export interface StartOptions {
+/** How servers are kept alive, beside what their configuration says. */
+export interface SupervisionOptions {
+  /** When a server that ended is started again, in place of `pool.budget`. When it is done, the server is in a crash loop. */
+  readonly restartSchedule?: Schedule.Schedule<unknown, Ended> | undefined
+}
+
+export interface StartOptions extends SupervisionOptions {
+  /** Servers start as soon as the pool is built, without waiting for them; where false, by `startAll` and `start`. */
   readonly autoStart?: boolean | undefined
+  /**
+   * Where the pool records its processes, so that the next pool with this directory ends what a killed one left behind.
+   * One pool at a time can use it.
+   */
+  readonly directory?: string | undefined
 }
 
 /**
@@ -198,56 +239,58 @@ export const layerConfig = (config: PoolConfig.PoolConfig, options?: StartOption
     McpPool,
     Effect.gen(function* () {
       for (const warning of config.warnings) yield* Effect.logWarning(warning)
-      const pool = yield* make(config.servers)
+      const pool = yield* make(config.servers, options)
       if (options?.autoStart !== false) yield* Effect.forkScoped(pool.startAll, { startImmediately: true })
       return pool
     })
-  ).pipe(Layer.provide(Reaper.layer))
+  ).pipe(Layer.provide(Reaper.layer({ directory: options?.directory })))
 
 const makeUnit = Effect.fnUntraced(function* (
   entry: PoolConfig.ServerEntry,
-  isDebug: boolean,
+  options: SupervisionOptions & { readonly isDebug: boolean },
   onChange: (change: StateChange, names: ReadonlyArray<string>) => void
 ) {
   const server = entry._tag === "Configured" ? entry.spec : entry.error
   const settings = settingsOf(entry)
-  const services = yield* Effect.context<never>()
-  const say = Effect.runSyncWith(services)
+  const variables = yield* PoolConfig.HostEnvironment
+  const say = Effect.runSyncWith(yield* Effect.context<never>())
   const log = ServerLog.make({
     onStray: (count) =>
       say(Effect.annotateLogs(Effect.logWarning(strayLine(entry.name, count)), { server: entry.name }))
   })
+  const failures = Failures.make(server, log, (name) => variable(variables, name) !== undefined)
   const names = [entry.name]
-  const multiplexer = new Multiplexer({
+  const sharing = new Sharing({
     server: entry.name,
     logMessages: settings.logMessages,
     maxLine: settings.maxLine,
     queueTimeout: millis(settings.queueTimeout),
     requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
-    unavailable: new ServerUnavailable({ server: entry.name, state: "stopped", reason: null, hint: null }),
-    onStray: (text) => log.stray(supervisor.process()?.pid ?? null, text),
-    ...(isDebug
-      ? {
-          onCall: (call) =>
-            say(Effect.annotateLogs(Effect.logDebug("call"), { ...call, pid: supervisor.process()?.pid ?? "none" }))
-        }
-      : {})
+    unavailable: unavailable(entry.name, "stopped", null),
+    onStray: (pid, text) => log.stray(pid, text),
+    ...(options.isDebug ? { onCall: (call) => say(Effect.annotateLogs(Effect.logDebug("call"), call)) } : {})
   })
   const supervisor: Supervisor.Supervisor = yield* Supervisor.make({
     name: entry.name,
     server,
+    schedule: options.restartSchedule,
+    failures,
     log,
     observer: {
-      onProcess: (process) => multiplexer.attach(process),
-      onProcessEnd: () => multiplexer.detach(),
+      onProcess: (process) => sharing.attach(process),
+      onProcessEnd: (process, how) => sharing.detach(process, how),
+      whenDrained: (process, done) => sharing.whenDrained(process, done),
+      isIdle: (process) => sharing.callsOf(process) === 0,
+      ask: (method) => answered(sharing, method),
+      initialTools: () => sharing.lists.initialTools ?? [],
       onChange: (change) => {
-        multiplexer.setUnavailable(isComing(change.to) ? null : unavailable(change, supervisor.lastFailure()))
+        sharing.setUnavailable(isComing(change.to) ? null : unavailable(entry.name, change.to, failures.all().at(-1)))
         onChange(change, names)
       }
     }
   })
   const fingerprint = () => (entry._tag === "Configured" ? entry.spec.fingerprint : null)
-  return { names, fingerprint, log, multiplexer, supervisor } satisfies Unit
+  return { names, fingerprint, log, failures, sharing, supervisor } satisfies Unit
 })
 
 const strayLine = (server: string, count: number): string =>
@@ -262,10 +305,22 @@ const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
 const settingsOf = (entry: PoolConfig.ServerEntry): PoolSettings =>
   entry._tag === "Configured" ? entry.spec.pool : defaultPool
 
-const unavailable = ({ server, to }: StateChange, last: Failure | null): ServerUnavailable =>
-  to === "crash-loop" || to === "failed"
-    ? new ServerUnavailable({ server, state: to, reason: last?.message ?? null, hint: last?.hint ?? null })
-    : new ServerUnavailable({ server, state: to, reason: null, hint: `start it: mcp-pool start ${server}` })
+const unavailable = (server: string, state: ServerState, last: Failure | null | undefined): ServerUnavailable =>
+  (state === "crash-loop" || state === "failed") && last
+    ? new ServerUnavailable({
+        server,
+        state,
+        failure: last.classification,
+        hint: last.hint,
+        nextAttemptAt: last.nextAttemptAt
+      })
+    : new ServerUnavailable({
+        server,
+        state,
+        failure: null,
+        hint: `start it: mcp-pool start ${server}`,
+        nextAttemptAt: null
+      })
 
 const logChange = ({ failure, pid, server, to }: StateChange): Effect.Effect<void> => {
   const line = failure === null ? `${server} ${to}` : `${server} ${to}: ${failure.message}`
@@ -275,48 +330,59 @@ const logChange = ({ failure, pid, server, to }: StateChange): Effect.Effect<voi
   )
 }
 
-const ping = (multiplexer: Multiplexer): Effect.Effect<boolean> =>
-  Effect.callback<boolean>((resume) => {
-    // The server's own error is an answer, the pool's is not.
-    multiplexer.ask("ping", {}, (outcome) => resume(Effect.succeed(outcome.kind !== "refused")))
-  }).pipe(Effect.timeoutOrElse({ duration: pingTimeout, orElse: () => Effect.succeed(false) }))
+const ping = (sharing: Sharing): Effect.Effect<boolean> =>
+  answered(sharing, "ping").pipe(
+    Effect.as(true),
+    Effect.timeoutOrElse({ duration: pingTimeout, orElse: () => Effect.succeed(false) })
+  )
 
-const listed = (multiplexer: Multiplexer): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => multiplexer.lists.whenSettled(() => resume(Effect.void))).pipe(
+/** Returns when the server answers; its own error is an answer, the pool's is not. */
+const answered = (sharing: Sharing, method: "ping" | "tools/list"): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const withdraw = sharing.ask(method, {}, (outcome) => {
+      if (outcome.kind !== "refused") resume(Effect.void)
+    })
+    return Effect.sync(withdraw)
+  })
+
+const listed = (sharing: Sharing): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => sharing.lists.whenSettled(() => resume(Effect.void))).pipe(
     Effect.timeoutOrElse({ duration: listTimeout, orElse: () => Effect.void })
   )
 
 const statusOf = (
   name: string,
-  { fingerprint, multiplexer, supervisor }: Unit,
-  processes: ReadonlyArray<ProcessTable.ProcessInfo>,
+  { failures, fingerprint, sharing, supervisor }: Unit,
+  table: ReadonlyArray<ProcessTable.ProcessInfo>,
   socket: string | null
 ): ServerStatus => {
-  const process = supervisor.process()
-  const startedAt = process === null ? null : new Date(process.startedAt).toISOString()
-  const mine = [...multiplexer.clients].filter((client) => client.server === name)
+  const processes = supervisor.processes().map((process) => ({
+    pid: process.pid,
+    startedAt: new Date(process.startedAt).toISOString(),
+    memory: memoryOf(process.pid, table),
+    inFlight: sharing.inFlight(process)
+  }))
+  const mine = [...sharing.clients].filter((client) => client.server === name)
   return {
     name,
     state: supervisor.state(),
     fingerprint: fingerprint(),
-    pid: process?.pid ?? null,
-    processes:
-      process === null || startedAt === null
-        ? []
-        : [{ pid: process.pid, startedAt, memory: memoryOf(process.pid, processes), inFlight: multiplexer.inFlight }],
+    pid: processes[0]?.pid ?? null,
+    processes,
     restarts: supervisor.restarts(),
     sessions: mine.length,
     inFlight: mine.reduce((sum, client) => sum + client.inFlight, 0),
-    tools: multiplexer.lists.tools?.length ?? null,
+    tools: sharing.lists.tools?.length ?? null,
     socket,
-    startedAt,
-    lastFailure: supervisor.lastFailure()
+    startedAt: processes[0]?.startedAt ?? null,
+    lastFailure: failures.all().at(-1) ?? null,
+    failures: failures.all()
   }
 }
 
-const memoryOf = (group: number, processes: ReadonlyArray<ProcessTable.ProcessInfo>): number | null => {
-  const members = processes.filter((info) => info.group === group)
-  return members.length === 0 ? null : members.reduce((sum, info) => sum + info.memory, 0)
+const memoryOf = (group: number, table: ReadonlyArray<ProcessTable.ProcessInfo>): number | null => {
+  const { memory } = ProcessTable.usageOf(group, table)
+  return memory === 0 ? null : memory
 }
 
 const sessionOf = (client: Client): SessionStatus => ({
@@ -329,8 +395,8 @@ const sessionOf = (client: Client): SessionStatus => ({
   calls: client.calls
 })
 
-const toolsOf = (name: string, { multiplexer }: Unit): ReadonlyArray<ToolStatus> =>
-  (multiplexer.lists.tools ?? []).map((tool) => ({
+const toolsOf = (name: string, { sharing }: Unit): ReadonlyArray<ToolStatus> =>
+  (sharing.lists.tools ?? []).map((tool) => ({
     server: name,
     name: tool.name,
     title: tool.title ?? null,

@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { nearest } from "./nearest.ts"
 
 /** In which phase of its life a process failed. */
-export const Phase = Schema.Literals(["configuration", "spawn", "handshake", "running"])
+export const Phase = Schema.Literals(["configuration", "spawn", "handshake", "preflight", "running"])
 export type Phase = typeof Phase.Type
 
 /** No server of that name is configured. */
@@ -66,6 +66,10 @@ export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed"
 /** A process did not answer `initialize` in time, or answered it with an error or nonsense. */
 export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
   server: Schema.String,
+  /** Of the process. */
+  pid: Schema.Int,
+  /** It did not answer in time; otherwise its answer was wrong. */
+  timedOut: Schema.Boolean,
   reason: Schema.String
 }) {
   override get message(): string {
@@ -73,9 +77,43 @@ export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("Hand
   }
 }
 
+/** A process that had shaken hands does not list the tools that it must have. */
+export class PreflightFailed extends Schema.TaggedError<PreflightFailed>()("PreflightFailed", {
+  server: Schema.String,
+  /** Of the process. */
+  pid: Schema.Int,
+  /** Tools that are required, or that the process before it had. */
+  missing: Schema.Array(Schema.String),
+  /** Tools that it lists; null where it did not list any in time, or answered with an error. */
+  listed: Schema.NullOr(Schema.Array(Schema.String))
+}) {
+  override get message(): string {
+    const missing = `${this.missing.length === 1 ? "tool" : "tools"} ${enumerate(this.missing)}`
+    return this.listed === null
+      ? `server "${this.server}" did not list its tools: ${missing} may be missing`
+      : `server "${this.server}" lacks ${missing}; it has ${this.listed.length === 0 ? "none" : enumerate(this.listed)}`
+  }
+}
+
+/** A process answered none of several health probes in a row, and used no CPU time meanwhile. */
+export class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {
+  server: Schema.String,
+  /** Of the process. */
+  pid: Schema.Int,
+  misses: Schema.Int,
+  /** How long it had run, in milliseconds. */
+  uptime: Schema.Finite
+}) {
+  override get message(): string {
+    return `server "${this.server}" did not answer ${this.misses} health probes in a row`
+  }
+}
+
 /** A process ended, or closed its stdout, without being asked to. */
 export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessExited", {
   server: Schema.String,
+  /** Of the process. */
+  pid: Schema.Int,
   phase: Phase,
   exitCode: Schema.NullOr(Schema.Int),
   signal: Schema.NullOr(Schema.String),
@@ -93,23 +131,49 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
   }
 }
 
-const inWords: { readonly [state: string]: string } = {
-  "crash-loop": "is in a crash loop",
-  failed: "cannot run"
-}
+/** Bounded: a server may list thousands. */
+const enumerate = (names: ReadonlyArray<string>): string =>
+  names.length > maxNames
+    ? `${names.slice(0, maxNames).join(", ")} and ${names.length - maxNames} more`
+    : names.join(", ")
+
+const maxNames = 20
 
 /** Nothing can be asked of a server now: it is stopped, failed, in a crash loop or not configured as it should be. */
 export class ServerUnavailable extends Schema.TaggedError<ServerUnavailable>()("ServerUnavailable", {
   server: Schema.String,
   state: Schema.String,
-  /** The last failure in words, or null. */
-  reason: Schema.NullOr(Schema.String),
+  /** What its last failure was classified as; null where it did not fail. */
+  failure: Schema.NullOr(Schema.String),
+  /** What a person can do about it. */
+  hint: Schema.NullOr(Schema.String),
+  /** ISO 8601; null when no attempt is planned. */
+  nextAttemptAt: Schema.NullOr(Schema.String)
+}) {
+  override get message(): string {
+    const failure = this.failure === null ? "" : ` (${this.failure})`
+    const hint = this.hint === null ? "" : `: ${this.hint}`
+    const next = this.nextAttemptAt === null ? "" : `; next attempt at ${this.nextAttemptAt}`
+    return `server "${this.server}" ${inWords[this.state] ?? `is ${this.state}`}${failure}${hint}${next}`
+  }
+}
+
+const inWords: { readonly [state: string]: string } = {
+  "crash-loop": "is in a crash loop",
+  failed: "cannot run",
+  refusing: "refuses this call"
+}
+
+/** A rolling restart did not come to pass: the process from before goes on. */
+export class RestartFailed extends Schema.TaggedError<RestartFailed>()("RestartFailed", {
+  server: Schema.String,
+  /** What the new process failed with. */
+  reason: Schema.String,
   hint: Schema.NullOr(Schema.String)
 }) {
   override get message(): string {
-    const why = this.reason === null ? "" : `: ${this.reason}`
     const hint = this.hint === null ? "" : ` (${this.hint})`
-    return `server "${this.server}" ${inWords[this.state] ?? `is ${this.state}`}${why}${hint}`
+    return `server "${this.server}" was not restarted and goes on as it was, since the new process failed: ${this.reason}${hint}; to stop the old one first: mcp-pool restart ${this.server} --now`
   }
 }
 
@@ -220,5 +284,11 @@ export const toWire = (error: RequestError): string =>
   JSON.stringify({
     code: codes[error._tag],
     message: error.message,
-    data: { kind: error._tag, server: error.server, ...("state" in error ? { state: error.state } : {}) }
+    data: { kind: error._tag, server: error.server, ...(error._tag === "ServerUnavailable" ? factsOf(error) : {}) }
   })
+
+/** What a client is told of a server that is not there. */
+const factsOf = ({ failure, hint, nextAttemptAt, state }: ServerUnavailable) => ({
+  state,
+  ...(failure === null ? {} : { failure: { kind: failure, hint }, nextAttemptAt })
+})

@@ -28,7 +28,9 @@ export const ServerStatus = Schema.Struct({
   /** The path of its socket, where a listener serves it. */
   socket: Schema.NullOr(Schema.String),
   startedAt: Schema.NullOr(Schema.String),
-  lastFailure: Schema.NullOr(Failure)
+  lastFailure: Schema.NullOr(Failure),
+  /** The last 20, oldest first. */
+  failures: Schema.Array(Failure)
 })
 export type ServerStatus = typeof ServerStatus.Type
 

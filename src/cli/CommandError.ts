@@ -40,6 +40,17 @@ export class ToolError extends Schema.TaggedError<ToolError>()("ToolError", {
   }
 }
 
+/** A server that should run does not, and its pool has given up for now. */
+export class ServerDown extends Schema.TaggedError<ServerDown>()("ServerDown", {
+  /** Its state, and why, as `status` says it. */
+  line: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.unavailable
+  override get message(): string {
+    return this.line
+  }
+}
+
 /** The server's socket does not answer, or closed before it had. */
 export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("ConnectionFailed", {
   server: Schema.String,

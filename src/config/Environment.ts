@@ -33,7 +33,8 @@ export const processEnvironment = (options: {
   return Object.fromEntries(environment)
 }
 
-const isInherited = (name: string): boolean =>
+/** Whether processes have the pool's own variable of that name unless the configuration says otherwise. */
+export const isInherited = (name: string): boolean =>
   inherited.has(name) || name.startsWith("LC_") || name.startsWith("XDG_") || proxies.has(name)
 
 const inherited: ReadonlySet<string> = new Set([

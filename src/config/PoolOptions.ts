@@ -1,5 +1,6 @@
 /** The pool's own settings in a configuration: the `pool` key, what is wrong with one, and what has no effect. Pure. */
 import { Duration, Predicate, Result, Schema, SchemaIssue } from "effect"
+import { JsonText } from "./JsonText.ts"
 import { PositiveTime, Size, Time } from "./Quantity.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number above zero" }))
@@ -18,8 +19,30 @@ const Budget = Schema.Struct({
   base: Schema.optional(Time),
   cap: Schema.optional(Time),
   resetAfter: Schema.optional(Time),
-  /** Not supported yet. */
   lifetime: Schema.optional(Schema.Union([None, Count]))
+})
+
+const Probe = Schema.Struct({
+  interval: Schema.optional(PositiveTime),
+  timeout: Schema.optional(PositiveTime),
+  misses: Schema.optional(Count)
+})
+
+/** Whether an environment can hold a variable of this name. */
+export const isVariableName = (name: string): boolean => /^[^=\0]+$/.test(name)
+
+/** What is said of another name, which is not shown. */
+export const noVariableName = "has a name that no variable can have"
+
+const ExtraEnv = Schema.Record(Schema.String, Schema.String).check(
+  Schema.makeFilter((variables) => Object.keys(variables).every(isVariableName) || noVariableName)
+)
+
+const SessionFile = Schema.Struct({
+  variable: Schema.optional(
+    Schema.String.check(Schema.makeFilter((name) => isVariableName(name) || "is a name that no variable can have"))
+  ),
+  content: JsonText
 })
 
 /**
@@ -37,8 +60,32 @@ export const PoolOptions = Schema.Struct({
   stop: Schema.optional(Stop),
   /** When a process that ended is started again: `"on-failure"`. */
   restart: Schema.optional(Schema.Literals(["on-failure", "always", "never"])),
-  /** How often it may be started again, and how long between: at most 5 in 60 s, from 500 ms to 30 s. */
+  /**
+   * How often it may be started again, and how long between: at most 5 in 60 s, from 500 ms to 30 s, counted from zero
+   * after 5 min up; any number of times in all (`lifetime`: `"none"`).
+   */
   budget: Schema.optional(Budget),
+  /** Tools that a process has to list before it counts as running: none. A server's list replaces the file's. */
+  requiredTools: Schema.optional(Schema.Array(Schema.NonEmptyString)),
+  /**
+   * Whether an idle process is asked for a sign of life: `false`, as is `"off"`. `true`, `"on"` or an object: each 30 s,
+   * with 5 s to answer, and 3 unanswered in a row are its end.
+   */
+  probe: Schema.optional(Schema.Union([Schema.Boolean, Schema.Literals(["on", "off"]), Probe])),
+  /** How much memory a process and its children may take: `"none"`. */
+  maxMemory: Schema.optional(Schema.Union([None, PositiveSize])),
+  /** How long a process may live: `"none"`. */
+  maxAge: Schema.optional(Schema.Union([None, PositiveTime])),
+  /**
+   * Variables that each process gets over its environment, with references as in `env`: none. They are no part of what
+   * makes it the same process as another.
+   */
+  extraEnv: Schema.optional(ExtraEnv),
+  /**
+   * A JSON document that is written for each process, its path in a variable (`"MCP_POOL_SESSION_FILE"`): none. References
+   * in the texts of `content` are replaced as in `env`. A server's replaces the file's as a whole.
+   */
+  sessionFile: Schema.optional(SessionFile),
   /** Which sessions get a server's log messages: `"owner"`. */
   logMessages: Schema.optional(Schema.Literals(["owner", "all", "none"])),
   /** The longest line of a server or a client: 10 MiB. */
@@ -55,20 +102,6 @@ export const PoolOptions = Schema.Struct({
   ),
   /** The group that owns the socket. */
   socketGroup: Schema.optional(Schema.NonEmptyString),
-  /** Not supported yet. */
-  requiredTools: Schema.optional(Schema.Array(Schema.String)),
-  /** Not supported yet. */
-  probe: Schema.optional(
-    Schema.Union([
-      Schema.Boolean,
-      Schema.Literals(["on", "off"]),
-      Schema.Struct({
-        interval: Schema.optional(PositiveTime),
-        timeout: Schema.optional(PositiveTime),
-        misses: Schema.optional(Count)
-      })
-    ])
-  ),
   /** Not supported yet, but for `"shared"`. */
   sharing: Schema.optional(
     Schema.Union([
@@ -88,10 +121,6 @@ export const PoolOptions = Schema.Struct({
   maxInFlight: Schema.optional(Count),
   /** Not supported yet. */
   maxConcurrency: Schema.optional(Schema.Union([None, Count])),
-  /** Not supported yet. */
-  maxMemory: Schema.optional(Schema.Union([None, PositiveSize])),
-  /** Not supported yet. */
-  maxAge: Schema.optional(Schema.Union([None, PositiveTime])),
   /** Not supported yet. */
   toolCacheTtl: Schema.optional(Time)
 })
@@ -122,24 +151,24 @@ export const decodePool: (input: unknown) => Result.Result<DecodedPoolOptions, M
 export const unknownPoolKeys = (pool: unknown): ReadonlyArray<string> => [
   ...unknownKeys(pool, PoolOptions.fields, ""),
   ...(Predicate.isObject(pool)
-    ? [...unknownKeys(pool["stop"], Stop.fields, "stop."), ...unknownKeys(pool["budget"], Budget.fields, "budget.")]
+    ? [
+        ...unknownKeys(pool["stop"], Stop.fields, "stop."),
+        ...unknownKeys(pool["budget"], Budget.fields, "budget."),
+        ...unknownKeys(pool["probe"], Probe.fields, "probe."),
+        ...unknownKeys(pool["sessionFile"], SessionFile.fields, "sessionFile.")
+      ]
     : [])
 ]
 
 /** The keys of a `pool` that are known, say something else than the default, and have no effect yet. */
 export const unsupportedPoolKeys = (pool: DecodedPoolOptions): ReadonlyArray<string> => {
   const asked: Readonly<Record<string, boolean>> = {
-    requiredTools: pool.requiredTools !== undefined && pool.requiredTools.length > 0,
-    probe: pool.probe !== undefined && pool.probe !== false && pool.probe !== "off",
     sharing: pool.sharing !== undefined && pool.sharing !== "shared",
     questions: pool.questions !== undefined && pool.questions !== "auto",
     roots: pool.roots !== undefined,
     maxInFlight: pool.maxInFlight !== undefined && pool.maxInFlight !== 64,
     maxConcurrency: pool.maxConcurrency !== undefined && pool.maxConcurrency !== "none",
-    maxMemory: pool.maxMemory !== undefined && pool.maxMemory !== "none",
-    maxAge: pool.maxAge !== undefined && pool.maxAge !== "none",
-    toolCacheTtl: pool.toolCacheTtl !== undefined && !Duration.equals(pool.toolCacheTtl, Duration.seconds(300)),
-    "budget.lifetime": pool.budget?.lifetime !== undefined && pool.budget.lifetime !== "none"
+    toolCacheTtl: pool.toolCacheTtl !== undefined && !Duration.equals(pool.toolCacheTtl, Duration.seconds(300))
   }
   return Object.keys(asked).filter((key) => asked[key])
 }

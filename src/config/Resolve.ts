@@ -7,7 +7,7 @@ import { poolNotes, type Source, unknownKeysNote } from "./ConfigFile.ts"
 import { processEnvironment } from "./Environment.ts"
 import { interpolate, type References } from "./Interpolation.ts"
 import * as Jsonc from "./Jsonc.ts"
-import type { Mistake } from "./PoolOptions.ts"
+import { isVariableName, type Mistake, noVariableName } from "./PoolOptions.ts"
 import { explanation, runsPool } from "./SelfReference.ts"
 import {
   type DecodedServerOptions,
@@ -31,6 +31,20 @@ export const resolve = Effect.fnUntraced(function* (
     Effect.mapError(Effect.fromResult(interpolate(value, references)), (unresolved) =>
       mistake(field, unresolved.reason, Option.getOrNull(unresolved.variable))
     )
+  const fields = <A, B>(
+    field: string,
+    values: Readonly<Record<string, A>>,
+    each: (field: string, value: A) => Effect.Effect<B, ServerConfigError>
+  ): Effect.Effect<Readonly<Record<string, B>>, ServerConfigError> =>
+    Effect.forEach(Object.entries(values), ([key, value]) =>
+      Effect.map(each(`${field}.${key}`, value), (done) => [key, done] as const)
+    ).pipe(Effect.map((entries) => Object.fromEntries(entries)))
+  /** All texts in a JSON value; its keys stay. */
+  const texts = (field: string, value: unknown): Effect.Effect<unknown, ServerConfigError> => {
+    if (Predicate.isString(value)) return text(field, value)
+    if (Array.isArray(value)) return Effect.forEach(value, (item, index) => texts(`${field}.${index}`, item))
+    return Predicate.isObject(value) ? fields(field, value, texts) : Effect.succeed(value)
+  }
   const pathOf = (field: string, value: string) =>
     Effect.map(text(field, value), (relative) => path.resolve(source.directory, relative))
 
@@ -46,7 +60,7 @@ export const resolve = Effect.fnUntraced(function* (
 
   const declared = new Map<string, string | null>()
   for (const [variable, value] of Object.entries(options.env ?? {})) {
-    if (!/^[^=\0]+$/.test(variable)) return yield* mistake("env", "has a name that no variable can have")
+    if (!isVariableName(variable)) return yield* mistake("env", noVariableName)
     declared.set(variable, value === null ? null : yield* text(`env.${variable}`, String(value)))
   }
   const envFile = options.envFile === undefined ? undefined : yield* pathOf("envFile", options.envFile)
@@ -67,6 +81,14 @@ export const resolve = Effect.fnUntraced(function* (
 
   const pool = poolSettings(command, source.pool, options.pool)
   const socket = pool.socket === undefined ? undefined : yield* pathOf("pool.socket", pool.socket)
+  const extraEnv = yield* fields("pool.extraEnv", pool.extraEnv, text)
+  const sessionFile =
+    pool.sessionFile === undefined
+      ? undefined
+      : {
+          variable: pool.sessionFile.variable,
+          content: JSON.stringify(yield* texts("pool.sessionFile.content", JSON.parse(pool.sessionFile.content)))
+        }
   return {
     name,
     source: source.name,
@@ -75,7 +97,7 @@ export const resolve = Effect.fnUntraced(function* (
     get fingerprint() {
       return fingerprint(process)
     },
-    pool: { ...pool, socket }
+    pool: { ...pool, socket, extraEnv, sessionFile }
   }
 })
 

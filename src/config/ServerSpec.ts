@@ -3,7 +3,7 @@
  * it. Pure.
  */
 import type * as Crypto from "node:crypto"
-import { Duration, type Result, Schema } from "effect"
+import { Duration, Predicate, type Result, Schema } from "effect"
 import { type DecodedPoolOptions, type Mistake, decoder, PoolOptions } from "./PoolOptions.ts"
 
 /** One entry of `mcpServers` or `servers`: the hosts' own fields and `pool`. */
@@ -45,7 +45,19 @@ export interface PoolSettings {
     readonly base: Duration.Duration
     readonly cap: Duration.Duration
     readonly resetAfter: Duration.Duration
+    /** Restarts in all; undefined for no limit. */
+    readonly lifetime: number | undefined
   }
+  /** A process that does not list them is not running. */
+  readonly requiredTools: ReadonlyArray<string>
+  /** Undefined: not probed. */
+  readonly probe: Probe | undefined
+  /** Bytes of the whole process group; undefined for no limit. */
+  readonly maxMemory: number | undefined
+  readonly maxAge: Duration.Duration | undefined
+  /** Set in the environment of each process, over the spec's, and no part of its identity. */
+  readonly extraEnv: Readonly<Record<string, string>>
+  readonly sessionFile: SessionFile | undefined
   readonly logMessages: "owner" | "all" | "none"
   /** Bytes. */
   readonly maxLine: number
@@ -55,6 +67,21 @@ export interface PoolSettings {
   /** Permission bits, e.g. 0o660. */
   readonly socketMode: number | undefined
   readonly socketGroup: string | undefined
+}
+
+/** When an idle process is asked for a sign of life, and when it counts as dead. */
+export interface Probe {
+  readonly interval: Duration.Duration
+  readonly timeout: Duration.Duration
+  /** Unanswered probes in a row. */
+  readonly misses: number
+}
+
+/** A document that each process finds under the path in a variable of its environment. */
+export interface SessionFile {
+  readonly variable: string
+  /** As JSON text. */
+  readonly content: string
 }
 
 /** A server that can be started. */
@@ -87,8 +114,15 @@ export const defaultPool: PoolSettings = {
     window: Duration.seconds(60),
     base: Duration.millis(500),
     cap: Duration.seconds(30),
-    resetAfter: Duration.minutes(5)
+    resetAfter: Duration.minutes(5),
+    lifetime: undefined
   },
+  requiredTools: [],
+  probe: undefined,
+  maxMemory: undefined,
+  maxAge: undefined,
+  extraEnv: {},
+  sessionFile: undefined,
   logMessages: "owner",
   maxLine: 10 * 1024 * 1024,
   maxUnread: 32 * 1024 * 1024,
@@ -97,17 +131,20 @@ export const defaultPool: PoolSettings = {
   socketGroup: undefined
 }
 
-/** The settings of one server: its own over the file's over the defaults, key by key, also within `stop` and `budget`. */
+/**
+ * The settings of one server: its own over the file's over the defaults, key by key, also within `stop`, `budget`,
+ * `probe` and `extraEnv`. The references in them are not replaced yet.
+ */
 export const poolSettings = (
   command: string,
   shared: DecodedPoolOptions = {},
   own: DecodedPoolOptions = {}
 ): PoolSettings => {
-  const requestTimeout = own.requestTimeout ?? shared.requestTimeout ?? "none"
   const socketMode = own.socketMode ?? shared.socketMode
+  const sessionFile = own.sessionFile ?? shared.sessionFile
   return {
     startTimeout: own.startTimeout ?? shared.startTimeout ?? defaultStartTimeout(command),
-    requestTimeout: requestTimeout === "none" ? undefined : requestTimeout,
+    requestTimeout: limit(own.requestTimeout ?? shared.requestTimeout),
     queueTimeout: own.queueTimeout ?? shared.queueTimeout ?? defaultPool.queueTimeout,
     stop: {
       stdin: own.stop?.stdin ?? shared.stop?.stdin ?? defaultPool.stop.stdin,
@@ -119,8 +156,18 @@ export const poolSettings = (
       window: own.budget?.window ?? shared.budget?.window ?? defaultPool.budget.window,
       base: own.budget?.base ?? shared.budget?.base ?? defaultPool.budget.base,
       cap: own.budget?.cap ?? shared.budget?.cap ?? defaultPool.budget.cap,
-      resetAfter: own.budget?.resetAfter ?? shared.budget?.resetAfter ?? defaultPool.budget.resetAfter
+      resetAfter: own.budget?.resetAfter ?? shared.budget?.resetAfter ?? defaultPool.budget.resetAfter,
+      lifetime: limit(own.budget?.lifetime ?? shared.budget?.lifetime)
     },
+    requiredTools: own.requiredTools ?? shared.requiredTools ?? defaultPool.requiredTools,
+    probe: probeSettings(shared.probe, own.probe),
+    maxMemory: limit(own.maxMemory ?? shared.maxMemory),
+    maxAge: limit(own.maxAge ?? shared.maxAge),
+    extraEnv: { ...shared.extraEnv, ...own.extraEnv },
+    sessionFile:
+      sessionFile === undefined
+        ? undefined
+        : { variable: sessionFile.variable ?? defaultSessionVariable, content: sessionFile.content },
     logMessages: own.logMessages ?? shared.logMessages ?? defaultPool.logMessages,
     maxLine: own.maxLine ?? shared.maxLine ?? defaultPool.maxLine,
     maxUnread: own.maxUnread ?? shared.maxUnread ?? defaultPool.maxUnread,
@@ -151,6 +198,25 @@ export const fingerprint = (parts: ProcessParts): string => {
 
 /** The name of a command without its directory, and without `.cmd`. */
 export const baseName = (command: string): string => command.slice(command.lastIndexOf("/") + 1).replace(/\.cmd$/i, "")
+
+const limit = <A>(value: A | "none" | undefined): A | undefined => (value === "none" ? undefined : value)
+
+const probeSettings = (shared: DecodedPoolOptions["probe"], own: DecodedPoolOptions["probe"]): Probe | undefined => {
+  const asked = own ?? shared ?? "off"
+  if (asked === false || asked === "off") return undefined
+  const first = Predicate.isObject(own) ? own : {}
+  const second = Predicate.isObject(shared) ? shared : {}
+  return {
+    interval: first.interval ?? second.interval ?? defaultProbe.interval,
+    timeout: first.timeout ?? second.timeout ?? defaultProbe.timeout,
+    misses: first.misses ?? second.misses ?? defaultProbe.misses
+  }
+}
+
+/** Of a probe that is on. */
+const defaultProbe: Probe = { interval: Duration.seconds(30), timeout: Duration.seconds(5), misses: 3 }
+
+const defaultSessionVariable = "MCP_POOL_SESSION_FILE"
 
 /** What downloads before it runs. */
 const downloaders: ReadonlySet<string> = new Set(["npx", "uvx", "pnpm", "bunx", "docker"])

@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { LogEntry } from "../server/LogEntry.ts"
 import { ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
-import { ServerNotFound } from "../PoolError.ts"
+import { RestartFailed, ServerNotFound } from "../PoolError.ts"
 import { StateChange } from "../server/ServerState.ts"
 
 /** The daemon and its servers: what `mcp-pool status --json` prints. */
@@ -49,7 +49,11 @@ export const ControlApi = RpcGroup.make(
   /** Start, Stop and Restart answer with what became of the server. */
   Rpc.make("Start", { payload: server, success: ServerStatus, error: ServerNotFound }),
   Rpc.make("Stop", { payload: server, success: ServerStatus, error: ServerNotFound }),
-  Rpc.make("Restart", { payload: server, success: ServerStatus, error: ServerNotFound }),
+  Rpc.make("Restart", {
+    payload: { ...server, now: Schema.Boolean },
+    success: ServerStatus,
+    error: Schema.Union([ServerNotFound, RestartFailed])
+  }),
   /** Answers at once; the daemon is gone when the socket refuses. */
   Rpc.make("Shutdown")
 )

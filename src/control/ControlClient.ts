@@ -5,7 +5,7 @@ import { Socket } from "effect/socket"
 import * as Net from "node:net"
 import type { LogEntry } from "../server/LogEntry.ts"
 import type { ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
-import type { ServerNotFound } from "../PoolError.ts"
+import type { RestartFailed, ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
 import * as ControlSocket from "./ControlSocket.ts"
@@ -52,7 +52,10 @@ export class ControlClient extends Context.Service<
     /** These three return with what became of the server. */
     readonly start: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
     readonly stop: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
-    readonly restart: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
+    readonly restart: (
+      server: string,
+      options: { readonly now: boolean }
+    ) => Effect.Effect<ServerStatus, ServerNotFound | RestartFailed | DaemonGone>
     /** Asks the daemon to stop and returns when the control socket refuses. */
     readonly shutdown: Effect.Effect<void>
   }
@@ -95,7 +98,7 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
       logs: (server, { follow }) => Stream.mapError(client.Logs({ server, follow }), orGone),
       start: (server) => Effect.mapError(client.Start({ server }), orGone),
       stop: (server) => Effect.mapError(client.Stop({ server }), orGone),
-      restart: (server) => Effect.mapError(client.Restart({ server }), orGone),
+      restart: (server, { now }) => Effect.mapError(client.Restart({ server, now }), orGone),
       shutdown: Effect.gen(function* () {
         // A daemon that leaves before it answers does what it was asked.
         yield* Effect.ignore(client.Shutdown())

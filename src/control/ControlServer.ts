@@ -9,7 +9,6 @@ import { SocketServer } from "effect/socket"
 import type * as NodeNet from "node:net"
 import { McpPool } from "../McpPool.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
-import type { ServerNotFound } from "../PoolError.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
 import type { ControlListener } from "./ControlListener.ts"
 import * as ControlSocket from "./ControlSocket.ts"
@@ -41,11 +40,11 @@ const layerHandlers = (options: Options) =>
 
       const status = Effect.map(pool.status, (servers): DaemonStatus => ({ ...options.daemon, servers }))
 
-      const statusAfter = (
-        change: (name: string) => Effect.Effect<void, ServerNotFound>
-      ): ((payload: { readonly server: string }) => Effect.Effect<ServerStatus, ServerNotFound>) =>
-        Effect.fnUntraced(function* ({ server }) {
-          yield* change(server)
+      const statusAfter = <E>(
+        change: (name: string, options: { readonly now?: boolean }) => Effect.Effect<void, E>
+      ): ((payload: { readonly server: string; readonly now?: boolean }) => Effect.Effect<ServerStatus, E>) =>
+        Effect.fnUntraced(function* ({ server, ...options }) {
+          yield* change(server, options)
           const servers = yield* pool.status
           const found = servers.find(({ name }) => name === server)
           return found ?? (yield* Effect.die(new Error(`server "${server}" has no status`)))

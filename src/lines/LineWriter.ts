@@ -14,6 +14,10 @@ export class LineWriter {
   #slice = SLICE
   #scheduled = false
   #closed = false
+  /** Refused by the stream as a whole: nobody reads there any more. */
+  #refused: string | Buffer | null = null
+  /** Whether what the stream has taken ends within a line. */
+  #isWithinLine = false
   /** When the stream last took bytes, in milliseconds; 0 while nothing waits. */
   waitingSince = 0
   /** Called each time everything has been taken. */
@@ -65,6 +69,19 @@ export class LineWriter {
     this.waitingSince = 0
   }
 
+  /** Takes what the stream was never given, from the first line on that begins there; nothing is written from here on. */
+  takeUnwritten(): Buffer {
+    this.#seal()
+    const pieces = this.#refused === null ? this.#queue : [this.#refused, ...this.#queue]
+    this.discard()
+    const bytes = Buffer.concat(
+      pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece))
+    )
+    if (!this.#isWithinLine) return bytes
+    const end = bytes.indexOf(LINE_FEED)
+    return end === -1 ? bytes.subarray(bytes.length) : bytes.subarray(end + 1)
+  }
+
   static flush(writer: LineWriter): void {
     writer.#scheduled = false
     writer.#flush()
@@ -79,7 +96,7 @@ export class LineWriter {
   }
 
   #flush(): void {
-    if (this.blocked || this.#stream.destroyed || this.#stream.writableEnded) return
+    if (this.blocked || this.#refused !== null || this.#stream.destroyed || this.#stream.writableEnded) return
     if (this.#queue.length === 0 && this.#text.length <= SLICE) {
       const text = this.#text
       this.#text = ""
@@ -101,7 +118,7 @@ export class LineWriter {
         }
       }
       this.#queue = i === this.#queue.length ? [] : this.#queue.slice(i)
-      if (this.blocked) return
+      if (this.blocked || this.#refused !== null) return
     }
     this.waitingSince = 0
     if (this.#closed) this.#stream.end()
@@ -112,6 +129,12 @@ export class LineWriter {
   #write(piece: string | Buffer): boolean {
     if (typeof piece === "string") this.#stream.write(piece, "latin1", this.#onWritten)
     else this.#stream.write(piece, this.#onWritten)
+    if (this.#stream.errored !== null) {
+      // It failed within the call, so not a byte of it has gone out.
+      this.#refused = piece
+      return false
+    }
+    this.#isWithinLine = (typeof piece === "string" ? piece.charCodeAt(piece.length - 1) : piece.at(-1)) !== LINE_FEED
     this.#underWay = this.#stream.writableLength
     if (this.#underWay === 0) return true
     this.waitingSince = Date.now()
@@ -133,3 +156,4 @@ const SLICE = 64 * 1024
 /** What is written at once to a reader that took longer than a second for the last slice. */
 const SMALL_SLICE = 2 * 1024
 const SLOW = 1000
+const LINE_FEED = 0x0a

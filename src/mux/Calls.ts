@@ -12,6 +12,12 @@ export interface Call {
   readonly tool: string | null
   /** When it was sent, in milliseconds since the epoch. */
   readonly since: number
+  /** The line as it came, where it may be run a second time; else null. */
+  readonly kept: string | null
+  /** It is the second time. */
+  readonly isRetry: boolean
+  /** Something of it has reached its client: progress. */
+  isDelivered: boolean
 }
 
 /** A request of the pool's own. */
@@ -23,6 +29,8 @@ export interface Ask {
 }
 
 export class Calls {
+  /** Called each time the last one goes. */
+  onEmpty: (() => void) | null = null
   readonly #calls = new Map<number, Call | Ask>()
   #nextId = 1
 
@@ -43,12 +51,12 @@ export class Calls {
 
   take(id: number): Call | Ask | undefined {
     const call = this.#calls.get(id)
-    if (call !== undefined) this.#calls.delete(id)
+    if (call !== undefined) this.#delete(id)
     return call
   }
 
-  takeAll(): ReadonlyArray<Call | Ask> {
-    const all = [...this.#calls.values()]
+  takeAll(): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
+    const all = [...this.#calls]
     this.#calls.clear()
     return all
   }
@@ -58,7 +66,7 @@ export class Calls {
     const taken: Array<readonly [number, Call]> = []
     for (const [id, call] of this.#calls) {
       if (call.client !== client || !isWanted(call)) continue
-      this.#calls.delete(id)
+      this.#delete(id)
       taken.push([id, call])
     }
     return taken
@@ -69,10 +77,23 @@ export class Calls {
     const taken: Array<readonly [number, Call | Ask]> = []
     for (const [id, call] of this.#calls) {
       if (call.since > before) break
-      this.#calls.delete(id)
+      this.#delete(id)
       taken.push([id, call])
     }
     return taken
+  }
+
+  /** How many are clients'. */
+  ofClients(): number {
+    let count = 0
+    for (const { client } of this.#calls.values()) if (client !== null) count++
+    return count
+  }
+
+  /** The client's call that is the only one here. */
+  soleCall(): Call | null {
+    const [sole, ...others] = [...this.#calls.values()].filter((call) => call.client !== null)
+    return sole === undefined || others.length > 0 ? null : sole
   }
 
   /** The only client that has calls here. */
@@ -84,6 +105,11 @@ export class Calls {
       owner = client
     }
     return owner
+  }
+
+  #delete(id: number): void {
+    this.#calls.delete(id)
+    if (this.#calls.size === 0) this.onEmpty?.()
   }
 }
 

@@ -59,14 +59,6 @@ export class Notifications {
     }
   }
 
-  /** Sends a notification of the pool's own to everybody. */
-  announce(method: string): void {
-    const text = Reply.notification(method)
-    for (const client of this.#options.clients) {
-      if (client.initialized && hasRoom(client, text.length)) client.out.push(text)
-    }
-  }
-
   #toAll(line: Line): void {
     for (const client of this.#options.clients) if (client.initialized) deliver(client, line)
   }
@@ -77,6 +69,7 @@ export class Notifications {
     const call = this.#options.calls.get(id)
     if (call === undefined || call.client === null || call.token === null) return
     if (!hasRoom(call.client, line.end - line.start)) return
+    call.isDelivered = true
     Splice.one(call.client.out, line, envelope, Key.progressToken, call.token)
   }
 
@@ -96,4 +89,10 @@ export class Notifications {
       if (client.initialized && LogLevel.wants(client, level, isLevelAsked())) deliver(client, line)
     }
   }
+}
+
+/** Sends a notification of the pool's own to everybody. */
+export const announce = (clients: Iterable<Client>, method: string): void => {
+  const text = Reply.notification(method)
+  for (const client of clients) if (client.initialized && hasRoom(client, text.length)) client.out.push(text)
 }

@@ -13,6 +13,8 @@ interface Watched {
 export class Subscriptions {
   readonly #watched = new Map<string, Watched>()
   readonly #ask: (method: string, params: unknown, done: Done, client: Client | null) => void
+  /** How many processes there have been. */
+  #generation = 0
 
   constructor(ask: (method: string, params: unknown, done: Done, client: Client | null) => void) {
     this.#ask = ask
@@ -61,6 +63,7 @@ export class Subscriptions {
 
   /** Asks a new process for everything that is watched. */
   renew(): void {
+    this.#generation++
     for (const [uri, watched] of this.#watched) {
       if (watched.asking === null) this.#ask("resources/subscribe", { uri }, () => {}, null)
     }
@@ -69,11 +72,14 @@ export class Subscriptions {
   #begin(client: Client, uri: string, done: Done): void {
     const watched: Watched = { clients: new Set(), asking: [{ client, done }] }
     this.#watched.set(uri, watched)
+    const generation = this.#generation
     const answered = (outcome: Outcome) => {
       const asking = watched.asking ?? []
       watched.asking = null
       if (outcome.kind === "result") {
         for (const waiting of asking) watched.clients.add(waiting.client)
+        // Another process has taken over since: it has to be asked too.
+        if (generation !== this.#generation) this.#ask("resources/subscribe", { uri }, () => {}, null)
         this.#endIfUnwatched(uri, watched)
       } else if (this.#watched.get(uri) === watched) this.#watched.delete(uri)
       for (const waiting of asking) waiting.done(outcome)

@@ -1,6 +1,6 @@
 /** What waits for a process to come: in order, bounded for each client, and not for ever. */
-import type { ServerProcess } from "../server/ServerProcess.ts"
 import { Overloaded, QueueTimeout, type RequestError } from "../PoolError.ts"
+import type { Multiplexer } from "./Multiplexer.ts"
 import type { Client } from "./Upstream.ts"
 
 /** Exactly one of its callbacks is called, or none where it is withdrawn. */
@@ -10,7 +10,7 @@ export interface Waiting {
   /** The client's own id as JSON text, where it is a request that can be cancelled. */
   readonly id: string | null
   readonly bytes: number
-  readonly onProcess: (process: ServerProcess) => void
+  readonly onProcess: (process: Multiplexer) => void
   readonly onRefusal: (error: RequestError) => void
 }
 
@@ -45,7 +45,7 @@ export class WaitingRoom {
   }
 
   /** A process is there. */
-  admit(process: ServerProcess): void {
+  admit(process: Multiplexer): void {
     this.#shares.clear()
     for (const waiting of this.#waiting.splice(0)) waiting.onProcess(process)
   }

@@ -12,6 +12,8 @@ export interface ServerLog {
   /** Adds a line of stdout that is no JSON-RPC message, and counts it. */
   readonly stray: (pid: number | null, text: string) => void
   readonly entries: () => ReadonlyArray<LogEntry>
+  /** The last lines that one process wrote to stderr, so many at most. */
+  readonly lastOf: (pid: number, count: number) => ReadonlyArray<string>
   /** The lines kept, then the coming ones; a reader that falls behind loses the oldest. */
   readonly follow: Stream.Stream<LogEntry>
 }
@@ -58,6 +60,11 @@ export const make = (options?: {
       if (Number.isInteger(Math.log10(strays))) options?.onStray?.(strays)
     },
     entries: () => entries.slice(-maxEntries),
+    lastOf: (pid, count) =>
+      entries
+        .filter((entry) => entry.pid === pid && entry.source === "stderr" && entry.text.trim() !== "")
+        .slice(-count)
+        .map(({ text }) => text),
     follow: coming.after(() => entries)
   }
 }

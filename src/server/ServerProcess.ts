@@ -1,98 +1,81 @@
 /**
- * One incarnation of a server: a child process in a process group of its own, its lines, and its MCP handshake. A scoped
- * resource: closing the scope ends it as the specification asks (close stdin, wait, SIGTERM, wait, SIGKILL), whatever the
- * reason, and leaves no member of its group. The only file that spawns or signals servers.
+ * One incarnation of a server: a child process in a process group of its own, its lines, its MCP handshake and the
+ * preflight. A scoped resource: closing the scope ends it as the specification asks (close stdin, wait, SIGTERM, wait,
+ * SIGKILL), whatever the reason, and leaves no member of its group and nothing that carries its marker. The only file that
+ * spawns or signals servers.
  *
  * It stands on `node:child_process`, not on `effect/process`: the lines of all sessions pass here, and a Stream, a Sink
  * and a pass-through between pipe and multiplexer would cost more CPU than the multiplexing itself.
  */
-import type { ServerCapabilities } from "@modelcontextprotocol/sdk/types.js"
-import { Clock, Deferred, Duration, Effect, type Scope } from "effect"
+import type { Tool } from "@modelcontextprotocol/sdk/types.js"
+import { Clock, Deferred, Duration, Effect, Option, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import { existsSync } from "node:fs"
 import type { Readable, Writable } from "node:stream"
 import type { ServerSpec } from "../config/ServerSpec.ts"
-import { Line, LineReader, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
+import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
-import { HandshakeFailed, methodNotFound, ProcessExited, SpawnFailed } from "../PoolError.ts"
-import { version } from "../version.ts"
+import { HandshakeFailed, type Phase, PreflightFailed, ProcessExited, SpawnFailed } from "../PoolError.ts"
+import { type Handshake, Opening } from "./Opening.ts"
 import * as ProcessTable from "./ProcessTable.ts"
-import { Reaper, signalGroup } from "./Reaper.ts"
+import { type Marker, Reaper, signalGroup } from "./Reaper.ts"
 import type { ServerLog } from "./ServerLog.ts"
+import * as SessionFile from "./SessionFile.ts"
 
-/** What a server answered to `initialize`. */
-export interface Handshake {
-  readonly protocolVersion: string
-  readonly capabilities: ServerCapabilities
-  /** The whole result, as it came. */
-  readonly result: { readonly [key: string]: unknown }
-}
+export type { Handshake }
 
 export interface ServerProcess {
   readonly pid: number
   /** Milliseconds since the epoch. */
   readonly startedAt: number
   readonly handshake: Handshake
+  /** What the preflight listed; null where there was none. */
+  readonly tools: ReadonlyArray<Tool> | null
   readonly stdin: LineWriter
-  /** From here on its lines go to `receiver`; lines that came since the handshake are handed over first. */
+  /** From here on its lines go to `receiver`; what came since the handshake is handed over first. */
   readonly attach: (receiver: LineReceiver) => void
   /** Fails when the process has exited or closed its stdout. */
   readonly ended: Effect.Effect<never, ProcessExited>
 }
 
-/** The protocol version the pool asks servers for: the newest that has a handshake. */
-export const protocolVersion = "2025-11-25"
+/** Why there is no process, or none any more. */
+export type Failed = SpawnFailed | HandshakeFailed | PreflightFailed | ProcessExited
 
 /**
- * Spawns the command and shakes hands with it.
+ * Spawns the command, shakes hands with it and, where there are tools that it `mustList`, looks whether it lists them.
  *
- * Fails with `SpawnFailed`, with `HandshakeFailed` (no answer within `startTimeout`, an error, nonsense), or with
- * `ProcessExited` in phase `handshake`.
+ * Fails with `SpawnFailed`; with `HandshakeFailed` (no answer within `startTimeout`, an error, nonsense); with
+ * `PreflightFailed`; or with `ProcessExited` in phase `handshake` or `preflight`.
  */
 export const make = Effect.fnUntraced(function* (
   spec: ServerSpec,
-  log: ServerLog
-): Effect.fn.Return<ServerProcess, SpawnFailed | HandshakeFailed | ProcessExited, Scope.Scope | Reaper> {
-  const reaper = yield* Reaper
+  log: ServerLog,
+  mustList: ReadonlyArray<string>
+): Effect.fn.Return<ServerProcess, Failed, Scope.Scope | Reaper> {
   const startedAt = yield* Clock.currentTimeMillis
   const ended = yield* Deferred.make<never, ProcessExited>()
-  const shaken = yield* Deferred.make<Handshake, HandshakeFailed>()
-  const child = yield* Effect.acquireRelease(
-    Effect.tap(spawn(spec), ({ pid }) => reaper.guard(pid)),
-    (child) => Effect.andThen(shutdown(child, spec.pool.stop), reaper.release(child.pid))
-  )
-  let readyAt = 0
+  const { child } = yield* acquire(spec)
+  const { pid } = child
+  let phase: Phase = "handshake"
+  let readyAt = startedAt
+  let hasWritten = false
 
   const stdin = new LineWriter(child.stdin)
   // A write to a process that is gone fails: its exit tells the story.
   child.stdin.on("error", () => {})
 
-  // Before the multiplexer is there, the pool's own handshake receives the lines.
-  const shake = (outcome: Handshake | HandshakeFailed) => {
-    if (outcome instanceof HandshakeFailed) return Deferred.doneUnsafe(shaken, Effect.fail(outcome))
-    readyAt = Date.now()
-    stdin.push('{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+  const opening = new Opening({
+    write: (line) => stdin.push(line),
+    onStray: (text) => log.stray(pid, text),
     // What follows in this chunk is kept, what follows in the pipe waits there.
-    child.stdout.pause()
-    receiver = backlog
-    Deferred.doneUnsafe(shaken, Effect.succeed(outcome))
-  }
-  /** Only a ping may come before the answer to `initialize`. */
-  const answer = (id: unknown, method: unknown) => {
-    const outcome = method === "ping" ? { result: {} } : { error: { code: methodNotFound, message: "not initialized" } }
-    stdin.push(`${JSON.stringify({ jsonrpc: "2.0", id, ...outcome })}\n`)
-  }
-  let receiver: LineReceiver = handshakeReceiver({ spec, log, pid: child.pid, answer, done: shake })
+    onAnswer: () => child.stdout.pause(),
+    onAwait: () => child.stdout.resume()
+  })
+  // Before the multiplexer is there, the pool itself receives the lines.
+  let receiver: LineReceiver = opening
   const say = Effect.runSyncWith(yield* Effect.context<never>())
   /** A bug that one line brings to light must not take the others down. */
   const sayBug = (cause: unknown) => say(Effect.logError("this is a bug", cause))
-  const early: Array<Buffer> = []
-  const backlog: LineReceiver = {
-    onLine: (line) => {
-      early.push(line.copyBytes())
-    },
-    onLongLine: () => {}
-  }
   const reader = new LineReader({
     maxLine: spec.pool.maxLine,
     receiver: {
@@ -116,9 +99,9 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const end = (exitCode: number | null, signal: string | null) => {
-    const uptime = readyAt === 0 ? 0 : Date.now() - readyAt
-    const phase = readyAt === 0 ? "handshake" : "running"
-    Deferred.doneUnsafe(ended, Effect.fail(new ProcessExited({ server: spec.name, phase, exitCode, signal, uptime })))
+    const uptime = phase === "running" ? Date.now() - readyAt : 0
+    const error = new ProcessExited({ server: spec.name, pid, phase, exitCode, signal, uptime })
+    Deferred.doneUnsafe(ended, Effect.fail(error))
   }
   let closing: NodeJS.Timeout | undefined
   child.stdout.on("data", (chunk: Buffer) => {
@@ -127,7 +110,7 @@ export const make = Effect.fnUntraced(function* (
     if (stdin.unread > spec.pool.maxUnread) child.stdout.pause()
   })
   child.stdin.on("drain", () => {
-    if (receiver !== backlog && stdin.unread <= spec.pool.maxUnread) child.stdout.resume()
+    if (receiver !== opening && stdin.unread <= spec.pool.maxUnread) child.stdout.resume()
   })
   child.stdout.on("close", () => {
     // Without stdout it serves nobody, even if it lives on.
@@ -144,45 +127,104 @@ export const make = Effect.fnUntraced(function* (
       setTimeout(() => setImmediate(end, exitCode, signal), exitGrace)
     }
   })
-  drainStderr(child, log)
+  drainStderr(child, log, () => {
+    hasWritten = true
+  })
 
-  const initialize = {
-    jsonrpc: "2.0",
-    id: 0,
-    method: "initialize",
-    params: { protocolVersion, capabilities: {}, clientInfo: { name: "mcp-pool", version } }
-  }
-  stdin.push(`${JSON.stringify(initialize)}\n`)
-  const handshake = yield* Effect.raceFirst(Deferred.await(shaken), Deferred.await(ended)).pipe(
-    Effect.timeoutOrElse({
-      duration: spec.pool.startTimeout,
-      orElse: () =>
-        Effect.fail(
-          new HandshakeFailed({
-            server: spec.name,
-            reason: `no answer to initialize within ${Duration.format(spec.pool.startTimeout)} (pool.startTimeout)`
-          })
-        )
-    })
-  )
+  const failed = (reason: string, timedOut: boolean) =>
+    new HandshakeFailed({ server: spec.name, pid, timedOut, reason })
+  const open = Effect.gen(function* () {
+    const handshake = yield* Effect.mapError(opening.initialize, (reason) => failed(reason, false))
+    phase = "preflight"
+    return { handshake, tools: mustList.length === 0 ? null : yield* preflight }
+  })
+  const preflight = Effect.gen(function* () {
+    for (let again = true; ; again = false) {
+      const tools = yield* opening.listTools
+      const listed = Option.match(tools, { onNone: () => null, onSome: (tools) => tools.map(({ name }) => name) })
+      const missing = mustList.filter((name) => listed?.includes(name) !== true)
+      if (Option.isSome(tools) && missing.length === 0) return tools.value
+      // Some register their tools after the handshake, and say so.
+      if (again && Option.isSome(yield* Effect.timeoutOption(opening.toolsChanged, registration))) continue
+      return yield* new PreflightFailed({ server: spec.name, pid, missing, listed })
+    }
+  })
+  /** Fails after a `startTimeout` in which it wrote nothing to stderr: what downloads or compiles says so there. */
+  const patience = Effect.gen(function* () {
+    const { startTimeout } = spec.pool
+    let periods = 0
+    do {
+      hasWritten = false
+      yield* Effect.sleep(startTimeout)
+      periods++
+    } while (hasWritten && periods < maxPeriods)
+    const within = `${Duration.format(startTimeout)} (pool.startTimeout)`
+    const awaited = phase === "handshake" ? "initialize" : "tools/list"
+    const still = periods === 1 ? "" : `, though it has written to stderr for ${periods} times as long`
+    return yield* failed(`no answer to ${awaited} within ${within}${still}`, true)
+  })
+  const { handshake, tools } = yield* Effect.raceFirst(Effect.raceFirst(open, patience), Deferred.await(ended))
+  phase = "running"
+  readyAt = Date.now()
   return {
-    pid: child.pid,
+    pid,
     startedAt,
     handshake,
+    tools,
     stdin,
     attach: (next) => {
       receiver = next
-      for (const bytes of early.splice(0)) next.onLine(Line.of(bytes))
+      for (const bytes of opening.takeEarly()) next.onLine(Line.of(bytes))
       child.stdout.resume()
     },
     ended: Deferred.await(ended)
   }
 })
 
+/** A child that is guarded from its start until nothing of it is left. */
+const acquire = Effect.fnUntraced(function* (spec: ServerSpec) {
+  const reaper = yield* Reaper
+  const { extraEnv, sessionFile, stop } = spec.pool
+  const acquired = Effect.gen(function* () {
+    const marker = yield* reaper.mark
+    const file =
+      sessionFile === undefined
+        ? null
+        : yield* Effect.mapError(
+            SessionFile.write(reaper.directory, sessionFile.content),
+            (cause) =>
+              new SpawnFailed({ server: spec.name, command: spec.command, code: `session file: ${cause.code}`, cause })
+          )
+    const env = {
+      ...spec.env,
+      ...extraEnv,
+      ...(sessionFile === undefined || file === null ? {} : { [sessionFile.variable]: file }),
+      [marker.variable]: marker.value
+    }
+    const child = yield* spawn(spec, env).pipe(
+      Effect.tapError(() => (file === null ? Effect.void : SessionFile.remove(file)))
+    )
+    yield* reaper.guard(child.pid, marker)
+    return { child, marker, file }
+  })
+  return yield* Effect.acquireRelease(
+    acquired,
+    Effect.fnUntraced(function* ({ child, file, marker }) {
+      const left = yield* shutdown(child, marker, stop)
+      if (left.length > 0) {
+        // Guarded until the pool itself ends, and its session file stays: what still runs may read it.
+        return yield* Effect.logError(`${spec.name}: SIGKILL did not end ${left.join(", ")}`)
+      }
+      yield* reaper.release(child.pid)
+      if (file !== null) yield* SessionFile.remove(file)
+    })
+  )
+})
+
 /** A child whose pid is known. */
 type Child = ChildProcess.ChildProcessByStdio<Writable, Readable, Readable> & { readonly pid: number }
 
-const spawn = (spec: ServerSpec): Effect.Effect<Child, SpawnFailed> =>
+const spawn = (spec: ServerSpec, env: Readonly<Record<string, string>>): Effect.Effect<Child, SpawnFailed> =>
   Effect.callback((resume) => {
     const fail = (cause: Error & { readonly code?: string }) => {
       const code = existsSync(spec.cwd) ? (cause.code ?? cause.message) : `no directory ${spec.cwd}`
@@ -191,7 +233,7 @@ const spawn = (spec: ServerSpec): Effect.Effect<Child, SpawnFailed> =>
     try {
       const child = ChildProcess.spawn(spec.command, spec.args, {
         cwd: spec.cwd,
-        env: spec.env,
+        env,
         // A group of its own, so that whatever it starts can be ended with it.
         detached: true,
         stdio: ["pipe", "pipe", "pipe"]
@@ -205,25 +247,42 @@ const spawn = (spec: ServerSpec): Effect.Effect<Child, SpawnFailed> =>
   })
 
 /**
- * Ends a process and its group as MCP's stdio lifecycle asks, and returns when none of it is alive. Its waits run on native
- * time: a finalizer cannot be interrupted, and must end under a test's clock too.
+ * Ends a process, its group and what carries its marker as MCP's stdio lifecycle asks; returns with what is left alive,
+ * which is nothing but in the strangest cases. Its waits run on native time: a finalizer cannot be interrupted, and must
+ * end under a test's clock too.
  */
-const shutdown = Effect.fnUntraced(function* (child: Child, stop: ServerSpec["pool"]["stop"]) {
+const shutdown = Effect.fnUntraced(function* (child: Child, marker: Marker, stop: ServerSpec["pool"]["stop"]) {
   child.stdin.end()
   // Its last words may block it on a full pipe.
   child.stdout.resume()
-  if (hasExited(child) || !(yield* isGoneWithin(child, stop.stdin))) {
-    signalGroup(child.pid, "SIGTERM")
-    if (!(yield* isGoneWithin(child, stop.term))) {
-      signalGroup(child.pid, "SIGKILL")
-      yield* isGoneWithin(child, killTime)
-    }
+  let left = yield* leftAfter(child, marker, hasExited(child) ? Duration.zero : stop.stdin)
+  if (left.length > 0) {
+    signalAll(child, left, "SIGTERM")
+    left = yield* leftAfter(child, marker, stop.term)
+  }
+  // Again and again: what is killed may have started something in between.
+  for (const deadline = performance.now() + killTime; left.length > 0 && performance.now() < deadline;) {
+    signalAll(child, left, "SIGKILL")
+    left = yield* leftAfter(child, marker, groupPoll)
   }
   yield* lastWords(child)
   child.stdin.destroy()
   child.stdout.destroy()
   child.stderr.destroy()
+  return left
 })
+
+/** The group and, since some of it may have left the group, each of them. */
+const signalAll = (child: Child, pids: ReadonlyArray<number>, signal: NodeJS.Signals): void => {
+  signalGroup(child.pid, signal)
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal)
+    } catch {
+      // It is gone.
+    }
+  }
+}
 
 /** What it wrote to stderr just before may still be in the pipe. */
 const lastWords = (child: Child): Effect.Effect<void> =>
@@ -240,18 +299,15 @@ const lastWords = (child: Child): Effect.Effect<void> =>
 
 const hasExited = (child: Child): boolean => child.exitCode !== null || child.signalCode !== null
 
-/** Whether the process and every live member of its group are gone in time; zombies that nobody reaps do not count. */
-const isGoneWithin = Effect.fnUntraced(function* (child: Child, within: Duration.Duration) {
+/** What of it is alive once it has ended or its time is over; zombies that nobody reaps are not. */
+const leftAfter = Effect.fnUntraced(function* (child: Child, marker: Marker, within: Duration.Duration) {
   const deadline = performance.now() + Duration.toMillis(within)
   yield* exitWithin(child, Duration.toMillis(within))
-  while (hasExited(child)) {
-    if (!ProcessTable.groupExists(child.pid)) return true
-    const processes = yield* ProcessTable.list
-    if (!processes.some((info) => info.group === child.pid)) return true
-    if (performance.now() >= deadline) return false
-    yield* pause(groupPoll)
+  for (;;) {
+    const left = yield* ProcessTable.members(child.pid, marker)
+    if (left.length === 0 || performance.now() >= deadline) return left
+    yield* pause(Duration.toMillis(groupPoll))
   }
-  return false
 })
 
 const exitWithin = (child: Child, millis: number): Effect.Effect<void> =>
@@ -271,52 +327,8 @@ const pause = (millis: number): Effect.Effect<void> =>
     setTimeout(() => resume(Effect.void), millis)
   })
 
-/** Reads the answer to the pool's `initialize`. What else comes before it is not the pool's business. */
-const handshakeReceiver = (options: {
-  readonly spec: ServerSpec
-  readonly log: ServerLog
-  readonly pid: number
-  readonly answer: (id: unknown, method: unknown) => void
-  readonly done: (outcome: Handshake | HandshakeFailed) => void
-}): LineReceiver => {
-  const { answer, done, log, pid, spec } = options
-  const fail = (reason: string) => done(new HandshakeFailed({ server: spec.name, reason }))
-  return {
-    onLine: (line: Line) => {
-      const text = line.bytes.toString("utf8", line.start, line.end)
-      const message = parse(text)
-      if (message === undefined || !("method" in message || message["id"] === 0)) return log.stray(pid, text)
-      if ("method" in message) {
-        if ("id" in message) answer(message["id"], message["method"])
-        return
-      }
-      const error = message["error"]
-      const result = message["result"]
-      if (isRecord(error)) return fail(`initialize was answered with error ${Number(error["code"])}`)
-      if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
-        return fail("initialize was answered without a protocolVersion")
-      }
-      const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
-      done({ protocolVersion: result["protocolVersion"], capabilities, result })
-    },
-    onLongLine: (line: LongLine) => log.stray(pid, `a line of ${line.length} bytes, longer than maxLine`)
-  }
-}
-
-const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-const parse = (text: string): { readonly [key: string]: unknown } | undefined => {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isRecord(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** Reads stderr as fast as it comes, so that it never blocks the server, and keeps its last lines. */
-const drainStderr = (child: Child, log: ServerLog): void => {
+const drainStderr = (child: Child, log: ServerLog, onWritten: () => void): void => {
   const reader = new LineReader({
     maxLine: stderrLine,
     receiver: {
@@ -324,7 +336,10 @@ const drainStderr = (child: Child, log: ServerLog): void => {
       onLongLine: (line) => log.add("stderr", child.pid, line.head.toString("utf8"))
     }
   })
-  child.stderr.on("data", (chunk: Buffer) => reader.feed(chunk))
+  child.stderr.on("data", (chunk: Buffer) => {
+    onWritten()
+    reader.feed(chunk)
+  })
   child.stderr.on("end", () => reader.feed(lineFeed))
 }
 
@@ -333,5 +348,9 @@ const stderrLine = 4096
 /** How long the last output of a process that exited is waited for, in milliseconds. */
 const exitGrace = 20
 /** How often a group that outlives its leader is looked at, in milliseconds. */
-const groupPoll = 20
-const killTime = Duration.seconds(5)
+const groupPoll = Duration.millis(20)
+const killTime = 5000
+/** How long tools that are missing after the handshake may still be registered. */
+const registration = "2 seconds"
+/** How many times `startTimeout` a start may take that goes on writing to stderr. */
+const maxPeriods = 10

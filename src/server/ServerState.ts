@@ -17,13 +17,14 @@ export type ServerState = typeof ServerState.Type
 /**
  * Where each state may go.
  *
- * `crash-loop`: the restart budget is spent. `failed`: trying again is not worth it (command not found, not executable,
- * configuration). Both wait for `start` or `restart`.
+ * `crash-loop`: the restart budget is spent; one attempt every five minutes, and at `start` or `restart`. `failed`: trying
+ * again is not worth it (command not found, not executable, configuration, `lifetime` spent); it waits for `start` or
+ * `restart`. From `running` to `running`: another process has taken over, or was to and failed.
  */
 const next: { readonly [S in ServerState]: ReadonlyArray<ServerState> } = {
   stopped: ["starting", "failed"],
   starting: ["running", "restarting", "stopping", "stopped", "crash-loop", "failed"],
-  running: ["restarting", "stopping", "stopped", "crash-loop", "failed"],
+  running: ["running", "restarting", "stopping", "stopped", "crash-loop", "failed"],
   restarting: ["running", "restarting", "stopping", "stopped", "crash-loop", "failed"],
   stopping: ["stopped", "restarting"],
   "crash-loop": ["starting", "restarting", "stopped"],
@@ -37,7 +38,40 @@ export const isLegal = (from: ServerState, to: ServerState): boolean => next[fro
 export const isComing = (state: ServerState): boolean =>
   state === "starting" || state === "running" || state === "restarting"
 
-/** Why a server is not running, or was not: facts only, never stderr, arguments or environment. */
+/** What brought a server from one state to the next. */
+export const Trigger = Schema.Literals([
+  /** Somebody asked: start, stop, restart, the end of the pool. */
+  "request",
+  /** A process has shaken hands and lists what it must. */
+  "ready",
+  /** A process ended, or did not start: see the failure. */
+  "failure",
+  /** The time has come for one attempt out of a crash loop. */
+  "attempt",
+  /** The process was too old (`maxAge`), */
+  "age",
+  /** or too large (`maxMemory`). */
+  "memory"
+])
+export type Trigger = typeof Trigger.Type
+
+/** What a failure most likely comes from, as far as its traces tell; `unknown` where they do not. */
+export const Classification = Schema.Literals([
+  "configuration",
+  "command-not-found",
+  "permission",
+  "missing-module",
+  "missing-variable",
+  "port-in-use",
+  "out-of-memory",
+  "protocol-mismatch",
+  "missing-tools",
+  "timeout",
+  "unknown"
+])
+export type Classification = typeof Classification.Type
+
+/** The record of one failed process, or of a failed attempt to start one. Never arguments or values of the environment. */
 export const Failure = Schema.Struct({
   /** ISO 8601. */
   at: Schema.String,
@@ -45,8 +79,17 @@ export const Failure = Schema.Struct({
   /** The tag of the typed error, e.g. `ProcessExited`. */
   kind: Schema.String,
   message: Schema.String,
+  classification: Classification,
+  /** Null where nothing was started. */
+  pid: Schema.NullOr(Schema.Int),
+  /** How long it ran once it was ready, in milliseconds; null where it never was. */
+  uptime: Schema.NullOr(Schema.Finite),
   exitCode: Schema.NullOr(Schema.Int),
   signal: Schema.NullOr(Schema.String),
+  /** Requests that it held. */
+  inFlight: Schema.Int,
+  /** Its last lines on stderr. For the person who runs the pool, never for clients. */
+  stderr: Schema.Array(Schema.String),
   /** What a person can do about it. */
   hint: Schema.NullOr(Schema.String),
   /** ISO 8601; null when no attempt is planned. */
@@ -63,7 +106,7 @@ export const StateChange = Schema.Struct({
   at: Schema.String,
   /** The process that runs, or null. */
   pid: Schema.NullOr(Schema.Int),
-  /** Why, where it is not by request. */
+  cause: Trigger,
   failure: Schema.NullOr(Failure)
 })
 export type StateChange = typeof StateChange.Type

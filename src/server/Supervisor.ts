@@ -1,136 +1,335 @@
 /**
- * Keeps one server alive: starts it, watches it, starts it again as its restart Schedule says, and gives up when that is
- * done. The only file that drives a restart Schedule. Lives as long as the pool.
+ * Keeps one server alive: starts it, watches it, starts it again as its restart Schedule says, replaces a process by
+ * another without a gap, and gives up when the Schedule is done. The only file that drives a restart Schedule. Lives as
+ * long as the pool.
  */
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Option, Schedule, Semaphore } from "effect"
+import {
+  Clock,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Option,
+  Queue,
+  Result,
+  Schedule,
+  Scope,
+  Semaphore
+} from "effect"
 import type { ServerSpec } from "../config/ServerSpec.ts"
-import { type HandshakeFailed, type ProcessExited, ServerConfigError, type SpawnFailed } from "../PoolError.ts"
+import { type ProbeFailed, RestartFailed, ServerConfigError } from "../PoolError.ts"
+import type { End, Failures } from "./Failures.ts"
+import * as HealthProbe from "./HealthProbe.ts"
+import * as ProcessTable from "./ProcessTable.ts"
 import type { Reaper } from "./Reaper.ts"
+import * as Recycling from "./Recycling.ts"
 import * as RestartPolicy from "./RestartPolicy.ts"
 import type { ServerLog } from "./ServerLog.ts"
 import * as ServerProcess from "./ServerProcess.ts"
-import { type Failure, isLegal, type ServerState, type StateChange } from "./ServerState.ts"
+import { type Failure, isLegal, type ServerState, type StateChange, type Trigger } from "./ServerState.ts"
 
 /** What the layer above does with processes and states; called synchronously. */
 export interface Observer {
-  /** A process is ready: its lines go where it attaches them. */
+  /** A process is ready: requests go to it from now on. One that was there before ends what it has. */
   readonly onProcess: (process: ServerProcess.ServerProcess) => void
-  /** It has ended, or is about to be ended: nothing more will be answered by it. */
-  readonly onProcessEnd: () => void
+  /** It has ended (a crash), or is about to be ended: nothing more will be answered by it. Says what is lost with it. */
+  readonly onProcessEnd: (
+    process: ServerProcess.ServerProcess,
+    how: { readonly isCrash: boolean }
+  ) => { readonly inFlight: number; readonly isOfOneCall: boolean }
+  /** Calls back once a replaced process has nothing more to answer. */
+  readonly whenDrained: (process: ServerProcess.ServerProcess, done: () => void) => void
+  /** No client waits for an answer of the process. */
+  readonly isIdle: (process: ServerProcess.ServerProcess) => boolean
+  /** Asks the process that requests go to; returns with any answer. */
+  readonly ask: (method: "ping" | "tools/list") => Effect.Effect<void>
+  /** The tools that a process listed when it was new. */
+  readonly initialTools: () => ReadonlyArray<string>
   readonly onChange: (change: StateChange) => void
 }
 
 export interface Supervisor {
   readonly state: () => ServerState
-  readonly process: () => ServerProcess.ServerProcess | null
-  readonly lastFailure: () => Failure | null
+  /** Those alive: the one that takes requests, then those that drain. */
+  readonly processes: () => ReadonlyArray<ServerProcess.ServerProcess>
   /** How often a process was started again. */
   readonly restarts: () => number
   /** Starts it where it is not running or about to; returns when it has run or failed once. */
   readonly start: Effect.Effect<void>
-  /** Ends it and returns when its process is gone. */
+  /** Ends it and returns when its processes are gone. */
   readonly stop: Effect.Effect<void>
-  /** Ends its process if it has one and starts it with a fresh budget; returns when it has run or failed once. */
-  readonly restart: Effect.Effect<void>
+  /**
+   * Starts it anew with a fresh budget. Where a process runs, another takes over once it is ready, and the one before
+   * ends what it has; if the new one fails, the old one goes on. `now` ends the old one first.
+   */
+  readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
   /** Returns when it has run or failed once since it was told to start. */
   readonly settled: Effect.Effect<void>
 }
 
-/** Why an incarnation ended. */
-type End = SpawnFailed | HandshakeFailed | ProcessExited
+/** A process and the scope that ends it. */
+interface Incarnation {
+  readonly process: ServerProcess.ServerProcess
+  readonly scope: Scope.Closeable
+  readonly startedAt: number
+  /** Fails when it has ended, or is as good as dead. */
+  readonly ended: Effect.Effect<never, ServerProcess.Failed | ProbeFailed>
+}
+
+/** One wish for another process in place of the one that runs. */
+interface Replacement {
+  readonly cause: Extract<Trigger, "request" | "age" | "memory">
+  readonly done: Deferred.Deferred<void, RestartFailed>
+}
+
+/** What comes after an incarnation: when the next one starts, in milliseconds since the epoch, and why. */
+interface Next {
+  readonly at: number
+  readonly cause: Extract<Trigger, "failure" | "attempt">
+}
 
 /** A stopped server's supervisor; whoever makes it must `stop` it in the end. */
 export const make = Effect.fnUntraced(function* (options: {
   readonly name: string
   readonly server: ServerSpec | ServerConfigError
+  /** In place of `pool.budget`. */
+  readonly schedule: Schedule.Schedule<unknown, RestartPolicy.Ended> | undefined
+  readonly failures: Failures
   readonly log: ServerLog
   readonly observer: Observer
 }): Effect.fn.Return<Supervisor, never, Reaper> {
-  const { log, name, observer, server } = options
+  const { failures, log, name, observer, server } = options
   const context = yield* Effect.context<Reaper>()
   const oneAtATime = yield* Semaphore.make(1)
+  const replacements = yield* Queue.unbounded<Replacement>()
+  /** Those whose end is awaited. */
+  const wanted = new Set<Replacement>()
   let state: ServerState = "stopped"
-  let current: ServerProcess.ServerProcess | null = null
-  let lastFailure: Failure | null = null
+  let current: Incarnation | null = null
+  const draining = new Set<Incarnation>()
   let starts = 0
   let loop: Fiber.Fiber<void> | null = null
   let settled = Deferred.makeUnsafe<void>()
   Deferred.doneUnsafe(settled, Effect.void)
 
-  const go = (to: ServerState, at: number, failure: Failure | null) => {
-    if (state === to && failure === null) return
+  const go = (to: ServerState, at: number, cause: Trigger, failure: Failure | null = null) => {
+    if (state === to && to !== "running" && failure === null) return
     if (!isLegal(state, to)) throw new Error(`server "${name}" cannot go from ${state} to ${to}`)
-    const change = { server: name, from: state, to, at: iso(at), pid: current?.pid ?? null, failure }
+    const pid = current?.process.pid ?? null
+    const change = { server: name, from: state, to, at: new Date(at).toISOString(), pid, cause, failure }
     state = to
-    if (failure !== null) lastFailure = failure
-    log.add("pool", change.pid, failure === null ? to : `${to}: ${failure.message}`)
+    log.add("pool", failure?.pid ?? pid, failure === null ? to : `${to}: ${explained(failure)}`)
     observer.onChange(change)
   }
 
-  const letGo = () => {
-    if (current === null) return
-    current = null
-    observer.onProcessEnd()
+  /** Nothing more is expected of a process. */
+  const letGo = (incarnation: Incarnation, isCrash: boolean) => {
+    if (current === incarnation) current = null
+    else if (!draining.delete(incarnation)) return { inFlight: 0, isOfOneCall: false }
+    return observer.onProcessEnd(incarnation.process, { isCrash })
   }
 
-  const incarnation = (spec: ServerSpec) =>
-    Effect.gen(function* () {
-      const process = yield* ServerProcess.make(spec, log)
-      yield* Effect.acquireRelease(
-        Effect.sync(() => {
-          current = process
-          observer.onProcess(process)
-          go("running", Date.now(), null)
-          Deferred.doneUnsafe(settled, Effect.void)
-        }),
-        () => Effect.sync(letGo)
-      )
-      return yield* process.ended
+  /** A process that is ready, in a scope of its own within `parent`; where it fails, nothing of it is left. */
+  const open = Effect.fnUntraced(function* (
+    spec: ServerSpec,
+    mustList: ReadonlyArray<string>,
+    parent: Scope.Scope
+  ): Effect.fn.Return<Incarnation, ServerProcess.Failed, Reaper> {
+    starts++
+    const startedAt = yield* Clock.currentTimeMillis
+    const scope = yield* Scope.fork(parent)
+    const process = yield* ServerProcess.make(spec, log, mustList).pipe(
+      Scope.provide(scope),
+      Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
+    )
+    const { probe } = spec.pool
+    const ended = probe === undefined ? process.ended : Effect.raceFirst(process.ended, watch(spec, probe, process))
+    const incarnation: Incarnation = { process, scope, startedAt, ended }
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.sync(() => void letGo(incarnation, false))
+    )
+    return incarnation
+  })
+
+  const watch = (
+    spec: ServerSpec,
+    probe: NonNullable<ServerSpec["pool"]["probe"]>,
+    process: ServerProcess.ServerProcess
+  ) =>
+    HealthProbe.watch({
+      server: spec.name,
+      pid: process.pid,
+      probe,
+      isIdle: () => current?.process === process && observer.isIdle(process),
+      ask: observer.ask,
+      cpu: Effect.map(ProcessTable.list, (processes) => ProcessTable.usageOf(process.pid, processes).cpu),
+      uptime: Effect.map(Clock.currentTimeMillis, (now) => now - process.startedAt)
     })
 
-  /** Runs incarnations until one ends for good; never fails. */
-  const supervise = Effect.fnUntraced(function* (spec: ServerSpec) {
-    const step = yield* Schedule.toStep(RestartPolicy.budget(spec.pool.budget))
-    /** What comes after an incarnation: when the next one starts, or null. */
-    const decide = Effect.fnUntraced(function* (end: End, startedAt: number) {
-      letGo()
+  /** A process takes over from now on. */
+  const become = Effect.fnUntraced(function* (next: Incarnation, cause: Trigger, pool: ServerSpec["pool"]) {
+    if (current !== null) draining.add(current)
+    current = next
+    observer.onProcess(next.process)
+    go("running", yield* Clock.currentTimeMillis, cause)
+    Deferred.doneUnsafe(settled, Effect.void)
+    yield* Effect.forkIn(recycle(pool, next.process.pid), next.scope)
+  })
+
+  /** Wishes for another process; returns when that has taken over, or when there is no need for it any more. */
+  const want = Effect.fnUntraced(function* (cause: Replacement["cause"]) {
+    const replacement = { cause, done: yield* Deferred.make<void, RestartFailed>() }
+    wanted.add(replacement)
+    yield* Queue.offer(replacements, replacement)
+    yield* Deferred.await(replacement.done).pipe(Effect.ensuring(Effect.sync(() => wanted.delete(replacement))))
+  })
+
+  /** Wishes for another process when this one is due, and not too soon again where that fails. */
+  const recycle = Effect.fnUntraced(function* (pool: ServerSpec["pool"], group: number) {
+    for (;;) {
+      yield* Effect.ignore(want(yield* Recycling.due(pool, group)))
+      yield* Effect.sleep(patience)
+    }
+  })
+
+  /** Ends a replaced process once it has nothing more to answer. */
+  const drain = Effect.fnUntraced(function* (incarnation: Incarnation) {
+    const drained = Effect.callback<void>((resume) =>
+      observer.whenDrained(incarnation.process, () => resume(Effect.void))
+    )
+    yield* Effect.raceFirst(drained, Effect.exit(incarnation.process.ended)).pipe(Effect.timeoutOption(drainTimeout))
+    yield* Scope.close(incarnation.scope, Exit.void)
+  })
+
+  /** Starts another process beside `old`; says whether it has taken over. */
+  const replace = Effect.fnUntraced(function* (
+    spec: ServerSpec,
+    old: Incarnation,
+    { cause, done }: Replacement,
+    parent: Scope.Scope
+  ) {
+    const opening = yield* Effect.forkIn(Effect.result(open(spec, toolsFor(spec, cause), parent)), parent)
+    const first = yield* Effect.raceFirst(
+      Effect.asSome(Fiber.join(opening)),
+      Effect.as(Effect.exit(old.ended), Option.none())
+    )
+    if (Option.isNone(first)) {
+      // A restart like any other follows.
+      yield* Effect.forkIn(Fiber.interrupt(opening), parent)
+      return false
+    }
+    if (Result.isFailure(first.value)) {
       const now = yield* Clock.currentTimeMillis
+      const hint = `the old process goes on; to stop it first: mcp-pool restart ${name} --now`
+      const failure = failures.add(first.value.failure, { now, inFlight: 0, nextAttemptAt: null, hint })
+      go("running", now, "failure", failure)
+      const { message: reason } = first.value.failure
+      yield* Deferred.fail(done, new RestartFailed({ server: name, reason, hint: failure.hint }))
+      return false
+    }
+    yield* become(first.value.success, cause, spec.pool)
+    yield* Effect.forkIn(drain(old), parent)
+    yield* Deferred.succeed(done, undefined)
+    return true
+  })
+
+  /** The tools that a process must list: what it lists by itself may shrink only where a person wants another process. */
+  const toolsFor = ({ pool }: ServerSpec, cause: Trigger): ReadonlyArray<string> =>
+    cause === "request" ? pool.requiredTools : [...new Set([...pool.requiredTools, ...observer.initialTools()])]
+
+  /** Runs processes until one ends for good; never fails. */
+  const supervise = Effect.fnUntraced(function* (spec: ServerSpec, parent: Scope.Scope) {
+    let account = yield* makeAccount(spec, options.schedule)
+    /** The process to start is one attempt out of a crash loop; if it is never ready, it was the last for a while. */
+    let isAttempt = false
+    /** What comes after one that has run, or could not. */
+    const decide = Effect.fnUntraced(function* (
+      end: Exclude<End, ServerConfigError>,
+      incarnation: Incarnation | null,
+      startedAt: number
+    ): Effect.fn.Return<Next | null> {
+      const loss = incarnation === null ? { inFlight: 0, isOfOneCall: false } : letGo(incarnation, true)
+      const now = yield* Clock.currentTimeMillis
+      const give = (to: ServerState, nextAttemptAt: number | null, hint?: string) => {
+        const facts = { now, inFlight: loss.inFlight, nextAttemptAt, ...(hint === undefined ? {} : { hint }) }
+        go(to, now, "failure", failures.add(end, facts))
+      }
       if (!isWorthRetrying(end, spec.pool.restart)) {
         const clean = end._tag === "ProcessExited" && end.phase === "running" && end.exitCode === 0
-        go(clean ? "stopped" : "failed", now, toFailure(end, now, null))
+        give(clean ? "stopped" : "failed", null)
         return null
       }
-      const uptime = end._tag === "ProcessExited" ? Duration.millis(end.uptime) : Duration.zero
-      const decision = yield* Effect.exit(step(now, { startedAt, uptime }))
-      if (Exit.isFailure(decision)) {
-        go("crash-loop", now, toFailure(end, now, null))
+      const uptime = end._tag === "ProcessExited" || end._tag === "ProbeFailed" ? end.uptime : 0
+      const verdict = isAttempt
+        ? ({ _tag: "Spent" } as const)
+        : yield* account.charge(now, { startedAt, uptime: Duration.millis(uptime) }, loss.isOfOneCall)
+      if (verdict._tag === "Exhausted") {
+        give(
+          "failed",
+          null,
+          `it was restarted ${spec.pool.budget.lifetime} times (budget.lifetime): mcp-pool restart ${name}`
+        )
         return null
       }
-      const next = now + Duration.toMillis(decision.value[1])
-      go("restarting", now, toFailure(end, now, next))
+      const next: Next =
+        verdict._tag === "Spent"
+          ? { at: now + Duration.toMillis(patience), cause: "attempt" }
+          : { at: now + Duration.toMillis(verdict.delay), cause: "failure" }
+      give(verdict._tag === "Spent" ? "crash-loop" : "restarting", next.at)
       return next
     })
+    let cause: Trigger = "request"
     for (;;) {
       const startedAt = yield* Clock.currentTimeMillis
-      starts++
-      const next = yield* incarnation(spec).pipe(
-        // One that has run is not running any more at once, though what it leaves behind may take its time to end.
-        Effect.catch((end) => (current === null ? Effect.fail(end) : decide(end, startedAt))),
-        Effect.scoped,
-        Effect.catch((end) => decide(end, startedAt)),
-        Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(settled, Effect.void)))
+      const opened: Result.Result<Incarnation, ServerProcess.Failed> = yield* Effect.result(
+        open(spec, toolsFor(spec, cause), parent)
       )
+      let next: Next | null
+      if (Result.isFailure(opened)) {
+        next = yield* decide(opened.failure, null, startedAt)
+        Deferred.doneUnsafe(settled, Effect.void)
+      } else {
+        isAttempt = false
+        yield* become(opened.success, "ready", spec.pool)
+        let running: Incarnation = opened.success
+        let end: ServerProcess.Failed | ProbeFailed | null = null
+        while (end === null) {
+          const news = yield* Effect.raceFirst(Effect.result(running.ended), Queue.take(replacements))
+          if (!Result.isResult(news)) {
+            if (!(yield* replace(spec, running, news, parent))) continue
+            if (news.cause === "request") account = yield* makeAccount(spec, options.schedule)
+            running = current ?? running
+          } else if (Result.isFailure(news)) end = news.failure
+        }
+        // At once, though what it leaves behind may take its time to end.
+        next = yield* decide(end, running, running.startedAt)
+        yield* Queue.clear(replacements)
+        for (const { done } of wanted) yield* Deferred.succeed(done, undefined)
+        yield* Scope.close(running.scope, Exit.void)
+      }
       if (next === null) return
-      yield* Effect.sleep(Math.max(0, next - (yield* Clock.currentTimeMillis)))
+      yield* Effect.sleep(Math.max(0, next.at - (yield* Clock.currentTimeMillis)))
+      isAttempt = next.cause === "attempt"
+      if (isAttempt) go("restarting", yield* Clock.currentTimeMillis, "attempt")
+      cause = next.cause
     }
   })
 
   const launch = Effect.fnUntraced(function* (via: "starting" | "restarting") {
     const now = yield* Clock.currentTimeMillis
-    go(via, now, null)
-    if (server instanceof ServerConfigError) return go("failed", now, toFailure(server, now, null))
+    go(via, now, "request")
+    if (server instanceof ServerConfigError) {
+      return go("failed", now, "failure", failures.add(server, { now, inFlight: 0, nextAttemptAt: null }))
+    }
     settled = Deferred.makeUnsafe<void>()
-    loop = yield* supervise(server).pipe(
+    loop = yield* Effect.acquireUseRelease(
+      Scope.make("parallel"),
+      (scope) => supervise(server, scope),
+      (scope, exit) => Scope.close(scope, exit)
+    ).pipe(
+      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(settled, Effect.void))),
       Effect.provide(context),
       // Not in the pool's scope, which would end its fibers one after another: whoever made this ends it by `stop`.
       Effect.forkDetach({ startImmediately: true })
@@ -140,17 +339,22 @@ export const make = Effect.fnUntraced(function* (options: {
   const end = Effect.fnUntraced(function* (via: "stopping" | "restarting") {
     if (loop === null) return
     const isLive = state === "starting" || state === "running" || state === "restarting"
-    if (isLive) go(via, yield* Clock.currentTimeMillis, null)
+    if (isLive) go(via, yield* Clock.currentTimeMillis, "request")
     yield* Fiber.interrupt(loop)
     loop = null
   })
 
   const awaitSettled = Effect.suspend(() => Deferred.await(settled))
 
-  const supervisor: Supervisor = {
+  const relaunch = Effect.gen(function* () {
+    const wasLive = loop !== null && state !== "stopped"
+    yield* end("restarting")
+    yield* launch(wasLive ? "restarting" : "starting")
+  }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1), Effect.andThen(awaitSettled))
+
+  return {
     state: () => state,
-    process: () => current,
-    lastFailure: () => lastFailure,
+    processes: () => [...(current === null ? [] : [current]), ...draining].map(({ process }) => process),
     restarts: () => Math.max(0, starts - 1),
     settled: awaitSettled,
     start: Effect.gen(function* () {
@@ -160,65 +364,67 @@ export const make = Effect.fnUntraced(function* (options: {
     }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1), Effect.andThen(awaitSettled)),
     stop: Effect.gen(function* () {
       yield* end("stopping")
-      go("stopped", yield* Clock.currentTimeMillis, null)
+      go("stopped", yield* Clock.currentTimeMillis, "request")
     }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1)),
-    restart: Effect.gen(function* () {
-      const wasLive = loop !== null && state !== "stopped"
-      yield* end("restarting")
-      yield* launch(wasLive ? "restarting" : "starting")
-    }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1), Effect.andThen(awaitSettled))
+    restart: ({ now }) =>
+      Effect.suspend(() =>
+        state === "running" && loop !== null && !now
+          ? Effect.raceFirst(want("request"), Effect.asVoid(Fiber.await(loop)))
+          : relaunch
+      )
   }
-  return supervisor
 })
 
-const iso = (millis: number): string => new Date(millis).toISOString()
+/** What the Schedules say of one more restart. */
+type Verdict =
+  | { readonly _tag: "Granted"; readonly delay: Duration.Duration }
+  /** The budget is spent for now. */
+  | { readonly _tag: "Spent" }
+  /** The lifetime is. */
+  | { readonly _tag: "Exhausted" }
+
+/** The Schedules of one server, from its start by request on: each has memories of its own. */
+const makeAccount = Effect.fnUntraced(function* (
+  { pool: { budget } }: ServerSpec,
+  schedule: Schedule.Schedule<unknown, RestartPolicy.Ended> | undefined
+) {
+  const own = yield* Schedule.toStep(schedule ?? RestartPolicy.budget(budget))
+  // Crashes of a process that held one call alone are that call's, up to the third: a budget of their own, as large.
+  const ofOneCall = yield* Schedule.toStep(
+    schedule ?? RestartPolicy.budget({ ...budget, max: Math.max(budget.max, forgiven) })
+  )
+  const lifetime = yield* Schedule.toStep(
+    budget.lifetime === undefined ? Schedule.forever : RestartPolicy.lifetime(budget.lifetime)
+  )
+  return {
+    charge: Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended, isOfOneCall: boolean) {
+      if (Exit.isFailure(yield* Effect.exit(lifetime(now, ended)))) return { _tag: "Exhausted" } satisfies Verdict
+      for (const step of isOfOneCall ? [ofOneCall, own] : [own]) {
+        const decision = yield* Effect.exit(step(now, ended))
+        if (Exit.isSuccess(decision)) return { _tag: "Granted", delay: decision.value[1] } satisfies Verdict
+      }
+      return { _tag: "Spent" } satisfies Verdict
+    })
+  }
+})
 
 /** Whether another start may go better than the last. */
 const isWorthRetrying = (end: End, restart: ServerSpec["pool"]["restart"]): boolean => {
   if (restart === "never") return false
   if (end._tag === "SpawnFailed") return passing.has(end.code)
-  if (restart === "always" || end._tag === "HandshakeFailed") return true
-  return end.phase === "handshake" || end.exitCode !== 0
+  if (restart === "always" || end._tag !== "ProcessExited") return true
+  return end.phase !== "running" || end.exitCode !== 0
 }
+
+const explained = ({ classification, hint, message }: Failure): string =>
+  `${message}${classification === "unknown" ? "" : ` (${classification})`}${hint === null ? "" : `: ${hint}`}`
 
 /** Errnos of a system that is short of something for the moment. */
 const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])
 
-const toFailure = (end: End | ServerConfigError, now: number, nextAttemptAt: number | null): Failure => ({
-  at: iso(now),
-  phase: phaseOf(end),
-  kind: end._tag,
-  message: end.message,
-  exitCode: end._tag === "ProcessExited" ? end.exitCode : null,
-  signal: end._tag === "ProcessExited" ? end.signal : null,
-  hint: Option.getOrNull(hintOf(end)),
-  nextAttemptAt: nextAttemptAt === null ? null : iso(nextAttemptAt)
-})
-
-const phaseOf = (end: End | ServerConfigError): Failure["phase"] => {
-  switch (end._tag) {
-    case "ServerConfigError":
-      return "configuration"
-    case "SpawnFailed":
-      return "spawn"
-    case "HandshakeFailed":
-      return "handshake"
-    case "ProcessExited":
-      return end.phase
-  }
-}
-
-const hintOf = (end: End | ServerConfigError): Option.Option<string> => {
-  switch (end._tag) {
-    case "ServerConfigError":
-      return Option.some("mend the configuration and start the daemon again")
-    case "SpawnFailed":
-      if (end.code === "ENOENT")
-        return Option.some(`"${end.command}" is not on the daemon's PATH: use its absolute path`)
-      if (end.code === "EACCES") return Option.some(`"${end.command}" is not executable: chmod +x`)
-      return Option.none()
-    case "HandshakeFailed":
-    case "ProcessExited":
-      return Option.some(`see what it printed: mcp-pool logs ${end.server}`)
-  }
-}
+/** Between attempts out of a crash loop, and between replacements that a limit asks for. */
+const patience = Duration.minutes(5)
+/** How long a replaced process may take to answer what it has. */
+const drainTimeout = Duration.hours(1)
+/** Starts that three crashes need. */
+const forgiven = 4

@@ -215,6 +215,36 @@ describe("a file that cannot be used", () => {
       /^field "pool.stop.term": expected a duration such as "30 s"/
     ],
     [
+      "a shared variable that cannot be one",
+      '{\n  "mcpServers": {},\n  "pool": {\n    "extraEnv": { "s3cret=": "1" } }\n}',
+      [4, 17],
+      /^field "pool.extraEnv": has a name that no variable can have$/
+    ],
+    [
+      "a shared probe",
+      '{"mcpServers": {}, "pool": {"probe":\n{"misses": 0}}}',
+      [2, 12],
+      /^field "pool.probe.misses": expected a whole number above zero$/
+    ],
+    [
+      "a shared limit",
+      '{"mcpServers": {}, "pool": {"budget":\n{"lifetime": 0}}}',
+      [2, 14],
+      /^field "pool.budget.lifetime": expected a whole number above zero$/
+    ],
+    [
+      "a shared session file with a number that JSON cannot hold",
+      '{"mcpServers": {}, "pool": {"sessionFile": {"content":\n[{"a": 1e999}]}}}',
+      [2, 8],
+      /^field "pool.sessionFile.content.0.a": expected a JSON value$/
+    ],
+    [
+      "a shared session file without content",
+      '{"mcpServers": {}, "pool":\n{"sessionFile": {"variable": "A"}}}',
+      [2, 17],
+      /^field "pool.sessionFile.content": missing key$/
+    ],
+    [
       "a shared socket",
       '{"mcpServers": {}, "pool": {"socket": "/tmp/s"}}',
       [1, 39],
@@ -288,6 +318,33 @@ describe("a mistake in one server", () => {
     ["an array for an entry", [], "", /^expected object$/],
     ["a wrong setting", { command: "a", pool: { restart: "no" } }, "pool.restart", /^expected "on-failure" \|/],
     ["an unknown type", { type: "local", command: "a" }, "type", /^expected "stdio" \|/],
+    [
+      "a tool without a name",
+      { command: "a", pool: { requiredTools: ["a", ""] } },
+      "pool.requiredTools.1",
+      /^expected /
+    ],
+    ["a wrong probe", { command: "a", pool: { probe: { timeout: 0 } } }, "pool.probe.timeout", /above zero$/],
+    ["a wrong size", { command: "a", pool: { maxMemory: "much" } }, "pool.maxMemory", /^expected a size/],
+    ["a wrong age", { command: "a", pool: { maxAge: "old" } }, "pool.maxAge", /^expected a duration/],
+    [
+      "an extra variable that cannot be one",
+      { command: "a", pool: { extraEnv: { "A=B": "1" } } },
+      "pool.extraEnv",
+      /^has a name that no variable can have$/
+    ],
+    [
+      "an extra variable that is no text",
+      { command: "a", pool: { extraEnv: { A: 1 } } },
+      "pool.extraEnv.A",
+      /^expected string$/
+    ],
+    [
+      "a NUL character in a session file",
+      { command: "a", pool: { sessionFile: { content: ["a\0b"] } } },
+      "pool.sessionFile.content.0",
+      /^contains a NUL character$/
+    ],
     ["a variable that cannot be one", { command: "a", env: { "A=B": "1" } }, "env", /^has a name that no variable/],
     ["a NUL character", { command: "a", args: ["a\0b"] }, "args.0", /^contains a NUL character$/],
     ["a remote type", { type: "sse" }, "url", /^not supported yet: servers with a url$/],
@@ -418,6 +475,109 @@ describe("interpolation", () => {
         const { config } = yield* loadServer({ command: "a", args: [text] }, environment)
         assert.strictEqual(errorOf(config).reason, reason)
         assert.strictEqual(errorOf(config).variable, null)
+      })
+    )
+  }
+})
+
+describe("what each process gets", () => {
+  it.effect("is told by the file and the server, with references in it", () =>
+    Effect.gen(function* () {
+      const directory = yield* project({
+        ".mcp.json": {
+          pool: {
+            extraEnv: { A: "file ${VAR}", B: "${NOPE}", HOME: "${workspaceFolder}" },
+            sessionFile: { variable: "FILE", content: { home: "${userHome}", "${VAR}": [1, null, true, "${env:VAR}"] } }
+          },
+          mcpServers: {
+            x: {
+              command: "a",
+              env: { C: "env" },
+              pool: {
+                extraEnv: { B: "${input:key}", C: "${NOPE:-none}" },
+                sessionFile: { content: "${input:key}/${QUOTED}" }
+              }
+            },
+            y: { command: "a", pool: { extraEnv: { B: "b" } } }
+          }
+        },
+        "mcp-pool.inputs.json": { key: "from file" }
+      })
+      const config = yield* load(directory, { host: { VAR: "value", QUOTED: '"\\${VAR}\n' } })
+      const x = specOf(config)
+      assert.deepStrictEqual(x.pool.extraEnv, { A: "file value", B: "from file", HOME: directory, C: "none" })
+      assert.deepStrictEqual(x.pool.sessionFile, {
+        variable: "MCP_POOL_SESSION_FILE",
+        content: JSON.stringify('from file/"\\${VAR}\n')
+      })
+      assert.deepStrictEqual(x.env, { ...host, C: "env" })
+      const y = specOf(config, "y")
+      assert.deepStrictEqual(y.pool.extraEnv, { A: "file value", B: "b", HOME: directory })
+      assert.deepStrictEqual(y.pool.sessionFile, {
+        variable: "FILE",
+        content: JSON.stringify({ home: "/home/ada", "${VAR}": [1, null, true, "value"] })
+      })
+      assert.deepStrictEqual(config.warnings, [])
+    })
+  )
+
+  it.effect("may be as deep as its file may be", () =>
+    Effect.gen(function* () {
+      const nested = (levels: number) => `${"[".repeat(levels)}"\${VAR}"${"]".repeat(levels)}`
+      const file = (levels: number) =>
+        `{ "mcpServers": { "x": { "command": "a", "pool": { "sessionFile": { "content": ${nested(levels)} } } } } }`
+      const directory = yield* project({ "deep.json": file(195), "deeper.json": file(196) })
+      const config = yield* load(directory, { files: ["deep.json"], host: { VAR: "value" } })
+      assert.strictEqual(specOf(config).pool.sessionFile?.content, nested(195).replace("${VAR}", "value"))
+      const error = yield* fileError(load(directory, { files: ["deeper.json"] }))
+      assert.strictEqual(error.reason, "is nested deeper than 200 levels")
+    })
+  )
+
+  it.effect("is no part of its identity", () =>
+    Effect.gen(function* () {
+      const config = yield* PoolConfig.fromServers({
+        plain: { command: "a" },
+        extra: { command: "a", pool: { extraEnv: { PATH: "/x", A: "1" }, sessionFile: { content: { a: 1 } } } }
+      })
+      const [plain, extra] = [specOf(config, "plain"), specOf(config, "extra")]
+      assert.strictEqual(extra.fingerprint, plain.fingerprint)
+      assert.strictEqual(extra.identity, plain.identity)
+      assert.deepStrictEqual(extra.env, plain.env)
+    })
+  )
+
+  const mistakes: ReadonlyArray<readonly [pool: unknown, field: string, variable: string | null, reason: RegExp]> = [
+    [{ extraEnv: { TOKEN: "s3cret ${NOPE}" } }, "pool.extraEnv.TOKEN", "NOPE", /^the variable NOPE is not set/],
+    [{ extraEnv: { TOKEN: "${SECRET} ${input:key}" } }, "pool.extraEnv.TOKEN", "key", /^the input "key" has no value/],
+    [{ extraEnv: { TOKEN: "s3cret $${A}" } }, "pool.extraEnv.TOKEN", null, /there is no escape/],
+    [{ extraEnv: { TOKEN: "s3cret\0" } }, "pool.extraEnv.TOKEN", null, /^contains a NUL character$/],
+    [{ sessionFile: { content: "s3cret ${NOPE}" } }, "pool.sessionFile.content", "NOPE", /^the variable NOPE/],
+    [
+      { sessionFile: { content: { "s.t": ["s3cret", { u: "${SECRET} ${input:key}" }] } } },
+      "pool.sessionFile.content.s.t.1.u",
+      "key",
+      /^the input "key" has no value/
+    ]
+  ]
+  for (const [pool, field, variable, reason] of mistakes) {
+    it.effect(`is told with field and variable where it is wrong: ${JSON.stringify(pool)}`, () =>
+      Effect.gen(function* () {
+        const servers = { own: { command: "a", pool }, ok: { command: "b" } }
+        const directory = yield* project({
+          "own.json": { mcpServers: servers },
+          "shared.json": { pool, mcpServers: { shared: { command: "a" } } }
+        })
+        const config = yield* load(directory, { files: ["own.json", "shared.json"], host: { SECRET: "s3cret" } })
+        for (const name of ["own", "shared"]) {
+          const error = errorOf(config, name)
+          assert.strictEqual(error.file, path.join(directory, `${name}.json`))
+          assert.strictEqual(error.field, field)
+          assert.strictEqual(error.variable, variable)
+          assert.match(error.reason, reason)
+          assert.notInclude(JSON.stringify(error) + error.message, "s3cret")
+        }
+        assert.strictEqual(specOf(config, "ok").command, "b")
       })
     )
   }
@@ -626,7 +786,11 @@ describe("the environment of a process", () => {
             j: { command: "a", args: ["${SECRET}", "${NOPE}"], timeout: secret, unknown: secret },
             k: { command: "a", envFile: ".env" },
             l: { command: "${SECRET}", pool: { restart: secret, other: secret } },
-            m: { command: "mcp-pool", env: { T: secret } }
+            m: { command: "mcp-pool", env: { T: secret } },
+            n: { command: "a", pool: { extraEnv: { T: [secret] }, probe: secret } },
+            o: { command: "a", pool: { extraEnv: { [`${secret}=`]: secret } } },
+            p: { command: "a", pool: { sessionFile: { variable: `${secret}=`, content: secret } } },
+            q: { command: "a", pool: { sessionFile: { content: { T: `\${SECRET}\${${secret}-1` } } } }
           }
         },
         ".env": `A=${secret}\0`
@@ -716,11 +880,11 @@ describe("warnings", () => {
 
   it.effect("tell shared settings that mean nothing or have no effect yet", () =>
     Effect.gen(function* () {
-      const directory = yield* project({ ".mcp.json": { mcpServers: {}, pool: { nope: 1, maxAge: "1 day" } } })
+      const directory = yield* project({ ".mcp.json": { mcpServers: {}, pool: { nope: 1, roots: [] } } })
       const config = yield* load(directory)
       assert.deepStrictEqual(config.warnings, [
         `${directory}/.mcp.json: unknown key ignored: "pool.nope"`,
-        `${directory}/.mcp.json: "pool.maxAge" is not supported yet: ignored`
+        `${directory}/.mcp.json: "pool.roots" is not supported yet: ignored`
       ])
     })
   )
@@ -945,6 +1109,33 @@ describe("an application's own servers", () => {
       assert.strictEqual(specOf(config).pool.restart, "always")
       assert.deepStrictEqual(specOf(config).pool.queueTimeout, Duration.seconds(3))
       assert.strictEqual(specOf(config, "y").pool.restart, "never")
+    })
+  )
+
+  it.effect("may have a session file of anything, and are told what is no JSON", () =>
+    Effect.gen(function* () {
+      const cycle: Record<string, unknown> = {}
+      cycle["self"] = cycle
+      const config = yield* fromServers(
+        {
+          x: { command: "a", pool: { sessionFile: { variable: "X", content: { v: "${VAR}" } } } },
+          cycle: { command: "a", pool: { sessionFile: { content: cycle } } },
+          code: { command: "a", pool: { sessionFile: { content: { run: () => "s3cret" } } } }
+        },
+        { pool: { probe: { misses: 2 }, budget: { lifetime: 3 }, maxMemory: 1024, extraEnv: { A: "${VAR}" } } }
+      )
+      const { pool } = specOf(config)
+      assert.deepStrictEqual(pool.sessionFile, { variable: "X", content: '{"v":"value"}' })
+      assert.deepStrictEqual(pool.extraEnv, { A: "value" })
+      assert.deepStrictEqual(pool.probe, { interval: Duration.seconds(30), timeout: Duration.seconds(5), misses: 2 })
+      assert.strictEqual(pool.budget.lifetime, 3)
+      assert.strictEqual(pool.maxMemory, 1024)
+      assert.strictEqual(
+        errorOf(config, "cycle").message,
+        'options: server "cycle" field "pool.sessionFile.content.self": contains itself'
+      )
+      assert.strictEqual(errorOf(config, "code").field, "pool.sessionFile.content.run")
+      assert.strictEqual(errorOf(config, "code").reason, "expected a JSON value")
     })
   )
 

@@ -12,6 +12,7 @@ import {
   fingerprint,
   type PoolSettings,
   poolSettings,
+  type Probe,
   type ServerOptions
 } from "../../src/config/ServerSpec.ts"
 
@@ -123,8 +124,15 @@ describe("pool settings", () => {
         window: Duration.seconds(60),
         base: Duration.millis(500),
         cap: Duration.seconds(30),
-        resetAfter: Duration.minutes(5)
+        resetAfter: Duration.minutes(5),
+        lifetime: undefined
       },
+      requiredTools: [],
+      probe: undefined,
+      maxMemory: undefined,
+      maxAge: undefined,
+      extraEnv: {},
+      sessionFile: undefined,
       logMessages: "owner",
       maxLine: 10_485_760,
       maxUnread: 33_554_432,
@@ -180,6 +188,136 @@ describe("pool settings", () => {
     assert.strictEqual(result.maxUnread, 1_048_576)
   })
 
+  it("reads the limits of a server's processes", () => {
+    const result = settings({ budget: { lifetime: 20 }, maxMemory: "1 GiB", maxAge: "1 day", requiredTools: ["echo"] })
+    assert.deepStrictEqual(result.budget, { ...defaultPool.budget, lifetime: 20 })
+    assert.strictEqual(result.maxMemory, 1_073_741_824)
+    assert.deepStrictEqual(result.maxAge, Duration.days(1))
+    assert.deepStrictEqual(result.requiredTools, ["echo"])
+  })
+
+  it("takes a server's none over the file's number", () => {
+    const shared = pool({ budget: { lifetime: 20, max: 9 }, maxMemory: 1024, maxAge: "1 h", requestTimeout: "1 s" })
+    const inherited = poolSettings("node", shared)
+    assert.strictEqual(inherited.budget.lifetime, 20)
+    assert.strictEqual(inherited.maxMemory, 1024)
+    assert.deepStrictEqual(inherited.maxAge, Duration.hours(1))
+    const own = pool({ budget: { lifetime: "none" }, maxMemory: "none", maxAge: "none", requestTimeout: "none" })
+    const result = poolSettings("node", shared, own)
+    assert.deepStrictEqual(result.budget, { ...defaultPool.budget, max: 9 })
+    assert.strictEqual(result.maxMemory, undefined)
+    assert.strictEqual(result.maxAge, undefined)
+    assert.strictEqual(result.requestTimeout, undefined)
+    assert.strictEqual(poolSettings("node", own, shared).budget.lifetime, 20)
+  })
+
+  it("replaces the file's requiredTools by a server's, also by none", () => {
+    const shared = pool({ requiredTools: ["a", "b"] })
+    assert.deepStrictEqual(poolSettings("node", shared).requiredTools, ["a", "b"])
+    assert.deepStrictEqual(poolSettings("node", shared, pool({ requiredTools: ["c"] })).requiredTools, ["c"])
+    assert.deepStrictEqual(poolSettings("node", shared, pool({ requiredTools: [] })).requiredTools, [])
+  })
+
+  describe("of a probe", () => {
+    const probe = (interval: number, timeout: number, misses: number): Probe => ({
+      interval: Duration.seconds(interval),
+      timeout: Duration.seconds(timeout),
+      misses
+    })
+    const cases: ReadonlyArray<readonly [shared: unknown, own: unknown, expected: Probe | undefined]> = [
+      [undefined, undefined, undefined],
+      [undefined, false, undefined],
+      [undefined, "off", undefined],
+      [undefined, true, probe(30, 5, 3)],
+      [undefined, "on", probe(30, 5, 3)],
+      [undefined, {}, probe(30, 5, 3)],
+      [undefined, { interval: "10 s" }, probe(10, 5, 3)],
+      [undefined, { interval: "1 min", timeout: "2 s", misses: 1 }, probe(60, 2, 1)],
+      [true, undefined, probe(30, 5, 3)],
+      [{ misses: 5 }, undefined, probe(30, 5, 5)],
+      [{ misses: 5 }, true, probe(30, 5, 5)],
+      [{ misses: 5, timeout: "1 s" }, { timeout: "2 s" }, probe(30, 2, 5)],
+      [{ misses: 5 }, "off", undefined],
+      [{ misses: 5 }, false, undefined],
+      [true, "off", undefined],
+      ["off", "on", probe(30, 5, 3)],
+      [false, { misses: 2 }, probe(30, 5, 2)],
+      ["on", { misses: 2 }, probe(30, 5, 2)]
+    ]
+    for (const [shared, own, expected] of cases) {
+      it(`lays ${JSON.stringify(own) ?? "nothing"} over ${JSON.stringify(shared) ?? "nothing"}`, () => {
+        assert.deepStrictEqual(poolSettings("node", pool({ probe: shared }), pool({ probe: own })).probe, expected)
+      })
+    }
+  })
+
+  it("lays a server's extraEnv over the file's variable by variable", () => {
+    const shared = pool({ extraEnv: { A: "file", B: "file" } })
+    const own = pool({ extraEnv: { B: "server", C: "${C}" } })
+    assert.deepStrictEqual(poolSettings("node", shared, own).extraEnv, { A: "file", B: "server", C: "${C}" })
+    assert.deepStrictEqual(poolSettings("node", shared).extraEnv, { A: "file", B: "file" })
+  })
+
+  it("has a session file as JSON text, a server's in place of the file's", () => {
+    const shared = pool({ sessionFile: { variable: "FILE", content: { a: 1 } } })
+    assert.deepStrictEqual(poolSettings("node", shared).sessionFile, { variable: "FILE", content: '{"a":1}' })
+    const own = pool({ sessionFile: { content: ["${A}", null, true, { b: 1.5 }] } })
+    assert.deepStrictEqual(poolSettings("node", shared, own).sessionFile, {
+      variable: "MCP_POOL_SESSION_FILE",
+      content: '["${A}",null,true,{"b":1.5}]'
+    })
+    for (const content of ["", "text", 0, null, false, [], {}, { ["__proto__"]: { a: 1 } }]) {
+      assert.strictEqual(settings({ sessionFile: { content } }).sessionFile?.content, JSON.stringify(content))
+    }
+  })
+
+  it("writes a session file as deep as a file may be, with what stands there twice", () => {
+    const twice = { a: 1 }
+    assert.strictEqual(settings({ sessionFile: { content: [twice, twice] } }).sessionFile?.content, '[{"a":1},{"a":1}]')
+    const text = "[".repeat(200) + "]".repeat(200)
+    assert.strictEqual(settings({ sessionFile: { content: JSON.parse(text) } }).sessionFile?.content, text)
+  })
+
+  describe("of a session file that is no JSON", () => {
+    const cycle: Array<unknown> = []
+    cycle.push({ back: cycle })
+    const nested = (levels: number) => Array.from({ length: levels }).reduce((inner) => ({ inner }), "end")
+    const cases: ReadonlyArray<readonly [what: string, sessionFile: unknown, mistake: string]> = [
+      ["no content", {}, "content: missing key"],
+      ["undefined", { content: undefined }, "content: expected a JSON value"],
+      ["undefined within", { content: { a: [undefined] } }, "content.a.0: expected a JSON value"],
+      ["a hole", { content: [1, , 2] }, "content.1: expected a JSON value"], // oxlint-disable-line no-sparse-arrays
+      ["a function", { content: { f: () => 1 } }, "content.f: expected a JSON value"],
+      ["a symbol", { content: Symbol("s3cret") }, "content: expected a JSON value"],
+      ["a bigint", { content: [1n] }, "content.0: expected a JSON value"],
+      ["a number without end", { content: [0, Infinity] }, "content.1: expected a JSON value"],
+      ["no number", { content: NaN }, "content: expected a JSON value"],
+      ["a date", { content: { at: new Date(0) } }, "content.at: expected a JSON value"],
+      ["a map", { content: new Map() }, "content: expected a JSON value"],
+      ["a cycle", { content: cycle }, "content.0.back: contains itself"],
+      ["201 levels", { content: nested(201) }, "content: is nested deeper than 200 levels"],
+      ["100000 levels", { content: nested(100_000) }, "content: is nested deeper than 200 levels"]
+    ]
+    for (const [what, sessionFile, expected] of cases) {
+      it(`refuses ${what}`, () => {
+        assert.strictEqual(mistake(decodePool({ sessionFile })), `sessionFile.${expected}`)
+      })
+    }
+  })
+
+  it("refuses names that no variable can have, without showing them", () => {
+    for (const name of ["", "s3cret=", "s3cret\0"]) {
+      assert.strictEqual(
+        mistake(decodePool({ extraEnv: { A: "1", [name]: "s3cret" } })),
+        "extraEnv: has a name that no variable can have"
+      )
+      assert.strictEqual(
+        mistake(decodePool({ sessionFile: { variable: name, content: "s3cret" } })),
+        "sessionFile.variable: is a name that no variable can have"
+      )
+    }
+  })
+
   it("reads socketMode as octal", () => {
     assert.strictEqual(settings({ socketMode: "0600" }).socketMode, 0o600)
     assert.strictEqual(settings({ socketMode: "666" }).socketMode, 0o666)
@@ -197,9 +335,17 @@ describe("pool settings", () => {
       ["socketGroup", 1000],
       ["budget", { max: 0 }],
       ["budget", { lifetime: "1 h" }],
+      ["budget", { lifetime: 0 }],
       ["stop", 5],
       ["requiredTools", "echo"],
+      ["requiredTools", [""]],
       ["probe", { misses: -1 }],
+      ["probe", { interval: 0 }],
+      ["probe", "sometimes"],
+      ["extraEnv", ["A=1"]],
+      ["extraEnv", { A: 1 }],
+      ["sessionFile", "content"],
+      ["sessionFile", { variable: 1, content: {} }],
       ["sharing", "sometimes"],
       ["sharing", { replicas: 0 }],
       ["questions", "ask"],
@@ -207,7 +353,9 @@ describe("pool settings", () => {
       ["maxInFlight", 0],
       ["maxConcurrency", "many"],
       ["maxMemory", "much"],
+      ["maxMemory", 0],
       ["maxAge", "old"],
+      ["maxAge", 0],
       ["toolCacheTtl", "short"]
     ]
     for (const [key, value] of wrong) {
@@ -221,11 +369,20 @@ describe("pool settings", () => {
     assert.strictEqual(mistake(decodePool([])), ": expected object")
   })
 
-  it("finds keys that mean nothing, within stop and budget too", () => {
+  it("finds keys that mean nothing, also within stop, budget, probe and sessionFile", () => {
     assert.deepStrictEqual(
-      unknownPoolKeys({ restart: "always", restrat: 1, stop: { kill: 1 }, budget: { maximum: 1 } }),
-      ["restrat", "stop.kill", "budget.maximum"]
+      unknownPoolKeys({
+        restart: "always",
+        restrat: 1,
+        stop: { kill: 1 },
+        budget: { maximum: 1, lifetime: 1 },
+        probe: { every: 1, misses: 1 },
+        extraEnv: { ANY: "1" },
+        sessionFile: { name: 1, variable: "A", content: { any: 1 } }
+      }),
+      ["restrat", "stop.kill", "budget.maximum", "probe.every", "sessionFile.name"]
     )
+    assert.deepStrictEqual(unknownPoolKeys({ probe: "on", sessionFile: "x" }), [])
     assert.deepStrictEqual(unknownPoolKeys(undefined), [])
   })
 
@@ -241,35 +398,27 @@ describe("pool settings", () => {
       maxMemory: "1 GB",
       maxAge: "1 day",
       toolCacheTtl: "10 s",
-      budget: { lifetime: 20 }
+      budget: { lifetime: 20 },
+      extraEnv: { A: "1" },
+      sessionFile: { content: {} }
     })
     assert.deepStrictEqual(unsupportedPoolKeys(asked), [
-      "requiredTools",
-      "probe",
       "sharing",
       "questions",
       "roots",
       "maxInFlight",
       "maxConcurrency",
-      "maxMemory",
-      "maxAge",
-      "toolCacheTtl",
-      "budget.lifetime"
+      "toolCacheTtl"
     ])
   })
 
   it("says nothing of a later setting that is at its default", () => {
     const defaults = pool({
-      requiredTools: [],
-      probe: "off",
       sharing: "shared",
       questions: "auto",
       maxInFlight: 64,
       maxConcurrency: "none",
-      maxMemory: "none",
-      maxAge: "none",
-      toolCacheTtl: "5 min",
-      budget: { lifetime: "none" }
+      toolCacheTtl: "5 min"
     })
     assert.deepStrictEqual(unsupportedPoolKeys(defaults), [])
     assert.deepStrictEqual(unsupportedPoolKeys({}), [])

@@ -93,13 +93,13 @@ describe("Multiplexer", () => {
         one.send(request(1, "a"), request("b", "b"))
         other.send(request(1, "c"))
         const held = yield* server.told
-        mux.multiplexer.detach()
+        mux.detach()
         assert.deepStrictEqual(outcomes(yield* one.told), [
           [1, "OutcomeUnknown"],
           ["b", "OutcomeUnknown"]
         ])
         assert.deepStrictEqual(outcomes(yield* other.told), [[1, "OutcomeUnknown"]])
-        assert.strictEqual(mux.multiplexer.inFlight, 0)
+        assert.strictEqual(mux.inFlight(), 0)
         const next = mux.attach()
         one.send(request(1, "a"))
         const [again] = yield* next.told
@@ -115,7 +115,7 @@ describe("Multiplexer", () => {
       Effect.gen(function* () {
         const { clients, mux } = makeShared(2)
         const [one, other] = clients as [Client, Client]
-        mux.multiplexer.detach()
+        mux.detach()
         one.send(request(1, "a"), notification("notifications/lost"))
         other.send(request(1, "b"))
         one.send(request(2, "c", { text: "é漢", _meta: { progressToken: "t" } }))
@@ -135,16 +135,16 @@ describe("Multiplexer", () => {
       Effect.gen(function* () {
         const { clients, mux } = makeShared(1)
         const [client] = clients as [Client]
-        mux.multiplexer.detach()
+        mux.detach()
         client.send(request(1, "a"))
-        mux.multiplexer.setUnavailable(unavailable)
+        mux.sharing.setUnavailable(unavailable)
         assert.strictEqual(client.session.inFlight, 0)
         client.send(request(2, "a"))
         assert.deepStrictEqual(outcomes(yield* client.told), [
           [1, "ServerUnavailable"],
           [2, "ServerUnavailable"]
         ])
-        mux.multiplexer.setUnavailable(null)
+        mux.sharing.setUnavailable(null)
         client.send(request(3, "a"))
         assert.deepStrictEqual(yield* client.told, [])
         const server = mux.attach()
@@ -180,7 +180,7 @@ describe("Multiplexer", () => {
         const { clients, mux, server } = makeShared(1, {}, logging)
         clients[0]!.send(request(1, "logging/setLevel", { level: "notice" }))
         for (const ask of yield* server.told) server.answer(ask)
-        mux.multiplexer.detach()
+        mux.detach()
         const next = mux.attach(logging)
         assert.deepStrictEqual(asked(yield* next.told), [["logging/setLevel", { level: "notice" }]])
       })
@@ -501,7 +501,7 @@ describe("Multiplexer", () => {
         const [one, other] = clients as [Client, Client]
         one.send(subscribe(1, "a"), subscribe(2, "b"))
         for (const ask of yield* server.told) server.answer(ask)
-        mux.multiplexer.detach()
+        mux.detach()
         one.send(unsubscribe(3, "a"))
         other.send(subscribe(1, "c"))
         yield* one.told
@@ -523,7 +523,7 @@ describe("Multiplexer", () => {
       Effect.gen(function* () {
         const { clients, mux } = makeShared(1, {}, resources)
         clients[0]!.send(subscribe(1))
-        mux.multiplexer.detach()
+        mux.detach()
         assert.deepStrictEqual(outcomes(yield* clients[0]!.told), [[1, "OutcomeUnknown"]])
       })
     )
@@ -585,7 +585,7 @@ describe("Multiplexer", () => {
 
   describe("tools", () => {
     const withTools = { capabilities: { tools: {} } }
-    const listed = (mux: Mux) => mux.multiplexer.lists.tools?.map(({ name }) => name) ?? null
+    const listed = (mux: Mux) => mux.sharing.lists.tools?.map(({ name }) => name) ?? null
     const tool = (name: string) => ({ name, inputSchema: { type: "object" } })
 
     it.effect("are read when a process is there, page by page, and when they change", () =>
@@ -632,9 +632,9 @@ describe("Multiplexer", () => {
           return methods(yield* clients[0]!.told)
         })
         assert.deepStrictEqual(yield* list(server, "a"), [])
-        mux.multiplexer.detach()
+        mux.detach()
         assert.deepStrictEqual(yield* list(mux.attach(withTools), "a"), [])
-        mux.multiplexer.detach()
+        mux.detach()
         assert.deepStrictEqual(yield* list(mux.attach(withTools), "b"), ["notifications/tools/list_changed"])
         assert.deepStrictEqual(yield* early.told, [])
       })
@@ -821,7 +821,7 @@ describe("Multiplexer", () => {
         assert.strictEqual(mux.strays.length, 2)
         server.say(`{"jsonrpc":"2.0","result":${result},"id":${d}}`)
         assert.deepStrictEqual(outcomes(yield* other.told), [["a", "ResultTooLarge"]])
-        assert.strictEqual(mux.multiplexer.inFlight, 0)
+        assert.strictEqual(mux.inFlight(), 0)
       })
     )
 
@@ -843,7 +843,7 @@ describe("Multiplexer", () => {
           ["d", "ResultTooLarge"]
         ])
         assert.deepStrictEqual(mux.strays, [])
-        assert.strictEqual(mux.multiplexer.inFlight, 0)
+        assert.strictEqual(mux.inFlight(), 0)
       })
     )
 
@@ -981,7 +981,7 @@ describe("Multiplexer", () => {
         assert.strictEqual(cancel!.params?.["requestId"], call!.id)
         server.answer(call!)
         assert.deepStrictEqual(yield* client.told, [])
-        assert.strictEqual(mux.multiplexer.inFlight, 0)
+        assert.strictEqual(mux.inFlight(), 0)
       })
     )
 
@@ -1024,7 +1024,7 @@ describe("Multiplexer", () => {
         for (const call of yield* server.told) server.answer(call)
         vi.advanceTimersByTime(1000)
         assert.strictEqual(vi.getTimerCount(), 0)
-        mux.multiplexer.detach()
+        mux.detach()
         clients[0]!.send(request(2, "m"), notification("notifications/cancelled", { requestId: 2 }))
         vi.advanceTimersByTime(1000)
         assert.strictEqual(vi.getTimerCount(), 0)
@@ -1043,7 +1043,7 @@ describe("Multiplexer", () => {
         server.answer(calls[0]!)
         server.say({ jsonrpc: "2.0", id: calls[1]!.id, error: { code: 1, message: "" } })
         client.send(notification("notifications/cancelled", { requestId: 3 }))
-        mux.multiplexer.detach()
+        mux.detach()
         assert.deepStrictEqual(
           mux.calls.map(({ method, millis, outcome, tool, ...who }) => {
             assert.isAtLeast(millis, 0)

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { LineReader, type LineReceiver } from "../../src/lines/LineReader.ts"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
-import { Multiplexer, type MultiplexerOptions } from "../../src/mux/Multiplexer.ts"
+import { Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
 import { Session } from "../../src/mux/Session.ts"
 import { ServerUnavailable } from "../../src/PoolError.ts"
 import type { ServerProcess } from "../../src/server/ServerProcess.ts"
@@ -104,6 +104,7 @@ export const makeProcess = (options?: {
         capabilities,
         result: { protocolVersion, capabilities, serverInfo: { name: "s", version: "1" }, ...options?.result }
       },
+      tools: null,
       stdin: new LineWriter(stdin),
       attach: (next) => {
         receiver = next
@@ -130,12 +131,16 @@ export interface Client {
 }
 
 export interface Mux {
-  readonly multiplexer: Multiplexer
+  readonly sharing: Sharing
   /** Lines of stdout that were no messages. */
   readonly strays: Array<string>
-  readonly calls: Array<Parameters<NonNullable<MultiplexerOptions["onCall"]>>[0]>
+  readonly calls: Array<Parameters<NonNullable<SharingOptions["onCall"]>>[0]>
   /** Gives it a process, which it returns. */
   readonly attach: (options?: Parameters<typeof makeProcess>[0]) => Process
+  /** Requests that the process holds that it was given last. */
+  readonly inFlight: () => number
+  /** The process that it was given last ends: a crash, unless it is told otherwise. */
+  readonly detach: (how?: { readonly isCrash: boolean }) => ReturnType<Sharing["detach"]>
   readonly client: (options?: {
     readonly maxLine?: number
     readonly maxUnread?: number
@@ -146,16 +151,16 @@ export interface Mux {
 }
 
 /** A multiplexer without a process: one is coming, unless it is told otherwise. */
-export const makeMux = (options?: Partial<MultiplexerOptions> & { readonly isComing?: boolean }): Mux => {
+export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?: boolean }): Mux => {
   const strays: Array<string> = []
   const calls: Mux["calls"] = []
-  const multiplexer = new Multiplexer({
+  const sharing = new Sharing({
     server: "git",
     logMessages: "owner",
     maxLine,
     queueTimeout: 30_000,
     requestTimeout: null,
-    onStray: (text) => {
+    onStray: (_, text) => {
       strays.push(text)
     },
     onCall: (call) => {
@@ -164,24 +169,29 @@ export const makeMux = (options?: Partial<MultiplexerOptions> & { readonly isCom
     unavailable,
     ...options
   })
-  if (options?.isComing !== false) multiplexer.setUnavailable(null)
+  if (options?.isComing !== false) sharing.setUnavailable(null)
   let nextId = 1
+  let last: Process | null = null
   return {
-    multiplexer,
+    sharing,
     strays,
     calls,
     attach: (options) => {
       const process = makeProcess(options)
-      multiplexer.attach(process.process)
+      sharing.attach(process.process)
+      last = process
       return process
     },
+    inFlight: () => (last === null ? 0 : sharing.inFlight(last.process)),
+    detach: (how = { isCrash: true }) =>
+      last === null ? { inFlight: 0, isOfOneCall: false } : sharing.detach(last.process, how),
     client: (options) => {
       const out = options?.out ?? new MemoryWritable()
       const events: Array<string> = []
       const session = new Session({
         id: nextId++,
         server: "git",
-        upstream: multiplexer,
+        upstream: sharing,
         out: new LineWriter(out),
         maxLine: options?.maxLine ?? maxLine,
         maxUnread: options?.maxUnread ?? 32 * 1024 * 1024,
@@ -210,7 +220,13 @@ export const makeMux = (options?: Partial<MultiplexerOptions> & { readonly isCom
 }
 
 /** Why there is no process. */
-export const unavailable = new ServerUnavailable({ server: "git", state: "failed", reason: "it fell", hint: null })
+export const unavailable = new ServerUnavailable({
+  server: "git",
+  state: "failed",
+  failure: "unknown",
+  hint: "it fell",
+  nextAttemptAt: null
+})
 
 export const request = (id: unknown, method: string, params: object = {}): object => ({
   jsonrpc: "2.0",

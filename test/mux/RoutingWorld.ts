@@ -89,7 +89,7 @@ export class World {
       case "Hope":
         if (this.#server !== null) return
         this.#isUnavailable = false
-        return this.#mux.multiplexer.setUnavailable(null)
+        return this.#mux.sharing.setUnavailable(null)
       case "HoldStdin":
         return this.#server?.process.stdin.hold()
       case "ReleaseStdin":
@@ -178,7 +178,7 @@ export class World {
       assert.strictEqual(client.session.inFlight, 0)
       this.#checkAnswers(model)
     }
-    assert.strictEqual(this.#mux.multiplexer.inFlight, 0)
+    assert.strictEqual(this.#mux.inFlight(), 0)
   }
 
   /** The one rule that matters most, without any model: one answer for each request, to its owner, under its own id. */
@@ -336,14 +336,14 @@ export class World {
     if (this.#server === null) return
     for (const request of this.#server.pending.splice(0)) this.#refuse(request, 31002)
     this.#server = null
-    this.#mux.multiplexer.detach()
+    this.#mux.detach()
   }
 
   #giveUp(): void {
     if (this.#server !== null) return
     this.#isUnavailable = true
     for (const request of this.#waiting.splice(0)) this.#refuse(request, 31001)
-    this.#mux.multiplexer.setUnavailable(unavailable)
+    this.#mux.sharing.setUnavailable(unavailable)
   }
 
   #refuse(request: Request, code: number): void {

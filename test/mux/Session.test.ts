@@ -96,8 +96,8 @@ describe("Session", () => {
           state: "failed"
         })
         mux.attach()
-        mux.multiplexer.detach()
-        mux.multiplexer.setUnavailable(unavailable)
+        mux.detach()
+        mux.sharing.setUnavailable(unavailable)
         client.send(initialize(2))
         assert.isObject((yield* client.inbox.next).result)
       })
@@ -673,7 +673,7 @@ describe("Session", () => {
         client.send(request(1, "m"))
         yield* turn
         client.send(notification("notifications/x"))
-        mux.multiplexer.detach()
+        mux.detach()
         assert.deepStrictEqual(client.events, ["pause", "idle", "resume"])
       })
     )
@@ -733,7 +733,7 @@ describe("Session", () => {
         server.answer(told[0]!)
         server.say(notification("notifications/prompts/list_changed"))
         assert.deepStrictEqual(yield* client.told, [])
-        assert.strictEqual(mux.multiplexer.clients.size, 0)
+        assert.strictEqual(mux.sharing.clients.size, 0)
       })
     )
   })

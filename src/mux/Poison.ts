@@ -1,0 +1,29 @@
+/** Calls that end the server each time they are made: counted by session and tool, and refused from the third time on. */
+import type { Call } from "./Calls.ts"
+import type { Client } from "./Upstream.ts"
+
+export class Poison {
+  readonly #crashes = new Map<Client, Map<string, number>>()
+
+  /** The server crashed while it held this call alone. Says whether that goes to the call's account, not the server's. */
+  crashed({ client, method, tool }: Call): boolean {
+    const tools = this.#crashes.get(client) ?? new Map<string, number>()
+    const crashes = (tools.get(keyOf(method, tool)) ?? 0) + 1
+    this.#crashes.set(client, tools.set(keyOf(method, tool), crashes))
+    return crashes <= maxCrashes
+  }
+
+  refuses(client: Client, method: string, tool: string | null): boolean {
+    if (this.#crashes.size === 0) return false
+    return (this.#crashes.get(client)?.get(keyOf(method, tool)) ?? 0) >= maxCrashes
+  }
+
+  forget(client: Client): void {
+    this.#crashes.delete(client)
+  }
+}
+
+const keyOf = (method: string, tool: string | null): string => (tool === null ? method : `${method} ${tool}`)
+
+/** How often a call may end the server. */
+export const maxCrashes = 3

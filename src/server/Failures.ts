@@ -1,0 +1,95 @@
+/** The failures of one server: each explained when it happens, the last 20 kept. */
+import { isInherited } from "../config/Environment.ts"
+import type { ServerSpec } from "../config/ServerSpec.ts"
+import type { ProbeFailed, ServerConfigError } from "../PoolError.ts"
+import { printable } from "../printable.ts"
+import { diagnose, type Traces } from "./Diagnosis.ts"
+import type { ServerLog } from "./ServerLog.ts"
+import type { Failed } from "./ServerProcess.ts"
+import type { Failure } from "./ServerState.ts"
+
+/** Why there is no process, or why one had to go. */
+export type End = Failed | ProbeFailed | ServerConfigError
+
+export interface Failures {
+  /** Keeps the record of one. */
+  readonly add: (end: End, facts: Facts) => Failure
+  /** The last ones, oldest first. */
+  readonly all: () => ReadonlyArray<Failure>
+}
+
+/** What an error does not know of itself. */
+export interface Facts {
+  /** Milliseconds since the epoch. */
+  readonly now: number
+  /** Clients' requests that were lost with it. */
+  readonly inFlight: number
+  /** Milliseconds since the epoch; null where none is planned. */
+  readonly nextAttemptAt: number | null
+  /** What to do, where that does not come from how it ended. */
+  readonly hint?: string
+}
+
+export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isKnown: Traces["isKnown"]): Failures => {
+  const env = "env" in server ? { ...server.env, ...server.pool.extraEnv } : {}
+  const traces = { given: new Set(Object.keys(env)), isKnown }
+  const conceal = concealing(Object.entries(env).flatMap(([name, value]) => (isInherited(name) ? [] : [value])))
+  let failures: ReadonlyArray<Failure> = []
+  return {
+    add: (end, { hint, inFlight, nextAttemptAt, now }) => {
+      const pid = "pid" in end ? end.pid : null
+      const stderr = pid === null ? [] : log.lastOf(pid, maxLines)
+      const diagnosis = diagnose(end, { ...traces, stderr })
+      const failure: Failure = {
+        at: iso(now),
+        phase: phaseOf(end),
+        kind: end._tag,
+        message: end.message,
+        classification: diagnosis.classification,
+        pid,
+        uptime: "uptime" in end && phaseOf(end) === "running" ? end.uptime : null,
+        exitCode: end._tag === "ProcessExited" ? end.exitCode : null,
+        signal: end._tag === "ProcessExited" ? end.signal : null,
+        inFlight,
+        stderr: stderr.map((line) => conceal(printable(line).slice(0, maxLength))),
+        hint: hint ?? diagnosis.hint,
+        nextAttemptAt: nextAttemptAt === null ? null : iso(nextAttemptAt)
+      }
+      failures = [...failures.slice(1 - maxFailures), failure]
+      return failure
+    },
+    all: () => failures
+  }
+}
+
+const iso = (millis: number): string => new Date(millis).toISOString()
+
+const phaseOf = (end: End): Failure["phase"] => {
+  switch (end._tag) {
+    case "ServerConfigError":
+      return "configuration"
+    case "SpawnFailed":
+      return "spawn"
+    case "HandshakeFailed":
+      return "handshake"
+    case "PreflightFailed":
+      return "preflight"
+    case "ProbeFailed":
+      return "running"
+    case "ProcessExited":
+      return end.phase
+  }
+}
+
+/** Values of its environment that a server prints are not shown again, but for those that mean nothing. */
+const concealing = (values: ReadonlyArray<string>): ((text: string) => string) => {
+  const secrets = values.filter(({ length }) => length >= minSecret)
+  return (text) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), text)
+}
+
+const minSecret = 6
+
+const maxFailures = 20
+/** Of stderr, in lines and characters each. */
+const maxLines = 10
+const maxLength = 300

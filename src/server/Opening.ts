@@ -1,0 +1,162 @@
+/**
+ * The pool's own conversation with a new process, before sessions are let in: it asks one thing after another, answers
+ * what the server asks, and keeps what the server says meanwhile for later. Lives until sessions are let in.
+ */
+import type { ServerCapabilities, Tool } from "@modelcontextprotocol/sdk/types.js"
+import { Effect, Option } from "effect"
+import type { Line, LineReceiver, LongLine } from "../lines/LineReader.ts"
+import { methodNotFound } from "../PoolError.ts"
+import { version } from "../version.ts"
+
+/** What a server answered to `initialize`. */
+export interface Handshake {
+  readonly protocolVersion: string
+  readonly capabilities: ServerCapabilities
+  /** The whole result, as it came. */
+  readonly result: { readonly [key: string]: unknown }
+}
+
+/** The protocol version the pool asks servers for: the newest that has a handshake. */
+export const protocolVersion = "2025-11-25"
+
+export interface OpeningOptions {
+  readonly write: (line: string) => void
+  /** A line that is no JSON-RPC message. */
+  readonly onStray: (text: string) => void
+  /** Nothing is awaited: what else the server says may stay in the pipe, and until when. */
+  readonly onAnswer: () => void
+  readonly onAwait: () => void
+}
+
+interface Answer {
+  readonly result: unknown
+  /** The server's own error. */
+  readonly error: { readonly [key: string]: unknown } | null
+}
+
+export class Opening implements LineReceiver {
+  readonly #options: OpeningOptions
+  #nextId = 0
+  #awaited: { readonly id: number; readonly resume: (answer: Answer) => void } | null = null
+  #onListChanged: (() => void) | null = null
+  #early: Array<Buffer> = []
+  #earlyBytes = 0
+  #isShaken = false
+
+  constructor(options: OpeningOptions) {
+    this.#options = options
+  }
+
+  /** The handshake; fails with what is wrong with the server's answer. */
+  readonly initialize: Effect.Effect<Handshake, string> = Effect.suspend(() =>
+    this.#ask("initialize", { protocolVersion, capabilities: {}, clientInfo: { name: "mcp-pool", version } })
+  ).pipe(
+    Effect.flatMap(({ error, result }) => {
+      if (error !== null) {
+        return Effect.fail(`initialize was answered with error ${Number(error["code"])}`)
+      }
+      if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
+        return Effect.fail("initialize was answered without a protocolVersion")
+      }
+      this.#isShaken = true
+      this.#say({ method: "notifications/initialized" })
+      const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
+      return Effect.succeed({ protocolVersion: result["protocolVersion"], capabilities, result })
+    })
+  )
+
+  /** All pages of its tools; none where it answers with an error. */
+  readonly listTools: Effect.Effect<Option.Option<ReadonlyArray<Tool>>> = Effect.gen({ self: this }, function* () {
+    const tools: Array<Tool> = []
+    let cursor: string | undefined
+    do {
+      const { error, result } = yield* this.#ask("tools/list", cursor === undefined ? {} : { cursor })
+      if (error !== null || !isRecord(result) || !Array.isArray(result["tools"])) return Option.none()
+      tools.push(...(result["tools"] as Array<unknown>).filter(isTool))
+      cursor = typeof result["nextCursor"] === "string" ? result["nextCursor"] : undefined
+    } while (cursor !== undefined && tools.length < maxTools)
+    return Option.some(tools)
+  })
+
+  /** Returns when the server says that its tools have changed. */
+  readonly toolsChanged: Effect.Effect<void> = Effect.callback((resume) => {
+    this.#options.onAwait()
+    this.#onListChanged = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.#onListChanged = null
+    })
+  })
+
+  /** Notifications since the handshake, as they came. */
+  takeEarly(): ReadonlyArray<Buffer> {
+    return this.#early.splice(0)
+  }
+
+  onLine(line: Line): void {
+    const text = line.bytes.toString("utf8", line.start, line.end)
+    const message = parse(text)
+    if (message === undefined) return this.#options.onStray(text)
+    const { error, id, method, result } = message
+    if (method !== undefined) {
+      if (id !== undefined) return this.#answer(id, method)
+      if (this.#isShaken) this.#keep(line)
+      if (method === "notifications/tools/list_changed") this.#onListChanged?.()
+      return
+    }
+    const awaited = this.#awaited
+    if (awaited === null || id !== awaited.id) return this.#options.onStray(text)
+    this.#awaited = null
+    this.#options.onAnswer()
+    awaited.resume({ result, error: isRecord(error) ? error : null })
+  }
+
+  onLongLine(line: LongLine): void {
+    this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
+  }
+
+  #ask(method: string, params: object): Effect.Effect<Answer> {
+    return Effect.callback((resume) => {
+      const id = this.#nextId++
+      this.#awaited = { id, resume: (answer) => resume(Effect.succeed(answer)) }
+      this.#say({ id, method, params })
+      this.#options.onAwait()
+      return Effect.sync(() => {
+        this.#awaited = null
+      })
+    })
+  }
+
+  /** Only a ping may come before `initialized`; later the pool has no client to ask either. */
+  #answer(id: unknown, method: unknown): void {
+    const error = { code: methodNotFound, message: "nobody is there to ask yet" }
+    this.#say(method === "ping" ? { id, result: {} } : { id, error })
+  }
+
+  #keep(line: Line): void {
+    this.#earlyBytes += line.end - line.start
+    if (this.#earlyBytes <= maxEarly) this.#early.push(line.copyBytes())
+  }
+
+  #say(message: object): void {
+    this.#options.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`)
+  }
+}
+
+const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const isTool = (value: unknown): value is Tool => isRecord(value) && typeof value["name"] === "string"
+
+const parse = (text: string): { readonly [key: string]: unknown } | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isRecord(value) && ("method" in value || "id" in value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Where a server's pages do not end. */
+const maxTools = 10_000
+/** Bytes of notifications that are kept. */
+const maxEarly = 1024 * 1024
