@@ -245,6 +245,15 @@ export class DaemonRunning extends Schema.TaggedError<DaemonRunning>()("DaemonRu
   }
 }
 
+/** Why there is no process of a server, or none any more. */
+export type ProcessError =
+  | ServerConfigError
+  | SpawnFailed
+  | HandshakeFailed
+  | PreflightFailed
+  | ProbeFailed
+  | ProcessExited
+
 /** The errors that a session may answer a request with. */
 export type RequestError =
   | ServerUnavailable

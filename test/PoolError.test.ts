@@ -17,8 +17,9 @@ const errors = Choices.from((choices): ReadonlyArray<readonly [code: number, err
       new PoolError.ServerUnavailable({
         server,
         state: choices.of(["stopped", "failed", "crash-loop"]),
-        reason: textOrNull(choices),
-        hint: textOrNull(choices)
+        failure: choices.of([null, "port-in-use", "unknown"]),
+        hint: textOrNull(choices),
+        nextAttemptAt: choices.of([null, "2026-01-01T00:00:00.000Z"])
       })
     ],
     [31002, new PoolError.OutcomeUnknown({ server })],
@@ -29,10 +30,25 @@ const errors = Choices.from((choices): ReadonlyArray<readonly [code: number, err
   ]
 })
 
+/** `git`, stopped, with nothing to say, but for what is given. */
+const unavailable = (over: Partial<PoolError.ServerUnavailable>) =>
+  new PoolError.ServerUnavailable({
+    server: "git",
+    state: "stopped",
+    failure: null,
+    hint: null,
+    nextAttemptAt: null,
+    ...over
+  })
+
+/** What is said of a server beside its name. */
+const dataOf = ({ failure, hint, nextAttemptAt, state }: PoolError.ServerUnavailable) =>
+  failure === null ? { state } : { state, failure: { kind: failure, hint }, nextAttemptAt }
+
 describe("PoolError", () => {
   describe("toWire", () => {
     it.effect.prop(
-      "gives each error its code, its message, and no data but kind, server and state",
+      "gives each error its code, its message, and no data but kind and server, and the state of one that is not there",
       { errors },
       ({ errors }) =>
         Effect.sync(() => {
@@ -44,7 +60,7 @@ describe("PoolError", () => {
               data: {
                 kind: error._tag,
                 server: error.server,
-                ...(error._tag === "ServerUnavailable" ? { state: error.state } : {})
+                ...(error._tag === "ServerUnavailable" ? dataOf(error) : {})
               }
             })
           }
@@ -53,8 +69,33 @@ describe("PoolError", () => {
     )
 
     it("writes one line", () => {
-      const error = new PoolError.ServerUnavailable({ server: "a\nb", state: "failed", reason: "x\r\ny", hint: null })
+      const hint = "x\r\ny"
+      const error = unavailable({ server: "a\nb", state: "failed", failure: "unknown", hint })
       assert.notMatch(PoolError.toWire(error), /[\r\n]/)
+    })
+
+    it("tells of a server in a crash loop why, what to do and when it is tried again", () => {
+      const failure = { failure: "port-in-use", hint: "end what holds port 80" }
+      const data = (nextAttemptAt: string | null) =>
+        JSON.parse(PoolError.toWire(unavailable({ state: "crash-loop", ...failure, nextAttemptAt }))).data
+      for (const nextAttemptAt of ["2026-01-01T00:05:00.000Z", null]) {
+        assert.deepStrictEqual(data(nextAttemptAt), {
+          kind: "ServerUnavailable",
+          server: "git",
+          state: "crash-loop",
+          failure: { kind: "port-in-use", hint: "end what holds port 80" },
+          nextAttemptAt
+        })
+      }
+    })
+
+    it("tells of a server that did not fail its state alone", () => {
+      const error = unavailable({ state: "stopped", hint: "start it: mcp-pool start git" })
+      assert.deepStrictEqual(JSON.parse(PoolError.toWire(error)).data, {
+        kind: "ServerUnavailable",
+        server: "git",
+        state: "stopped"
+      })
     })
 
     it("keeps its codes out of the ranges that JSON-RPC and MCP reserve", () => {
@@ -73,24 +114,46 @@ describe("PoolError", () => {
   })
 
   describe("messages", () => {
-    it("say what is unavailable, why, and what can be done", () => {
-      const { message } = new PoolError.ServerUnavailable({
-        server: "git",
-        state: "failed",
-        reason: "it fell",
-        hint: "pick it up"
-      })
-      for (const part of ['"git"', "it fell", "pick it up"]) assert.include(message, part)
+    it("say what is unavailable, why, what can be done, and when it is tried again", () => {
+      const message = (over: Partial<PoolError.ServerUnavailable>) => unavailable(over).message
+      const hint = "pick it up"
+      assert.strictEqual(message({ state: "failed", failure: "permission" }), 'server "git" cannot run (permission)')
+      assert.strictEqual(
+        message({ state: "crash-loop", failure: "timeout", hint, nextAttemptAt: "2026-01-01T00:05:00.000Z" }),
+        'server "git" is in a crash loop (timeout): pick it up; next attempt at 2026-01-01T00:05:00.000Z'
+      )
+      assert.strictEqual(message({ state: "stopped", hint }), 'server "git" is stopped: pick it up')
+      assert.strictEqual(message({ state: "refusing", hint }), 'server "git" refuses this call: pick it up')
+    })
+
+    it("say that a restart left the old process running, and how to end that first", () => {
+      const message = (hint: string | null) =>
+        new PoolError.RestartFailed({ server: "git", reason: "it fell", hint }).message
+      for (const text of [message("pick it up"), message(null)]) {
+        for (const part of ['"git"', "goes on", "it fell", "mcp-pool restart git --now"]) assert.include(text, part)
+      }
+      assert.include(message("pick it up"), "pick it up")
+    })
+
+    it("say which tools are missing, and name no more of them than can be read", () => {
+      const message = (missing: ReadonlyArray<string>, listed: ReadonlyArray<string> | null) =>
+        new PoolError.PreflightFailed({ server: "git", pid: 1, missing, listed }).message
+      assert.strictEqual(message(["log"], []), 'server "git" lacks tool log; it has none')
+      assert.strictEqual(message(["log", "show"], ["diff"]), 'server "git" lacks tools log, show; it has diff')
+      assert.strictEqual(message(["log"], null), 'server "git" did not list its tools: tool log may be missing')
+      const many = Array.from({ length: 1000 }, (_, i) => `t${i}`)
+      assert.match(message(["log"], many), /t18, t19 and 980 more$/)
     })
 
     it("say how a process ended", () => {
       const exited = (fields: { readonly exitCode: number | null; readonly signal: string | null }) =>
-        new PoolError.ProcessExited({ server: "git", phase: "running", uptime: 1, ...fields }).message
+        new PoolError.ProcessExited({ server: "git", pid: 1, phase: "running", uptime: 1, ...fields }).message
       assert.strictEqual(exited({ exitCode: 3, signal: null }), 'server "git" exited with code 3')
       assert.strictEqual(exited({ exitCode: null, signal: "SIGKILL" }), 'server "git" was ended by SIGKILL')
       assert.strictEqual(exited({ exitCode: null, signal: null }), 'server "git" closed its stdout')
       const early = new PoolError.ProcessExited({
         server: "git",
+        pid: 1,
         phase: "handshake",
         exitCode: 0,
         signal: null,

@@ -44,7 +44,8 @@ const printJson = (status: DaemonStatus) => Console.log(JSON.stringify(status, u
 
 const lines = Effect.fnUntraced(function* (status: DaemonStatus) {
   const now = yield* Clock.currentTimeMillis
-  return statusLines(status, { now, paint: (yield* screen).paint })
+  const { paint, width } = yield* screen
+  return statusLines(status, { now, paint, width })
 })
 
 const printTable = (status: DaemonStatus) => Effect.flatMap(lines(status), (lines) => Console.log(lines.join("\n")))

@@ -3,12 +3,14 @@ import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import type { Failure, ServerState, StateChange } from "../server/ServerState.ts"
 import { printable } from "../printable.ts"
-import { type Column, type Paint, size, span, table } from "./Text.ts"
+import { type Column, firstLine, type Paint, size, span, table } from "./Text.ts"
 
 export interface Options {
   /** Milliseconds since 1970. */
   readonly now: number
   readonly paint: Paint
+  /** In columns: what a server wrote is cut to it. Unbounded unless given. */
+  readonly width?: number
 }
 
 /** The daemon, a table of its servers, and what went wrong below each that failed. */
@@ -21,27 +23,58 @@ export const statusLines = (status: DaemonStatus, options: Options): ReadonlyArr
     ...(status.http === null ? [] : [status.http.url]),
     status.runtimeDir
   ]
-  const [titles, ...rows] = table(status.servers, columns(options), paint)
   if (status.servers.length === 0) return [head.join(" · "), "", "no server is configured"]
+  const rows = status.servers.flatMap(rowsOf)
+  const [titles, ...lines] = table(rows, columns(options), paint)
   return [
     head.join(" · "),
     "",
     titles!,
-    ...status.servers.flatMap((server, i) => [rows[i]!, ...failureLines(server, options)])
+    ...rows.flatMap(({ isLast, server }, i) => [lines[i]!, ...(isLast ? failureLines(server, options) : [])])
   ]
 }
 
-const columns = ({ now, paint }: Options): ReadonlyArray<Column<ServerStatus>> => [
-  { head: "SERVER", text: ({ name }) => printable(name), style: paint.bold },
-  { head: "STATE", text: ({ state }) => state, style: (text, { state }) => stateStyle(state, paint)(text) },
-  { head: "PID", text: ({ pid }) => orDash(pid), right: true },
-  { head: "UPTIME", text: ({ startedAt }) => (startedAt === null ? "-" : since(startedAt, now)), right: true },
-  { head: "RESTARTS", text: ({ restarts }) => String(restarts), right: true },
-  { head: "SESSIONS", text: ({ sessions }) => String(sessions), right: true },
-  { head: "IN FLIGHT", text: ({ inFlight }) => String(inFlight), right: true },
-  { head: "TOOLS", text: ({ tools }) => orDash(tools), right: true },
-  { head: "MEMORY", text: memory, right: true }
-]
+/** A server with all its processes, or one of those that only end what they have. */
+interface Row {
+  readonly server: ServerStatus
+  readonly draining: Process | null
+  /** Of its server. */
+  readonly isLast: boolean
+}
+
+type Process = ServerStatus["processes"][number]
+
+const rowsOf = (server: ServerStatus): ReadonlyArray<Row> => {
+  const processes = [null, ...server.processes.filter((process) => process !== taking(server))]
+  return processes.map((draining, i) => ({ server, draining, isLast: i === processes.length - 1 }))
+}
+
+/** The process that takes requests, or did until it was told to stop. */
+const taking = ({ processes, state }: ServerStatus): Process | undefined =>
+  state === "running" || state === "stopping" ? processes[0] : undefined
+
+const columns = ({ now, paint }: Options): ReadonlyArray<Column<Row>> => {
+  const pid = (process: Process | undefined) => orDash(process?.pid ?? null)
+  const uptime = (process: Process | undefined) => (process === undefined ? "-" : since(process.startedAt, now))
+  const all: ReadonlyArray<Column<ServerStatus> & { readonly ofDraining?: (process: Process) => string }> = [
+    { head: "SERVER", text: ({ name }) => printable(name), ofDraining: () => "└ draining", style: paint.bold },
+    { head: "STATE", text: ({ state }) => state, style: (text, { state }) => stateStyle(state, paint)(text) },
+    { head: "PID", text: (server) => pid(taking(server)), ofDraining: pid, right: true },
+    { head: "UPTIME", text: (server) => uptime(taking(server)), ofDraining: uptime, right: true },
+    { head: "RESTARTS", text: ({ restarts }) => String(restarts), right: true },
+    { head: "SESSIONS", text: ({ sessions }) => String(sessions), right: true },
+    { head: "IN FLIGHT", text: inFlight, ofDraining: inFlight, right: true },
+    { head: "TOOLS", text: ({ tools }) => orDash(tools), right: true },
+    { head: "MEMORY", text: ({ processes }) => memory(processes), ofDraining: (one) => memory([one]), right: true }
+  ]
+  return all.map(({ ofDraining, style, text, ...column }) => ({
+    ...column,
+    text: ({ draining, server }) => (draining === null ? text(server) : (ofDraining?.(draining) ?? "")),
+    style: (text, { draining, server }) => (draining === null ? (style?.(text, server) ?? text) : paint.dim(text))
+  }))
+}
+
+const inFlight = ({ inFlight }: { readonly inFlight: number }): string => String(inFlight)
 
 const stateStyle = (state: ServerState, paint: Paint): ((text: string) => string) => {
   switch (state) {
@@ -57,14 +90,23 @@ const stateStyle = (state: ServerState, paint: Paint): ((text: string) => string
   }
 }
 
-const failureLines = ({ lastFailure, state }: ServerStatus, { now, paint }: Options): ReadonlyArray<string> => {
-  if (lastFailure === null) return []
-  const style = state === "failed" || state === "crash-loop" ? paint.red : paint.dim
-  const next = lastFailure.nextAttemptAt
+/** What went wrong last: in full where that may still matter, on a line where the server has been running since. */
+const failureLines = (
+  { lastFailure: failure, state }: ServerStatus,
+  { now, paint, width = Infinity }: Options
+): ReadonlyArray<string> => {
+  if (failure === null) return []
+  const { at, hint, inFlight, nextAttemptAt, stderr } = failure
+  const lost = inFlight === 0 ? "" : `, ${inFlight} ${inFlight === 1 ? "request" : "requests"} lost`
+  const what = `${printable(classified(failure))}${lost}, ${since(at, now)} ago`
+  if (state === "running" && now - Date.parse(at) > recent) return [`  ${paint.dim(what)}`]
   return [
-    `  ${style(`${printable(lastFailure.message)}, ${since(lastFailure.at, now)} ago`)}`,
-    ...(lastFailure.hint === null ? [] : [`  hint: ${printable(lastFailure.hint)}`]),
-    ...(next === null || Date.parse(next) <= now ? [] : [`  next attempt in ${span(Date.parse(next) - now)}`])
+    `  ${state === "failed" || state === "crash-loop" ? paint.red(what) : paint.dim(what)}`,
+    ...stderr.slice(-maxStderr).map((line) => `  ${paint.dim(`│ ${firstLine(line, width - 4)}`.trimEnd())}`),
+    ...(hint === null ? [] : [`  hint: ${printable(hint)}`]),
+    ...(nextAttemptAt === null || Date.parse(nextAttemptAt) <= now
+      ? []
+      : [`  next attempt in ${span(Date.parse(nextAttemptAt) - now)}`])
   ]
 }
 
@@ -82,9 +124,13 @@ export const stateLine = ({ name, state, pid, lastFailure }: ServerStatus, paint
   return lastFailure === null || state === "stopped" ? line : `${line}: ${reason(lastFailure)}`
 }
 
-const reason = ({ message, hint }: Failure): string => printable(hint === null ? message : `${message} (${hint})`)
+const reason = (failure: Failure): string =>
+  printable(failure.hint === null ? classified(failure) : `${classified(failure)}: ${failure.hint}`)
 
-const memory = ({ processes }: ServerStatus): string => {
+const classified = ({ classification, message }: Failure): string =>
+  classification === "unknown" ? message : `${message} (${classification})`
+
+const memory = (processes: ReadonlyArray<Process>): string => {
   const known = processes.flatMap(({ memory }) => (memory === null ? [] : [memory]))
   return known.length === 0 ? "-" : size(known.reduce((sum, bytes) => sum + bytes, 0))
 }
@@ -92,3 +138,8 @@ const memory = ({ processes }: ServerStatus): string => {
 const orDash = (value: number | null): string => (value === null ? "-" : String(value))
 
 const since = (iso: string, now: number): string => span(now - Date.parse(iso))
+
+/** Milliseconds after which a failure of a server that runs is history. */
+const recent = 10 * 60_000
+/** Lines of what a process wrote last. */
+const maxStderr = 3

@@ -1,19 +1,16 @@
 /** The failures of one server: each explained when it happens, the last 20 kept. */
 import { isInherited } from "../config/Environment.ts"
 import type { ServerSpec } from "../config/ServerSpec.ts"
-import type { ProbeFailed, ServerConfigError } from "../PoolError.ts"
+import type { ProcessError, ServerConfigError } from "../PoolError.ts"
 import { printable } from "../printable.ts"
-import { diagnose, type Traces } from "./Diagnosis.ts"
+import { diagnose } from "./Diagnosis.ts"
+import type { Traces } from "./Sayings.ts"
 import type { ServerLog } from "./ServerLog.ts"
-import type { Failed } from "./ServerProcess.ts"
 import type { Failure } from "./ServerState.ts"
-
-/** Why there is no process, or why one had to go. */
-export type End = Failed | ProbeFailed | ServerConfigError
 
 export interface Failures {
   /** Keeps the record of one. */
-  readonly add: (end: End, facts: Facts) => Failure
+  readonly add: (end: ProcessError, facts: Facts) => Failure
   /** The last ones, oldest first. */
   readonly all: () => ReadonlyArray<Failure>
 }
@@ -38,7 +35,7 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
   return {
     add: (end, { hint, inFlight, nextAttemptAt, now }) => {
       const pid = "pid" in end ? end.pid : null
-      const stderr = pid === null ? [] : log.lastOf(pid, maxLines)
+      const stderr = pid === null ? [] : log.lastOf(pid, maxRead)
       const diagnosis = diagnose(end, { ...traces, stderr })
       const failure: Failure = {
         at: iso(now),
@@ -51,7 +48,7 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
         exitCode: end._tag === "ProcessExited" ? end.exitCode : null,
         signal: end._tag === "ProcessExited" ? end.signal : null,
         inFlight,
-        stderr: stderr.map((line) => conceal(printable(line).slice(0, maxLength))),
+        stderr: stderr.slice(-maxLines).map((line) => conceal(printable(line).slice(0, maxLength))),
         hint: hint ?? diagnosis.hint,
         nextAttemptAt: nextAttemptAt === null ? null : iso(nextAttemptAt)
       }
@@ -64,7 +61,7 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
 
 const iso = (millis: number): string => new Date(millis).toISOString()
 
-const phaseOf = (end: End): Failure["phase"] => {
+const phaseOf = (end: ProcessError): Failure["phase"] => {
   switch (end._tag) {
     case "ServerConfigError":
       return "configuration"
@@ -90,6 +87,7 @@ const concealing = (values: ReadonlyArray<string>): ((text: string) => string) =
 const minSecret = 6
 
 const maxFailures = 20
-/** Of stderr, in lines and characters each. */
+/** Of stderr: lines that are read, lines that are kept, and characters of each. */
+const maxRead = 60
 const maxLines = 10
 const maxLength = 300

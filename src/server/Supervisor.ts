@@ -1,7 +1,6 @@
 /**
  * Keeps one server alive: starts it, watches it, starts it again as its restart Schedule says, replaces a process by
- * another without a gap, and gives up when the Schedule is done. The only file that drives a restart Schedule. Lives as
- * long as the pool.
+ * another without a gap, and gives up when the Schedule is done. Lives as long as the pool.
  */
 import {
   Clock,
@@ -13,20 +12,20 @@ import {
   Option,
   Queue,
   Result,
-  Schedule,
+  type Schedule,
   Scope,
   Semaphore
 } from "effect"
-import type { ServerSpec } from "../config/ServerSpec.ts"
-import { type ProbeFailed, RestartFailed, ServerConfigError } from "../PoolError.ts"
-import type { End, Failures } from "./Failures.ts"
-import * as HealthProbe from "./HealthProbe.ts"
-import * as ProcessTable from "./ProcessTable.ts"
+import type { PoolSettings, ServerSpec } from "../config/ServerSpec.ts"
+import { type ProbeFailed, type ProcessError, RestartFailed, ServerConfigError } from "../PoolError.ts"
+import type { Failures } from "./Failures.ts"
+import * as Incarnation from "./Incarnation.ts"
 import type { Reaper } from "./Reaper.ts"
 import * as Recycling from "./Recycling.ts"
-import * as RestartPolicy from "./RestartPolicy.ts"
+import * as RestartAccount from "./RestartAccount.ts"
+import type { Ended } from "./RestartPolicy.ts"
 import type { ServerLog } from "./ServerLog.ts"
-import * as ServerProcess from "./ServerProcess.ts"
+import type * as ServerProcess from "./ServerProcess.ts"
 import { type Failure, isLegal, type ServerState, type StateChange, type Trigger } from "./ServerState.ts"
 
 /** What the layer above does with processes and states; called synchronously. */
@@ -68,15 +67,6 @@ export interface Supervisor {
   readonly settled: Effect.Effect<void>
 }
 
-/** A process and the scope that ends it. */
-interface Incarnation {
-  readonly process: ServerProcess.ServerProcess
-  readonly scope: Scope.Closeable
-  readonly startedAt: number
-  /** Fails when it has ended, or is as good as dead. */
-  readonly ended: Effect.Effect<never, ServerProcess.Failed | ProbeFailed>
-}
-
 /** One wish for another process in place of the one that runs. */
 interface Replacement {
   readonly cause: Extract<Trigger, "request" | "age" | "memory">
@@ -94,7 +84,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly name: string
   readonly server: ServerSpec | ServerConfigError
   /** In place of `pool.budget`. */
-  readonly schedule: Schedule.Schedule<unknown, RestartPolicy.Ended> | undefined
+  readonly schedule: Schedule.Schedule<unknown, Ended> | undefined
   readonly failures: Failures
   readonly log: ServerLog
   readonly observer: Observer
@@ -106,8 +96,8 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Those whose end is awaited. */
   const wanted = new Set<Replacement>()
   let state: ServerState = "stopped"
-  let current: Incarnation | null = null
-  const draining = new Set<Incarnation>()
+  let current: Incarnation.Incarnation | null = null
+  const draining = new Set<Incarnation.Incarnation>()
   let starts = 0
   let loop: Fiber.Fiber<void> | null = null
   let settled = Deferred.makeUnsafe<void>()
@@ -124,57 +114,30 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   /** Nothing more is expected of a process. */
-  const letGo = (incarnation: Incarnation, isCrash: boolean) => {
+  const letGo = (incarnation: Incarnation.Incarnation, isCrash: boolean) => {
     if (current === incarnation) current = null
     else if (!draining.delete(incarnation)) return { inFlight: 0, isOfOneCall: false }
     return observer.onProcessEnd(incarnation.process, { isCrash })
   }
 
-  /** A process that is ready, in a scope of its own within `parent`; where it fails, nothing of it is left. */
-  const open = Effect.fnUntraced(function* (
-    spec: ServerSpec,
-    mustList: ReadonlyArray<string>,
-    parent: Scope.Scope
-  ): Effect.fn.Return<Incarnation, ServerProcess.Failed, Reaper> {
+  const open = Effect.fnUntraced(function* (spec: ServerSpec, cause: Trigger, parent: Scope.Scope) {
     starts++
-    const startedAt = yield* Clock.currentTimeMillis
-    const scope = yield* Scope.fork(parent)
-    const process = yield* ServerProcess.make(spec, log, mustList).pipe(
-      Scope.provide(scope),
-      Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
-    )
-    const { probe } = spec.pool
-    const ended = probe === undefined ? process.ended : Effect.raceFirst(process.ended, watch(spec, probe, process))
-    const incarnation: Incarnation = { process, scope, startedAt, ended }
+    const incarnation = yield* Incarnation.open({ spec, log, mustList: toolsFor(spec, cause), parent })
     yield* Scope.addFinalizer(
-      scope,
+      incarnation.scope,
       Effect.sync(() => void letGo(incarnation, false))
     )
     return incarnation
   })
 
-  const watch = (
-    spec: ServerSpec,
-    probe: NonNullable<ServerSpec["pool"]["probe"]>,
-    process: ServerProcess.ServerProcess
-  ) =>
-    HealthProbe.watch({
-      server: spec.name,
-      pid: process.pid,
-      probe,
-      isIdle: () => current?.process === process && observer.isIdle(process),
-      ask: observer.ask,
-      cpu: Effect.map(ProcessTable.list, (processes) => ProcessTable.usageOf(process.pid, processes).cpu),
-      uptime: Effect.map(Clock.currentTimeMillis, (now) => now - process.startedAt)
-    })
-
   /** A process takes over from now on. */
-  const become = Effect.fnUntraced(function* (next: Incarnation, cause: Trigger, pool: ServerSpec["pool"]) {
+  const become = Effect.fnUntraced(function* (next: Incarnation.Incarnation, cause: Trigger, pool: PoolSettings) {
     if (current !== null) draining.add(current)
     current = next
     observer.onProcess(next.process)
     go("running", yield* Clock.currentTimeMillis, cause)
     Deferred.doneUnsafe(settled, Effect.void)
+    yield* next.probe({ ask: observer.ask, isIdle: () => current === next && observer.isIdle(next.process) })
     yield* Effect.forkIn(recycle(pool, next.process.pid), next.scope)
   })
 
@@ -187,7 +150,7 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   /** Wishes for another process when this one is due, and not too soon again where that fails. */
-  const recycle = Effect.fnUntraced(function* (pool: ServerSpec["pool"], group: number) {
+  const recycle = Effect.fnUntraced(function* (pool: PoolSettings, group: number) {
     for (;;) {
       yield* Effect.ignore(want(yield* Recycling.due(pool, group)))
       yield* Effect.sleep(patience)
@@ -195,22 +158,29 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   /** Ends a replaced process once it has nothing more to answer. */
-  const drain = Effect.fnUntraced(function* (incarnation: Incarnation) {
-    const drained = Effect.callback<void>((resume) =>
-      observer.whenDrained(incarnation.process, () => resume(Effect.void))
+  const drain = Effect.fnUntraced(function* (incarnation: Incarnation.Incarnation) {
+    const drained = Effect.callback<null>((resume) =>
+      observer.whenDrained(incarnation.process, () => resume(Effect.succeed(null)))
     )
-    yield* Effect.raceFirst(drained, Effect.exit(incarnation.process.ended)).pipe(Effect.timeoutOption(drainTimeout))
+    const end = yield* Effect.raceFirst(drained, Effect.flip(incarnation.process.ended)).pipe(
+      Effect.timeoutOrElse({ duration: drainTimeout, orElse: () => Effect.succeed(null) })
+    )
+    if (end !== null) {
+      const { inFlight } = letGo(incarnation, true)
+      const failure = failures.add(end, { now: yield* Clock.currentTimeMillis, inFlight, nextAttemptAt: null })
+      log.add("pool", failure.pid, `had been replaced: ${explained(failure)}`)
+    }
     yield* Scope.close(incarnation.scope, Exit.void)
   })
 
   /** Starts another process beside `old`; says whether it has taken over. */
   const replace = Effect.fnUntraced(function* (
     spec: ServerSpec,
-    old: Incarnation,
+    old: Incarnation.Incarnation,
     { cause, done }: Replacement,
     parent: Scope.Scope
   ) {
-    const opening = yield* Effect.forkIn(Effect.result(open(spec, toolsFor(spec, cause), parent)), parent)
+    const opening = yield* Effect.forkIn(Effect.result(open(spec, cause, parent)), parent)
     const first = yield* Effect.raceFirst(
       Effect.asSome(Fiber.join(opening)),
       Effect.as(Effect.exit(old.ended), Option.none())
@@ -241,13 +211,13 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** Runs processes until one ends for good; never fails. */
   const supervise = Effect.fnUntraced(function* (spec: ServerSpec, parent: Scope.Scope) {
-    let account = yield* makeAccount(spec, options.schedule)
+    let account = yield* RestartAccount.make(spec.pool.budget, options.schedule)
     /** The process to start is one attempt out of a crash loop; if it is never ready, it was the last for a while. */
     let isAttempt = false
     /** What comes after one that has run, or could not. */
     const decide = Effect.fnUntraced(function* (
-      end: Exclude<End, ServerConfigError>,
-      incarnation: Incarnation | null,
+      end: Exclude<ProcessError, ServerConfigError>,
+      incarnation: Incarnation.Incarnation | null,
       startedAt: number
     ): Effect.fn.Return<Next | null> {
       const loss = incarnation === null ? { inFlight: 0, isOfOneCall: false } : letGo(incarnation, true)
@@ -283,8 +253,8 @@ export const make = Effect.fnUntraced(function* (options: {
     let cause: Trigger = "request"
     for (;;) {
       const startedAt = yield* Clock.currentTimeMillis
-      const opened: Result.Result<Incarnation, ServerProcess.Failed> = yield* Effect.result(
-        open(spec, toolsFor(spec, cause), parent)
+      const opened: Result.Result<Incarnation.Incarnation, ServerProcess.Failed> = yield* Effect.result(
+        open(spec, cause, parent)
       )
       let next: Next | null
       if (Result.isFailure(opened)) {
@@ -293,13 +263,13 @@ export const make = Effect.fnUntraced(function* (options: {
       } else {
         isAttempt = false
         yield* become(opened.success, "ready", spec.pool)
-        let running: Incarnation = opened.success
+        let running: Incarnation.Incarnation = opened.success
         let end: ServerProcess.Failed | ProbeFailed | null = null
         while (end === null) {
           const news = yield* Effect.raceFirst(Effect.result(running.ended), Queue.take(replacements))
           if (!Result.isResult(news)) {
             if (!(yield* replace(spec, running, news, parent))) continue
-            if (news.cause === "request") account = yield* makeAccount(spec, options.schedule)
+            if (news.cause === "request") account = yield* RestartAccount.make(spec.pool.budget, options.schedule)
             running = current ?? running
           } else if (Result.isFailure(news)) end = news.failure
         }
@@ -310,7 +280,7 @@ export const make = Effect.fnUntraced(function* (options: {
         yield* Scope.close(running.scope, Exit.void)
       }
       if (next === null) return
-      yield* Effect.sleep(Math.max(0, next.at - (yield* Clock.currentTimeMillis)))
+      yield* sleepUntil(next.at)
       isAttempt = next.cause === "attempt"
       if (isAttempt) go("restarting", yield* Clock.currentTimeMillis, "attempt")
       cause = next.cause
@@ -375,41 +345,15 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 })
 
-/** What the Schedules say of one more restart. */
-type Verdict =
-  | { readonly _tag: "Granted"; readonly delay: Duration.Duration }
-  /** The budget is spent for now. */
-  | { readonly _tag: "Spent" }
-  /** The lifetime is. */
-  | { readonly _tag: "Exhausted" }
-
-/** The Schedules of one server, from its start by request on: each has memories of its own. */
-const makeAccount = Effect.fnUntraced(function* (
-  { pool: { budget } }: ServerSpec,
-  schedule: Schedule.Schedule<unknown, RestartPolicy.Ended> | undefined
-) {
-  const own = yield* Schedule.toStep(schedule ?? RestartPolicy.budget(budget))
-  // Crashes of a process that held one call alone are that call's, up to the third: a budget of their own, as large.
-  const ofOneCall = yield* Schedule.toStep(
-    schedule ?? RestartPolicy.budget({ ...budget, max: Math.max(budget.max, forgiven) })
-  )
-  const lifetime = yield* Schedule.toStep(
-    budget.lifetime === undefined ? Schedule.forever : RestartPolicy.lifetime(budget.lifetime)
-  )
-  return {
-    charge: Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended, isOfOneCall: boolean) {
-      if (Exit.isFailure(yield* Effect.exit(lifetime(now, ended)))) return { _tag: "Exhausted" } satisfies Verdict
-      for (const step of isOfOneCall ? [ofOneCall, own] : [own]) {
-        const decision = yield* Effect.exit(step(now, ended))
-        if (Exit.isSuccess(decision)) return { _tag: "Granted", delay: decision.value[1] } satisfies Verdict
-      }
-      return { _tag: "Spent" } satisfies Verdict
-    })
+/** A timer may come a moment early. */
+const sleepUntil = Effect.fnUntraced(function* (at: number) {
+  for (let now = yield* Clock.currentTimeMillis; now < at; now = yield* Clock.currentTimeMillis) {
+    yield* Effect.sleep(Math.ceil(at - now))
   }
 })
 
 /** Whether another start may go better than the last. */
-const isWorthRetrying = (end: End, restart: ServerSpec["pool"]["restart"]): boolean => {
+const isWorthRetrying = (end: ProcessError, restart: ServerSpec["pool"]["restart"]): boolean => {
   if (restart === "never") return false
   if (end._tag === "SpawnFailed") return passing.has(end.code)
   if (restart === "always" || end._tag !== "ProcessExited") return true
@@ -426,5 +370,3 @@ const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])
 const patience = Duration.minutes(5)
 /** How long a replaced process may take to answer what it has. */
 const drainTimeout = Duration.hours(1)
-/** Starts that three crashes need. */
-const forgiven = 4

@@ -122,13 +122,13 @@ done
 trap 'for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null' EXIT
 proc= plain= now=0 quiet=0 told=' '
 [ -r /proc/self/environ ] && proc=1
-printf 'a\\0b' | grep -qa b && plain=1
+printf 'a\\0b' | grep -qsa -e b && plain=1
 carriers() {
   if [ "$plain" ]; then
-    grep -lsaF -e "$marker" /proc/[0-9]*/environ
+    grep -lsa -e "$marker" /proc/[0-9]*/environ
   else
     for file in /proc/[0-9]*/environ; do
-      tr '\\0' '\\n' <"$file" | grep -qF -e "$marker" && echo "$file"
+      tr '\\0' '\\n' <"$file" | grep -q -e "$marker" && echo "$file"
     done
   fi
 }

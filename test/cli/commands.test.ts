@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, Fiber, Queue } from "effect"
 import { codeOf } from "../../src/cli/runMain.ts"
 import { run } from "../../src/cli/tree.ts"
+import { RestartFailed } from "../../src/PoolError.ts"
 import type { ToolStatus } from "../../src/PoolStatus.ts"
 import * as Harness from "../control/ControlHarness.ts"
 import { command, environment } from "./CommandLine.ts"
@@ -142,8 +143,24 @@ describe("commands", () => {
         for (const verb of ["start", "restart"]) {
           const { code, out, err } = yield* command(runtimeDir, verb, "git")
           assert.deepStrictEqual({ code, out }, { code: 4, out: "" })
-          assert.match(err, /^mcp-pool: server "git" .*did not start: nope: ENOENT.*is nope on the PATH/)
+          assert.strictEqual(
+            err,
+            'mcp-pool: git is failed: server "git" did not start: nope: ENOENT (command-not-found): is nope on the PATH?'
+          )
         }
+      })
+    )
+
+    it.live("fail with exit code 1 where a new process did not come to pass and the old one goes on", () =>
+      Effect.gen(function* () {
+        const restartFails = new RestartFailed({ server: "git", reason: "it fell", hint: "pick it up" })
+        const { runtimeDir } = yield* Harness.serve({ servers: [Harness.server("git")], restartFails })
+        assert.deepStrictEqual(yield* command(runtimeDir, "restart", "git"), {
+          code: 1,
+          out: "",
+          err: `mcp-pool: ${restartFails.message}`
+        })
+        assert.strictEqual((yield* command(runtimeDir, "restart", "git", "--now")).out, "git is running, pid 4711")
       })
     )
   })

@@ -26,8 +26,74 @@ describe("statusView", () => {
   it("shows why a server failed, and what to do, below its row", () => {
     const [, , , row, failure, hint] = statusLines(status(Harness.failed("nope")), plain)
     assert.strictEqual(row, "nope    failed    -       -         0         0          0      -       -")
-    assert.strictEqual(failure, '  server "nope" did not start: nope: ENOENT, 3m 12s ago')
+    assert.strictEqual(failure, '  server "nope" did not start: nope: ENOENT (command-not-found), 3m 12s ago')
     assert.strictEqual(hint, "  hint: is nope on the PATH?")
+  })
+
+  it("shows what a failure was classified as, what was lost, and the last lines that the process wrote", () => {
+    const lastFailure = Harness.failure({
+      classification: "port-in-use",
+      inFlight: 2,
+      stderr: ["first", "second", "\tat \x1b[31mlisten\x1b[0m\x1b[2J (net.js)", "漢字".repeat(20)],
+      hint: "end what holds the port",
+      nextAttemptAt: "2026-01-01T00:08:12.500Z"
+    })
+    const server = Harness.server("git", { state: "crash-loop", processes: [], lastFailure })
+    assert.deepStrictEqual(statusLines(status(server), { ...plain, width: 40 }).slice(4), [
+      '  server "git" exited with code 3 (port-in-use), 2 requests lost, 3m 12s ago',
+      "  │ second",
+      "  │ at listen[2J (net.js)",
+      `  │ ${"漢字".repeat(8)}漢…`,
+      "  hint: end what holds the port",
+      "  next attempt in 5m 0s"
+    ])
+  })
+
+  it("shows one line for a failure that a server which runs has left behind", () => {
+    const below = (state: ServerStatus["state"], at: string) => {
+      const lastFailure = Harness.failure({ at, inFlight: 1, stderr: ["trace"], hint: "a hint" })
+      const server = Harness.server("git", { state, lastFailure, processes: [] })
+      return statusLines(status(server), { now, paint: paint(true) }).slice(4)
+    }
+    const long = ["\x1b[2m│ trace\x1b[0m", "hint: a hint"]
+    assert.deepStrictEqual(below("running", "2025-12-31T23:53:12.400Z"), [
+      '  \x1b[2mserver "git" exited with code 3, 1 request lost, 10m 0s ago\x1b[0m'
+    ])
+    for (const lines of [
+      below("running", "2025-12-31T23:53:12.500Z"),
+      below("restarting", "2025-12-31T00:00:00.000Z"),
+      below("stopped", "2025-12-31T00:00:00.000Z")
+    ]) {
+      assert.deepStrictEqual(
+        lines.slice(1).map((line) => line.trim()),
+        long
+      )
+    }
+  })
+
+  it("shows a row for each process that ends what it has", () => {
+    const process = (pid: number, inFlight: number, seconds: number) => ({
+      pid,
+      startedAt: new Date(now - seconds * 1000).toISOString(),
+      memory: 20_000_000,
+      inFlight
+    })
+    const [newest, older, oldest] = [process(30, 1, 5), process(20, 2, 70), process(10, 0, 7500)]
+    const rolling = Harness.server("git", {
+      inFlight: 3,
+      processes: [newest, older, oldest],
+      lastFailure: Harness.failure({ at: "2025-12-31T00:00:00.000Z" })
+    })
+    const crashed = Harness.server("time", { state: "restarting", pid: 20, processes: [older], inFlight: 2 })
+    assert.deepStrictEqual(statusLines(status(rolling, crashed), plain).slice(2), [
+      "SERVER      STATE       PID  UPTIME  RESTARTS  SESSIONS  IN FLIGHT  TOOLS  MEMORY",
+      "git         running      30      5s         0         2          3      3   60 MB",
+      "└ draining               20  1m 10s                              2          20 MB",
+      "└ draining               10   2h 5m                              0          20 MB",
+      '  server "git" exited with code 3, 1d 0h ago',
+      "time        restarting    -       -         0         2          2      3   20 MB",
+      "└ draining               20  1m 10s                              2          20 MB"
+    ])
   })
 
   it("shows when the next attempt is, while it lies ahead", () => {
@@ -66,15 +132,27 @@ describe("statusView", () => {
     assert.strictEqual(line(Harness.server("git", { state: "stopped" })), "git is stopped")
     assert.strictEqual(
       line(Harness.failed("nope")),
-      'nope is failed: server "nope" did not start: nope: ENOENT (is nope on the PATH?)'
+      'nope is failed: server "nope" did not start: nope: ENOENT (command-not-found): is nope on the PATH?'
     )
   })
 
   it("says each step on a line", () => {
-    const step = { server: "git", from: "running", at: "2026-01-01T00:00:00.000Z", pid: null, failure: null } as const
+    const step = {
+      server: "git",
+      from: "running",
+      at: "2026-01-01T00:00:00.000Z",
+      pid: null,
+      cause: "failure",
+      failure: null
+    } as const
     assert.strictEqual(
       changeLine({ ...step, to: "restarting", failure: Harness.failed("git").lastFailure }, paint(false)),
-      '2026-01-01T00:00:00.000Z git running -> restarting: server "git" did not start: nope: ENOENT (is nope on the PATH?)'
+      '2026-01-01T00:00:00.000Z git running -> restarting: server "git" did not start: nope: ENOENT (command-not-found): is nope on the PATH?'
+    )
+    const end = Harness.failure({ hint: "see what it printed" })
+    assert.strictEqual(
+      changeLine({ ...step, to: "crash-loop", failure: end }, paint(false)),
+      '2026-01-01T00:00:00.000Z git running -> crash-loop: server "git" exited with code 3: see what it printed'
     )
     assert.strictEqual(
       changeLine({ ...step, from: "restarting", to: "running", pid: 7 }, paint(false)),

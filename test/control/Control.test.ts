@@ -5,6 +5,7 @@ import * as Net from "node:net"
 import * as ControlClient from "../../src/control/ControlClient.ts"
 import * as ControlServer from "../../src/control/ControlServer.ts"
 import * as Shutdown from "../../src/control/Shutdown.ts"
+import { RestartFailed } from "../../src/PoolError.ts"
 import type { ToolStatus } from "../../src/PoolStatus.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import * as Harness from "./ControlHarness.ts"
@@ -20,7 +21,22 @@ const tool = (server: string, name: string): ToolStatus => ({
 describe("ControlServer and ControlClient", () => {
   it.live("answer with the daemon's facts and each server", () =>
     Effect.gen(function* () {
-      const servers = [Harness.server("git"), Harness.failed("nope")]
+      const crashed = Harness.failure({
+        classification: "port-in-use",
+        signal: "SIGKILL",
+        inFlight: 2,
+        stderr: ["in use\u001b[0m", "漢"],
+        nextAttemptAt: "2026-01-01T00:05:00.000Z"
+      })
+      const servers = [
+        Harness.server("git"),
+        Harness.failed("nope"),
+        Harness.server("crashed", {
+          state: "crash-loop",
+          lastFailure: crashed,
+          failures: [Harness.failure({ exitCode: null, uptime: null }), crashed]
+        })
+      ]
       const { runtimeDir } = yield* Harness.serve({ servers })
       const client = yield* ControlClient.make({ runtimeDir })
       assert.deepStrictEqual(yield* client.status, { ...Harness.facts(runtimeDir), servers })
@@ -80,7 +96,7 @@ describe("ControlServer and ControlClient", () => {
       for (const ask of [
         client.start("got"),
         client.stop("got"),
-        client.restart("got"),
+        client.restart("got", { now: false }),
         client.tools(Option.some("got")),
         Stream.runCollect(client.logs("got", { follow: false }))
       ]) {
@@ -96,7 +112,19 @@ describe("ControlServer and ControlClient", () => {
       const client = yield* ControlClient.make({ runtimeDir })
       assert.strictEqual((yield* client.stop("git")).state, "stopped")
       assert.strictEqual((yield* client.start("git")).state, "failed")
-      assert.strictEqual((yield* client.restart("git")).state, "failed")
+      assert.strictEqual((yield* client.restart("git", { now: false })).state, "failed")
+    })
+  )
+
+  it.live("answer a restart that did not come to pass with why, and one that stops first with what became of it", () =>
+    Effect.gen(function* () {
+      const restartFails = new RestartFailed({ server: "git", reason: "it fell", hint: "pick it up" })
+      const { runtimeDir } = yield* Harness.serve({ servers: [Harness.server("git")], restartFails })
+      const client = yield* ControlClient.make({ runtimeDir })
+      const error = yield* Effect.flip(client.restart("git", { now: false }))
+      assert.strictEqual(error._tag, "RestartFailed")
+      assert.strictEqual(error.message, restartFails.message)
+      assert.strictEqual((yield* client.restart("git", { now: true })).state, "running")
     })
   )
 

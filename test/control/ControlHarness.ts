@@ -11,9 +11,9 @@ import * as Shutdown from "../../src/control/Shutdown.ts"
 import { McpPool } from "../../src/McpPool.ts"
 import type { LogEntry } from "../../src/server/LogEntry.ts"
 import type { ServerStatus, SessionStatus, ToolStatus } from "../../src/PoolStatus.ts"
-import { ServerNotFound } from "../../src/PoolError.ts"
+import { type RestartFailed, ServerNotFound } from "../../src/PoolError.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
-import type { ServerState, StateChange } from "../../src/server/ServerState.ts"
+import type { Failure, ServerState, StateChange } from "../../src/server/ServerState.ts"
 
 export const server = (name: string, over: Partial<ServerStatus> = {}): ServerStatus => ({
   name,
@@ -28,11 +28,40 @@ export const server = (name: string, over: Partial<ServerStatus> = {}): ServerSt
   socket: null,
   startedAt: "2026-01-01T00:00:00.000Z",
   lastFailure: null,
+  failures: [],
   ...over
 })
 
-export const failed = (name: string): ServerStatus =>
-  server(name, {
+/** How a process ended that had run. */
+export const failure = (over: Partial<Failure> = {}): Failure => ({
+  at: "2026-01-01T00:00:00.000Z",
+  phase: "running",
+  kind: "ProcessExited",
+  message: 'server "git" exited with code 3',
+  classification: "unknown",
+  pid: 4711,
+  uptime: 1000,
+  exitCode: 3,
+  signal: null,
+  inFlight: 0,
+  stderr: [],
+  hint: null,
+  nextAttemptAt: null,
+  ...over
+})
+
+export const failed = (name: string): ServerStatus => {
+  const lastFailure = failure({
+    phase: "spawn",
+    kind: "SpawnFailed",
+    message: `server "${name}" did not start: nope: ENOENT`,
+    classification: "command-not-found",
+    pid: null,
+    uptime: null,
+    exitCode: null,
+    hint: "is nope on the PATH?"
+  })
+  return server(name, {
     state: "failed",
     pid: null,
     processes: [],
@@ -40,17 +69,10 @@ export const failed = (name: string): ServerStatus =>
     inFlight: 0,
     tools: null,
     startedAt: null,
-    lastFailure: {
-      at: "2026-01-01T00:00:00.000Z",
-      phase: "spawn",
-      kind: "SpawnFailed",
-      message: `server "${name}" did not start: nope: ENOENT`,
-      exitCode: null,
-      signal: null,
-      hint: "is nope on the PATH?",
-      nextAttemptAt: null
-    }
+    lastFailure,
+    failures: [lastFailure]
   })
+}
 
 export interface Script {
   readonly servers: ReadonlyArray<ServerStatus>
@@ -59,6 +81,8 @@ export interface Script {
   readonly logs?: ReadonlyArray<LogEntry>
   /** What `start` and `restart` make of a server. */
   readonly becomes?: ServerState
+  /** What `restart` fails with, unless it is to stop the old process first. */
+  readonly restartFails?: RestartFailed
   /** `awaitSettled` never returns. */
   readonly unsettled?: boolean
 }
@@ -88,6 +112,7 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
         to,
         at: "2026-01-01T00:00:01.000Z",
         pid: before.pid,
+        cause: "request",
         failure: null
       })
     }).pipe(Effect.asVoid)
@@ -110,7 +135,10 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
     healthCheck: (name) => Effect.sync(() => servers.has(name)),
     start: stepTo(script.becomes ?? "running"),
     stop: stepTo("stopped"),
-    restart: stepTo(script.becomes ?? "running"),
+    restart: (name, options) =>
+      script.restartFails === undefined || options?.now === true
+        ? stepTo(script.becomes ?? "running")(name)
+        : Effect.fail(script.restartFails),
     startAll: Effect.void,
     stopAll: Effect.void,
     awaitSettled: script.unsettled === true ? Effect.never : Effect.void,

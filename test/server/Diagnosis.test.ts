@@ -6,9 +6,11 @@ import {
   ProbeFailed,
   ProcessExited,
   ServerConfigError,
-  SpawnFailed
+  SpawnFailed,
+  type ProcessError
 } from "../../src/PoolError.ts"
-import { diagnose, type Diagnosis, type Failed, type Traces } from "../../src/server/Diagnosis.ts"
+import { diagnose, type Diagnosis } from "../../src/server/Diagnosis.ts"
+import type { Traces } from "../../src/server/Sayings.ts"
 import { Classification } from "../../src/server/ServerState.ts"
 import * as Choices from "../lines/Choices.ts"
 
@@ -518,7 +520,7 @@ Node.js v22.19.0`
   ["a number", "Supported 3000 in use cases"]
 ]
 
-const diagnosisOf = (end: Failed, stderr = ""): Diagnosis => diagnose(end, traces(stderr))
+const diagnosisOf = (end: ProcessError, stderr = ""): Diagnosis => diagnose(end, traces(stderr))
 
 describe("Diagnosis", () => {
   describe("of what a process said", () => {
@@ -583,58 +585,48 @@ describe("Diagnosis", () => {
   })
 
   describe("of the error alone", () => {
-    const cases: ReadonlyArray<readonly [title: string, end: Failed, Classification, ...named: ReadonlyArray<string>]> =
+    const cases: ReadonlyArray<
+      readonly [title: string, end: ProcessError, Classification, ...named: ReadonlyArray<string>]
+    > = [
       [
-        [
-          "a configuration",
-          new ServerConfigError({ server, file: "mcp.json", field: "command", variable: null, reason: "is missing" }),
-          "configuration",
-          "mend the configuration and start the daemon again"
-        ],
-        [
-          "no working directory",
-          notSpawned("no directory /no/such/directory"),
-          "configuration",
-          '"cwd"',
-          "mcp-pool start git"
-        ],
-        ["no command", notSpawned("ENOENT"), "command-not-found", '"some-server" is not on the daemon\'s PATH'],
-        ["no right to run it", notSpawned("EACCES"), "permission", '"some-server" is not executable: chmod +x'],
-        ["no right at all", notSpawned("EPERM"), "permission", "some-server"],
-        ["no memory for it", notSpawned("ENOMEM"), "out-of-memory", "mcp-pool restart git"],
-        ["too many files", notSpawned("EMFILE"), "unknown", "limit"],
-        ["no format of a program", notSpawned("ENOEXEC"), "unknown", "#!"],
-        [
-          "tools",
-          new PreflightFailed({ ...itself, missing: ["search"], listed: [] }),
-          "missing-tools",
-          "mcp-pool restart git",
-          "pool.requiredTools"
-        ],
-        [
-          "probes",
-          new ProbeFailed({ ...itself, misses: 3, uptime: 1000 }),
-          "timeout",
-          "pool.probe",
-          "mcp-pool logs git"
-        ],
-        ["a slow start", slow, "timeout", "pool.startTimeout"],
-        ["a wrong answer", refused, "protocol-mismatch", "mcp-pool logs git"],
-        ["SIGKILL", killed("SIGKILL"), "out-of-memory", "the system often"],
-        ["SIGKILL of its child", exited({ exitCode: 137 }), "out-of-memory", "the system often"],
-        ["SIGTERM", killed("SIGTERM"), "unknown", "mcp-pool restart git"],
-        ["SIGABRT", killed("SIGABRT"), "unknown", "mcp-pool logs git"],
-        ["code 127", exited({ exitCode: 127 }), "command-not-found", "PATH"],
-        ["code 126", exited({ exitCode: 126 }), "permission", "mcp-pool logs git"],
-        [
-          "code 0 at once",
-          exited({ exitCode: 0 }),
-          "unknown",
-          "it ended at once with code 0: does it need an argument"
-        ],
-        ["code 0 later", exited({ phase: "running", exitCode: 0 }), "unknown", "mcp-pool logs git"],
-        ["closed stdout", exited({ phase: "running", exitCode: null }), "unknown", "mcp-pool logs git"]
-      ]
+        "a configuration",
+        new ServerConfigError({ server, file: "mcp.json", field: "command", variable: null, reason: "is missing" }),
+        "configuration",
+        "mend the configuration and start the daemon again"
+      ],
+      [
+        "no working directory",
+        notSpawned("no directory /no/such/directory"),
+        "configuration",
+        '"cwd"',
+        "mcp-pool start git"
+      ],
+      ["no command", notSpawned("ENOENT"), "command-not-found", '"some-server" is not on the daemon\'s PATH'],
+      ["no right to run it", notSpawned("EACCES"), "permission", '"some-server" is not executable: chmod +x'],
+      ["no right at all", notSpawned("EPERM"), "permission", "some-server"],
+      ["no memory for it", notSpawned("ENOMEM"), "out-of-memory", "mcp-pool restart git"],
+      ["too many files", notSpawned("EMFILE"), "unknown", "limit"],
+      ["no format of a program", notSpawned("ENOEXEC"), "unknown", "#!"],
+      [
+        "tools",
+        new PreflightFailed({ ...itself, missing: ["search"], listed: [] }),
+        "missing-tools",
+        "mcp-pool restart git",
+        "pool.requiredTools"
+      ],
+      ["probes", new ProbeFailed({ ...itself, misses: 3, uptime: 1000 }), "timeout", "pool.probe", "mcp-pool logs git"],
+      ["a slow start", slow, "timeout", "pool.startTimeout"],
+      ["a wrong answer", refused, "protocol-mismatch", "mcp-pool logs git"],
+      ["SIGKILL", killed("SIGKILL"), "out-of-memory", "the system often"],
+      ["SIGKILL of its child", exited({ exitCode: 137 }), "out-of-memory", "the system often"],
+      ["SIGTERM", killed("SIGTERM"), "unknown", "mcp-pool restart git"],
+      ["SIGABRT", killed("SIGABRT"), "unknown", "mcp-pool logs git"],
+      ["code 127", exited({ exitCode: 127 }), "command-not-found", "PATH"],
+      ["code 126", exited({ exitCode: 126 }), "permission", "mcp-pool logs git"],
+      ["code 0 at once", exited({ exitCode: 0 }), "unknown", "it ended at once with code 0: does it need an argument"],
+      ["code 0 later", exited({ phase: "running", exitCode: 0 }), "unknown", "mcp-pool logs git"],
+      ["closed stdout", exited({ phase: "running", exitCode: null }), "unknown", "mcp-pool logs git"]
+    ]
     for (const [title, end, classification, ...named] of cases) {
       it(`is ${classification}: ${title}`, () => {
         const diagnosis = diagnosisOf(end)
@@ -729,7 +721,7 @@ const assertHint = ({ hint }: Diagnosis) => {
   assert.notMatch(hint, /undefined|null|NaN/)
 }
 
-const ends: ReadonlyArray<Failed> = [
+const ends: ReadonlyArray<ProcessError> = [
   exited(),
   exited({ phase: "running" }),
   exited({ exitCode: 127 }),

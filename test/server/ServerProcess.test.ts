@@ -10,24 +10,29 @@ import * as TestPool from "../support/TestPool.ts"
 import * as Tools from "../support/Tools.ts"
 
 describe("ServerProcess", () => {
-  it.live("hands over all that came since the handshake, also where a read ended within a line", () =>
-    Effect.gen(function* () {
-      const marker = `fixture-${randomUUID()}`
-      const { server } = TestPool.fixtures(marker)
-      const { servers } = yield* PoolConfig.fromServers({ one: server("one", {}, "early") })
-      const [entry] = servers
-      if (entry?._tag !== "Configured") return assert.fail("the server is configured")
-      const process = yield* ServerProcess.make(entry.spec, ServerLog.make())
-      // The rest of what was read with the handshake comes before anybody is attached.
-      yield* Effect.yieldNow
-      const lines = yield* Queue.unbounded<string>()
-      process.attach({
-        onLine: (line) => Queue.offerUnsafe(lines, line.bytes.toString("utf8", line.start, line.end)),
-        onLongLine: () => {}
-      })
-      const question = '{"jsonrpc":"2.0","id":"early","method":"ping"}'
-      assert.deepStrictEqual([yield* Queue.take(lines), yield* Queue.take(lines)], [question, question])
-    }).pipe(Effect.provide(Reaper.layer))
+  it.live(
+    "answers what is asked since the handshake and hands over the rest, also where a read ended within a line",
+    () =>
+      Effect.gen(function* () {
+        const marker = `fixture-${randomUUID()}`
+        const { server } = TestPool.fixtures(marker)
+        const { servers } = yield* PoolConfig.fromServers({ one: server("one", {}, "early") })
+        const [entry] = servers
+        if (entry?._tag !== "Configured") return assert.fail("the server is configured")
+        const process = yield* ServerProcess.make(entry.spec, ServerLog.make(), [])
+        // The rest of what was read with the handshake comes before anybody is attached.
+        yield* Effect.yieldNow
+        const lines = yield* Queue.unbounded<string>()
+        process.attach({
+          onLine: (line) => Queue.offerUnsafe(lines, line.bytes.toString("utf8", line.start, line.end)),
+          onLongLine: () => {}
+        })
+        const news = '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"early"}}'
+        assert.deepStrictEqual([yield* Queue.take(lines), yield* Queue.take(lines)], [news, news])
+        const params = { name: "until", arguments: { list: "answers", count: 1 } }
+        process.stdin.push(`${JSON.stringify({ jsonrpc: "2.0", id: 7, method: "tools/call", params })}\n`)
+        assert.include(yield* Queue.take(lines), JSON.stringify(JSON.stringify(["early"])))
+      }).pipe(Effect.provide(Reaper.layer()))
   )
 
   it.live("answers a ping that comes before the answer to initialize", () =>

@@ -10,13 +10,13 @@ const legal: { readonly [S in ServerState]: ReadonlyArray<ServerState> } = {
   stopped: ["starting", "failed"],
   // It is ready, dies before that, is told to stop, ends by itself, or is given up.
   starting: ["running", "restarting", "stopping", "stopped", "crash-loop", "failed"],
-  // The same once it is ready.
-  running: ["restarting", "stopping", "stopped", "crash-loop", "failed"],
+  // The same once it is ready; or another process has taken over, or was to.
+  running: ["running", "restarting", "stopping", "stopped", "crash-loop", "failed"],
   // The same while it waits for its next start, which may fail again.
   restarting: ["running", "restarting", "stopping", "stopped", "crash-loop", "failed"],
   // Its process is gone, or it is started again meanwhile.
   stopping: ["stopped", "restarting"],
-  // Given up: it waits to be started, restarted or forgotten.
+  // Given up, but for an attempt now and then: it waits for that, or to be started, restarted or forgotten.
   "crash-loop": ["starting", "restarting", "stopped"],
   failed: ["starting", "restarting", "stopped"]
 }
@@ -63,15 +63,21 @@ describe("ServerState", () => {
       to: "crash-loop",
       at: "2026-11-20T10:00:00.000Z",
       pid: null,
+      cause: "failure",
       failure: {
         at: "2026-11-20T10:00:00.000Z",
         phase: "running",
         kind: "ProcessExited",
         message: 'server "git" exited with code 3',
+        classification: "port-in-use",
+        pid: 4711,
+        uptime: 1234.5,
         exitCode: 3,
         signal: null,
-        hint: null,
-        nextAttemptAt: null
+        inFlight: 2,
+        stderr: ["listen EADDRINUSE: address already in use :::80", ""],
+        hint: "end what holds port 80",
+        nextAttemptAt: "2026-11-20T10:05:00.000Z"
       }
     }
     const text = JSON.stringify(Schema.encodeSync(StateChange)(change))
