@@ -113,8 +113,12 @@ const failureLines = (
 /** One step of one server, on a line. */
 export const changeLine = ({ at, server, from, to, pid, failure }: StateChange, paint: Paint): string => {
   const running = pid === null || to !== "running" ? "" : ` pid ${pid}`
-  const step = `${paint.dim(at)} ${paint.bold(printable(server))} ${from} -> ${stateStyle(to, paint)(to)}${running}`
-  return failure === null ? step : `${step}: ${reason(failure)}`
+  const subject = `${paint.dim(at)} ${paint.bold(printable(server))}`
+  const state = `${stateStyle(to, paint)(to)}${running}`
+  if (failure === null) return `${subject} ${from} -> ${state}`
+  return from === "running" && to === "running"
+    ? `${subject} stays ${state}, was not replaced: ${reason(failure)}`
+    : `${subject} ${from} -> ${state}: ${reason(failure)}`
 }
 
 /** What became of a server that was told to do something. */

@@ -4,6 +4,7 @@ import { version } from "../version.ts"
 import { connect } from "./bridge.ts"
 import { call } from "./call.ts"
 import { config } from "./config.ts"
+import { doctor } from "./doctor.ts"
 import { logs } from "./logs.ts"
 import { restart } from "./restart.ts"
 import { root } from "./root.ts"
@@ -17,7 +18,7 @@ import { tools } from "./tools.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
-    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown] },
+    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, doctor] },
     { group: "Clients", commands: [connect, config, call, tools, sessions] }
   ])
 )

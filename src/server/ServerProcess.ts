@@ -191,7 +191,7 @@ const acquire = Effect.fnUntraced(function* (spec: ServerSpec) {
       sessionFile === undefined
         ? null
         : yield* Effect.mapError(
-            SessionFile.write(reaper.directory, sessionFile.content),
+            SessionFile.write(reaper.directory, marker.value, sessionFile.content),
             (cause) =>
               new SpawnFailed({ server: spec.name, command: spec.command, code: `session file: ${cause.code}`, cause })
           )

@@ -158,5 +158,13 @@ describe("statusView", () => {
       changeLine({ ...step, from: "restarting", to: "running", pid: 7 }, paint(false)),
       "2026-01-01T00:00:00.000Z git restarting -> running pid 7"
     )
+    assert.strictEqual(
+      changeLine({ ...step, cause: "age", to: "running", pid: 8 }, paint(false)),
+      "2026-01-01T00:00:00.000Z git running -> running pid 8"
+    )
+    assert.strictEqual(
+      changeLine({ ...step, to: "running", pid: 8, failure: Harness.failure() }, paint(false)),
+      '2026-01-01T00:00:00.000Z git stays running pid 8, was not replaced: server "git" exited with code 3'
+    )
   })
 })

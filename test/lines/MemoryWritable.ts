@@ -1,4 +1,4 @@
-/** A stream in memory that keeps what is written to it, and takes it only while it is not held. */
+/** A stream in memory that keeps what is written to it, takes it only while it is not held, and breaks when it is told to. */
 import { Writable } from "node:stream"
 
 export class MemoryWritable extends Writable {
@@ -9,18 +9,22 @@ export class MemoryWritable extends Writable {
   /** Bytes that it has taken. */
   taken = 0
   #isHeld = false
-  #waiting: (() => void) | null = null
+  #isBroken = false
+  #waiting: ((error?: Error) => void) | null = null
 
   constructor(options?: { readonly highWaterMark?: number }) {
     super({ highWaterMark: options?.highWaterMark ?? 1024 * 1024 * 1024 })
+    // As with a process's stdin, how it ended is told elsewhere.
+    this.on("error", () => {})
   }
 
-  override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {
+  override _write(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    if (this.#isBroken) return done(broken())
     this.writes.push(bytes)
     this.onWrite?.(bytes)
-    const take = () => {
-      this.taken += bytes.length
-      done()
+    const take = (error?: Error) => {
+      if (error === undefined) this.taken += bytes.length
+      done(error)
     }
     if (this.#isHeld) this.#waiting = take
     else take()
@@ -46,4 +50,14 @@ export class MemoryWritable extends Writable {
     this.#isHeld = false
     this.takeOne()
   }
+
+  /** Nobody reads any more: the write that waits fails, and each that comes fails at once. */
+  break(): void {
+    this.#isBroken = true
+    const fail = this.#waiting
+    this.#waiting = null
+    fail?.(broken())
+  }
 }
+
+const broken = (): Error => new Error("EPIPE")

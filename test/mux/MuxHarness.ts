@@ -1,8 +1,9 @@
-/** A multiplexer between processes and clients that live in memory: what each side writes is looked at, or waited for. */
+/** A server's sharing between processes and clients that live in memory: what each side writes is looked at, or waited for. */
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { LineReader, type LineReceiver } from "../../src/lines/LineReader.ts"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
-import { Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
+import { type Loss, Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
 import { Session } from "../../src/mux/Session.ts"
 import { ServerUnavailable } from "../../src/PoolError.ts"
 import type { ServerProcess } from "../../src/server/ServerProcess.ts"
@@ -52,6 +53,11 @@ export class Inbox {
     return this.#lines.splice(0)
   }
 
+  /** Whether a line has begun and not ended. */
+  get isWithinLine(): boolean {
+    return this.#rest.length > 0
+  }
+
   /** The same, read. */
   messages(): Array<Message> {
     return this.lines().map(parse)
@@ -84,6 +90,9 @@ export const makeProcess = (options?: {
   readonly result?: object
   readonly stdin?: MemoryWritable
   readonly maxLine?: number
+  readonly tools?: ServerProcess["tools"]
+  /** It has no prompts and no resources, answers so by itself, and what it was told does not show it. */
+  readonly isEmpty?: boolean
 }): Process => {
   const stdin = options?.stdin ?? new MemoryWritable()
   const inbox = new Inbox(stdin)
@@ -95,6 +104,7 @@ export const makeProcess = (options?: {
     receiver: { onLine: (line) => receiver.onLine(line), onLongLine: (line) => receiver.onLongLine(line) }
   })
   const say = (message: string | object) => reader.feed(Buffer.from(`${textOf(message)}\n`))
+  const answer: Process["answer"] = ({ id }, result = {}) => say({ jsonrpc: "2.0", id, result })
   return {
     process: {
       pid: 1,
@@ -104,7 +114,7 @@ export const makeProcess = (options?: {
         capabilities,
         result: { protocolVersion, capabilities, serverInfo: { name: "s", version: "1" }, ...options?.result }
       },
-      tools: null,
+      tools: options?.tools ?? null,
       stdin: new LineWriter(stdin),
       attach: (next) => {
         receiver = next
@@ -113,10 +123,23 @@ export const makeProcess = (options?: {
     },
     stdin,
     inbox,
-    told: Effect.map(turn, () => inbox.messages()),
+    told: Effect.map(turn, () =>
+      inbox.messages().filter((message) => {
+        const key = options?.isEmpty === true ? emptyLists[message.method ?? ""] : undefined
+        if (key !== undefined) answer(message, { [key]: [] })
+        return key === undefined
+      })
+    ),
     say,
-    answer: ({ id }, result = {}) => say({ jsonrpc: "2.0", id, result })
+    answer
   }
+}
+
+/** Where the items of a list stand in its answer. */
+const emptyLists: { readonly [method: string]: string } = {
+  "prompts/list": "prompts",
+  "resources/list": "resources",
+  "resources/templates/list": "resourceTemplates"
 }
 
 export interface Client {
@@ -139,8 +162,8 @@ export interface Mux {
   readonly attach: (options?: Parameters<typeof makeProcess>[0]) => Process
   /** Requests that the process holds that it was given last. */
   readonly inFlight: () => number
-  /** The process that it was given last ends: a crash, unless it is told otherwise. */
-  readonly detach: (how?: { readonly isCrash: boolean }) => ReturnType<Sharing["detach"]>
+  /** A process ends, the one that it was given last if no other is named: a crash, unless it is told otherwise. */
+  readonly detach: (how?: { readonly isCrash?: boolean; readonly process?: Process }) => Loss
   readonly client: (options?: {
     readonly maxLine?: number
     readonly maxUnread?: number
@@ -150,7 +173,7 @@ export interface Mux {
   }) => Client
 }
 
-/** A multiplexer without a process: one is coming, unless it is told otherwise. */
+/** A server without a process: one is coming, unless it is told otherwise. */
 export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?: boolean }): Mux => {
   const strays: Array<string> = []
   const calls: Mux["calls"] = []
@@ -183,8 +206,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
       return process
     },
     inFlight: () => (last === null ? 0 : sharing.inFlight(last.process)),
-    detach: (how = { isCrash: true }) =>
-      last === null ? { inFlight: 0, isOfOneCall: false } : sharing.detach(last.process, how),
+    detach: (how) => sharing.detach((how?.process ?? last!).process, { isCrash: how?.isCrash ?? true }),
     client: (options) => {
       const out = options?.out ?? new MemoryWritable()
       const events: Array<string> = []
@@ -236,5 +258,33 @@ export const request = (id: unknown, method: string, params: object = {}): objec
 })
 
 export const notification = (method: string, params: object = {}): object => ({ jsonrpc: "2.0", method, params })
+
+/** `[method, params]` of each. */
+export const asked = (messages: ReadonlyArray<Message>): ReadonlyArray<readonly [unknown, unknown]> =>
+  messages.map(({ method, params }) => [method, params])
+
+export const methods = (messages: ReadonlyArray<Message>): ReadonlyArray<string | undefined> =>
+  messages.map(({ method }) => method)
+
+/** The ids of the answers, each with the kind of its error or null. */
+export const outcomes = (messages: ReadonlyArray<Message>): ReadonlyArray<readonly [id: unknown, kind: unknown]> =>
+  messages.map(({ error, id }) => [id, error === undefined ? null : (error.data?.["kind"] ?? error.code)])
+
+/** A server with a process and so many clients that have said `initialized`. */
+export const makeShared = (
+  count: number,
+  options?: Parameters<typeof makeMux>[0],
+  process?: Parameters<Mux["attach"]>[0]
+) => {
+  const mux = makeMux(options)
+  const server = mux.attach(process)
+  return { mux, server, clients: Array.from({ length: count }, () => mux.client({ initialized: true })) }
+}
+
+/** Time stands still, and goes on where a test says so. */
+export const fakeTimers = Effect.acquireRelease(
+  Effect.sync(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] })),
+  () => Effect.sync(() => vi.useRealTimers())
+)
 
 const maxLine = 10 * 1024 * 1024

@@ -21,7 +21,8 @@ describe("Session", () => {
         const mux = makeMux()
         const server = mux.attach({
           capabilities: { logging: {}, prompts: { listChanged: true }, experimental: { "x/y": { z: 1 } } },
-          result: { instructions: "Ask é 漢 politely.", _meta: { a: 1 }, future: true }
+          result: { instructions: "Ask é 漢 politely.", _meta: { a: 1 }, future: true },
+          isEmpty: true
         })
         const client = mux.client()
         client.send(initialize(0))
@@ -93,7 +94,9 @@ describe("Session", () => {
         assert.deepStrictEqual((yield* client.inbox.next).error?.data, {
           kind: "ServerUnavailable",
           server: "git",
-          state: "failed"
+          state: "failed",
+          failure: { kind: "unknown", hint: "it fell" },
+          nextAttemptAt: null
         })
         mux.attach()
         mux.detach()

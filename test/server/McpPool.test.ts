@@ -24,6 +24,7 @@ describe("McpPool", () => {
       assert.strictEqual(one?.tools, 4)
       assert.strictEqual(one?.socket, `${runtimeDir}/servers/one/mcp.sock`)
       assert.isNull(one?.lastFailure)
+      assert.deepStrictEqual(one?.failures, [])
       const [process] = one?.processes ?? []
       assert.strictEqual(process?.pid, one?.pid)
       assert.strictEqual(process?.startedAt, one?.startedAt)
@@ -186,8 +187,13 @@ describe("McpPool", () => {
       for (const name of pool.names) {
         yield* states.reached(name, "stopped")
         assert.deepStrictEqual(
-          states.steps(name).map(({ to }) => to),
-          ["starting", "running", "stopping", "stopped"]
+          states.steps(name).map(({ cause, to }) => [to, cause]),
+          [
+            ["starting", "request"],
+            ["running", "ready"],
+            ["stopping", "request"],
+            ["stopped", "request"]
+          ]
         )
       }
     })
@@ -213,6 +219,80 @@ describe("McpPool", () => {
     })
   )
 
+  it.live("keeps a record of each failure", () =>
+    Effect.gen(function* () {
+      const { connect, pool, states } = yield* TestPool.make(({ server }) => ({ one: server("one") }))
+      const first = yield* states.reached("one", "running")
+      const client = yield* connect("one")
+      const calls = yield* Effect.forkScoped(client.call("sleep", {}, { token: 1 }))
+      yield* client.notification("notifications/progress")
+      yield* client.call("exit", { code: 7 })
+      yield* Fiber.join(calls)
+      const second = yield* states.reached("one", "running", 2)
+      yield* client.call("signal", { signal: "SIGKILL" })
+      const { cause, failure } = yield* states.reached("one", "restarting", 2)
+      assert.strictEqual(cause, "failure")
+
+      const [status] = yield* pool.status
+      assert.strictEqual(status?.failures.length, 2)
+      assert.deepStrictEqual(status?.lastFailure, failure)
+      assert.deepStrictEqual(status?.failures.at(-1), failure)
+      assert.deepInclude(status?.failures[0], {
+        phase: "running",
+        kind: "ProcessExited",
+        message: 'server "one" exited with code 7',
+        classification: "unknown",
+        pid: first.pid,
+        exitCode: 7,
+        signal: null,
+        inFlight: 2,
+        stderr: []
+      })
+      assert.isAtLeast(status?.failures[0]?.uptime ?? -1, 0)
+      assert.deepInclude(failure, { pid: second.pid, exitCode: null, signal: "SIGKILL", inFlight: 1 })
+      assert.isAtLeast(Date.parse(failure?.nextAttemptAt ?? ""), Date.parse(failure?.at ?? ""))
+    })
+  )
+
+  it.live("tells a client of a crash loop what it comes from and what helps, never what the server printed", () =>
+    Effect.gen(function* () {
+      const secret = "s3cr3t-value"
+      const { dial, pool } = yield* TestPool.make(({ marker }) => ({
+        one: {
+          command: process.execPath,
+          args: ["-e", printThenExit, marker],
+          env: { TOKEN: secret },
+          pool: { budget: { max: 1 } }
+        }
+      }))
+      const client = yield* dial("one")
+      const { error } = yield* client.call("echo")
+      const [status] = yield* pool.status
+      const failure = status?.lastFailure
+      assert.strictEqual(status?.state, "crash-loop")
+      assert.deepInclude(failure, {
+        classification: "port-in-use",
+        uptime: null,
+        inFlight: 0,
+        stderr: ["Error: listen EADDRINUSE: address already in use 127.0.0.1:8080", "with token ***"]
+      })
+      assert.include(failure?.hint ?? "", "8080")
+      assert.isNotNull(failure?.nextAttemptAt)
+      assert.deepStrictEqual(error?.data, {
+        kind: "ServerUnavailable",
+        server: "one",
+        state: "crash-loop",
+        failure: { kind: "port-in-use", hint: failure?.hint },
+        nextAttemptAt: failure?.nextAttemptAt
+      })
+      for (const part of ["EADDRINUSE", "token", secret, "exited"]) assert.notInclude(JSON.stringify(error), part)
+
+      yield* pool.stop("one")
+      const stopped = yield* client.call("echo")
+      assert.deepStrictEqual(stopped.error?.data, { kind: "ServerUnavailable", server: "one", state: "stopped" })
+    })
+  )
+
   it.live("shows no value of an environment and no argument", () =>
     Effect.gen(function* () {
       const secret = "s3cr3t-value"
@@ -231,3 +311,9 @@ describe("McpPool", () => {
     })
   )
 })
+
+const printThenExit = `
+  console.error("Error: listen EADDRINUSE: address already in use 127.0.0.1:8080")
+  console.error("with token " + process.env.TOKEN)
+  process.exit(1)
+`

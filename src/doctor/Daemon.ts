@@ -1,0 +1,129 @@
+/** Whether a daemon answers, which version it has, and how its servers are. */
+import { Cause, Effect, Exit, Option } from "effect"
+import * as fs from "node:fs"
+import type { DaemonStatus } from "../control/ControlApi.ts"
+import * as ControlClient from "../control/ControlClient.ts"
+import type { ServerStatus } from "../PoolStatus.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import { version } from "../version.ts"
+import { type Finding, of } from "./Finding.ts"
+import * as Shell from "./Shell.ts"
+
+const { ok, problem, warning } = of("daemon")
+
+/** What answered at the control socket. */
+export type Daemon =
+  | { readonly kind: "none"; readonly code: string }
+  /** Something listens that gives no answer, or none that can be understood. */
+  | { readonly kind: "strange" }
+  | { readonly kind: "running"; readonly status: DaemonStatus }
+
+/** Asks it; changes nothing. */
+export const ask = (runtimeDir: string): Effect.Effect<Daemon> =>
+  ControlClient.make({ runtimeDir }).pipe(
+    Effect.flatMap(({ status }) => status),
+    Effect.scoped,
+    Effect.timeoutOption(patience),
+    Effect.exit,
+    Effect.map((exit): Daemon => {
+      if (Exit.isSuccess(exit)) {
+        return Option.match(exit.value, {
+          onNone: () => ({ kind: "strange" }),
+          onSome: (status) => ({ kind: "running", status })
+        })
+      }
+      const error = Cause.squash(exit.cause)
+      return error instanceof ControlClient.DaemonNotRunning ? { kind: "none", code: error.code } : { kind: "strange" }
+    })
+  )
+
+const patience = "3 seconds"
+
+export interface Options {
+  readonly runtimeDir: string
+  readonly commands: Shell.Commands
+  /** The configured names that are looked at. */
+  readonly configured: ReadonlyArray<string>
+  /** Those of them whose mistake has been told already. */
+  readonly misconfigured: ReadonlySet<string>
+  readonly isLookedAt: (server: string) => boolean
+}
+
+export const check = (daemon: Daemon, options: Options): ReadonlyArray<Finding> => {
+  const { commands, runtimeDir } = options
+  const socket = RuntimeDir.controlSocket(runtimeDir)
+  switch (daemon.kind) {
+    case "none":
+      return atRest(socket, daemon.code, commands)
+    case "strange":
+      return [
+        problem(
+          socket,
+          "something listens there that does not answer as a daemon of this version does",
+          `${commands.pool("shutdown")}, or end what ${Shell.line("lsof", socket)} shows; then start it again: ${commands.serve}`
+        )
+      ]
+    case "running":
+      return running(daemon.status, options)
+  }
+}
+
+const atRest = (socket: string, code: string, commands: Shell.Commands): ReadonlyArray<Finding> => {
+  const there = fs.lstatSync(socket, { throwIfNoEntry: false })
+  if (there === undefined) return [ok(socket, `no daemon runs: ${commands.serve} starts one`)]
+  if (!there.isSocket()) {
+    const what = there.isSymbolicLink() ? "a symbolic link" : "something that is no socket"
+    return [problem(socket, `${what} is in the way of the daemon`, Shell.line("rm", socket))]
+  }
+  return code === "ECONNREFUSED" || code === "ENOENT"
+    ? [
+        warning(
+          socket,
+          "no daemon runs, and the last one left its socket: it did not end by itself",
+          `${commands.serve} takes it over`
+        )
+      ]
+    : [problem(socket, `a daemon may run, but it cannot be reached: ${code}`, Shell.line("ls", "-l", socket))]
+}
+
+const running = (status: DaemonStatus, options: Options): ReadonlyArray<Finding> => {
+  const { commands, configured, isLookedAt, misconfigured } = options
+  const servers = status.servers.filter(({ name }) => isLookedAt(name))
+  const count = servers.filter(({ state }) => state === "running").length
+  const subject = `pid ${status.pid}`
+  const again = `${commands.pool("shutdown")}, then start it again: ${commands.serve}`
+  const findings: Array<Finding> = []
+  if (status.version !== version) {
+    findings.push(warning(subject, `the daemon has version ${status.version}, and this is ${version}`, again))
+  }
+  const unknown = configured.filter((name) => !status.servers.some((server) => server.name === name))
+  if (unknown.length > 0) {
+    const message = `the daemon does not know ${unknown.join(", ")}: it read its configuration before, or another one`
+    findings.push(warning(subject, message, again))
+  }
+  for (const server of servers) {
+    const isTold = misconfigured.has(server.name) && server.lastFailure?.phase === "configuration"
+    if (!isTold) findings.push(...condition(server, commands))
+  }
+  if (findings.length > 0) return findings
+  return [
+    ok(
+      subject,
+      `a daemon of version ${status.version} runs, pid ${status.pid}: ${count} of ${servers.length} servers run`
+    )
+  ]
+}
+
+/** A server that should run and does not. */
+const condition = ({ lastFailure, name, state }: ServerStatus, commands: Shell.Commands): ReadonlyArray<Finding> => {
+  if (state === "restarting") return [warning(name, "is being restarted", commands.pool("logs", name))]
+  if (state !== "failed" && state !== "crash-loop") return []
+  const why = lastFailure === null ? "" : `: ${lastFailure.message} (${lastFailure.classification})`
+  return [
+    problem(
+      name,
+      [`is ${state === "failed" ? "failed" : "in a crash loop"}${why}`, ...(lastFailure?.stderr ?? [])].join("\n"),
+      lastFailure?.hint ?? commands.pool("logs", name)
+    )
+  ]
+}

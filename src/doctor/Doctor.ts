@@ -1,0 +1,67 @@
+/** Looks at all that the pool needs, one check after another, and says what is wrong with it. Changes nothing. */
+import { Effect, Predicate } from "effect"
+import { ServerNotFound } from "../PoolError.ts"
+import * as Bridge from "./Bridge.ts"
+import * as Configuration from "./Configuration.ts"
+import * as Daemon from "./Daemon.ts"
+import * as Files from "./Files.ts"
+import type { Finding } from "./Finding.ts"
+import * as Leftovers from "./Leftovers.ts"
+import * as NodeVersion from "./NodeVersion.ts"
+import * as ServerCommand from "./ServerCommand.ts"
+import type * as Shell from "./Shell.ts"
+import * as Sockets from "./Sockets.ts"
+import * as Start from "./Start.ts"
+
+export interface Options {
+  /** Empty: the default file. */
+  readonly configFiles: ReadonlyArray<string>
+  readonly runtimeDir: string
+  /** Names of servers; empty: all. */
+  readonly only: ReadonlyArray<string>
+  /** Whether each server is started for a moment. */
+  readonly start: boolean
+  readonly nodeVersion: string
+  /** What a host runs for a server. */
+  readonly entryOf: (server: string) => Bridge.Entry
+  readonly commands: Shell.Commands
+}
+
+export const run = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<ReadonlyArray<Finding>, ServerNotFound> {
+  const { commands, entryOf, only, runtimeDir } = options
+  const daemon = yield* Daemon.ask(runtimeDir)
+  const known = daemon.kind === "running" ? daemon.status.servers.map(({ name }) => name) : []
+  const configuration = yield* Configuration.check({
+    files: options.configFiles,
+    only,
+    hasDaemon: daemon.kind === "running",
+    commands
+  })
+  const { servers } = configuration
+  const names = servers.map(({ name }) => name)
+  const missing = only.find((name) => !names.includes(name) && !known.includes(name))
+  if (missing !== undefined && !configuration.isPartial) {
+    return yield* new ServerNotFound({ server: missing, names: [...new Set([...configuration.names, ...known])] })
+  }
+  const specs = servers.flatMap((entry) => (Predicate.isTagged(entry, "Configured") ? [entry.spec] : []))
+  const isLookedAt = (name: string) => only.length === 0 || only.includes(name)
+  return [
+    ...NodeVersion.check(options.nodeVersion),
+    ...configuration.findings,
+    ...specs.flatMap(ServerCommand.check),
+    ...(yield* Files.check({ runtimeDir, configFiles: configuration.files })),
+    ...Daemon.check(daemon, {
+      runtimeDir,
+      commands,
+      configured: names,
+      misconfigured: new Set(servers.flatMap(({ _tag, name }) => (_tag === "Misconfigured" ? [name] : []))),
+      isLookedAt
+    }),
+    ...(yield* Sockets.check({ runtimeDir, servers, daemon, commands })),
+    ...(yield* Leftovers.check({ runtimeDir, daemon, commands })),
+    ...(options.start ? yield* Start.check({ specs, daemon, commands }) : []),
+    ...(yield* Bridge.check({ daemon, servers: [...names, ...known].filter(isLookedAt), entryOf, commands }))
+  ]
+})
