@@ -223,9 +223,10 @@ const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
   return JSON.stringify(a) === JSON.stringify({ ...b, maxUnread, socket, socketGroup, socketMode })
 }
 
-const logChange = ({ cause, failure, pid, server, to }: StateChange): Effect.Effect<void> => {
+const logChange = ({ cause, failure, from, pid, server, to }: StateChange): Effect.Effect<void> => {
   const limit = cause === "age" ? " (maxAge)" : cause === "memory" ? " (maxMemory)" : ""
-  const line = failure === null ? `${server} ${to}${limit}` : `${server} ${to}: ${failure.message}`
+  const step = from === "running" && to === "running" ? "not replaced" : to
+  const line = failure === null ? `${server} ${to}${limit}` : `${server} ${step}: ${failure.message}`
   const hint = failure?.hint ?? null
   return (failure === null ? Effect.logInfo(line) : Effect.logWarning(line)).pipe(
     Effect.annotateLogs({ server, ...(pid === null ? {} : { pid }), ...(hint === null ? {} : { hint }) })

@@ -169,11 +169,11 @@ export class RestartFailed extends Schema.TaggedError<RestartFailed>()("RestartF
   server: Schema.String,
   /** What the new process failed with. */
   reason: Schema.String,
-  hint: Schema.NullOr(Schema.String)
+  /** What a person can do about it. */
+  hint: Schema.String
 }) {
   override get message(): string {
-    const hint = this.hint === null ? "" : ` (${this.hint})`
-    return `server "${this.server}" was not restarted and goes on as it was, since the new process failed: ${this.reason}${hint}; to stop the old one first: mcp-pool restart ${this.server} --now`
+    return `server "${this.server}" was not restarted and goes on as it was: ${this.reason}: ${this.hint}`
   }
 }
 

@@ -9,7 +9,9 @@ export const ProcessStatus = Schema.Struct({
   startedAt: Schema.String,
   /** Resident bytes of its process group; null where the system does not tell. */
   memory: Schema.NullOr(Schema.Finite),
-  inFlight: Schema.Int
+  inFlight: Schema.Int,
+  /** It was replaced, and ends what it has. */
+  draining: Schema.Boolean
 })
 
 /** One server as `mcp-pool status --json` prints it. */

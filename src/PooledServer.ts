@@ -16,6 +16,7 @@ import type { Reaper } from "./server/Reaper.ts"
 import type { Ended } from "./server/RestartPolicy.ts"
 import * as ServerLog from "./server/ServerLog.ts"
 import { type Failure, isComing, type ServerState, type StateChange } from "./server/ServerState.ts"
+import type { ServerProcess } from "./server/ServerProcess.ts"
 import * as Supervisor from "./server/Supervisor.ts"
 
 export interface PooledServer {
@@ -57,9 +58,8 @@ export const make = Effect.fnUntraced(function* (
   })
   const failures = Failures.make(server, log, (name) => variable(variables, name) !== undefined)
   const names = [entry.name]
-  const pids = () => supervisor.processes().map(({ pid }) => pid)
   const onCall: SharingOptions["onCall"] = (call) =>
-    say(Effect.annotateLogs(Effect.logDebug("call"), { ...call, pid: pids()[0] ?? "none" }))
+    say(Effect.annotateLogs(Effect.logDebug("call"), { ...call, pid: supervisor.process()?.pid ?? "none" }))
   const sharing = new Sharing({
     server: entry.name,
     logMessages: settings.logMessages,
@@ -95,25 +95,28 @@ export const make = Effect.fnUntraced(function* (
     sharing,
     supervisor,
     status: (name, table, socket) => {
-      const processes = supervisor.processes().map((process) => ({
+      const statusOf = (process: ServerProcess, draining: boolean) => ({
         pid: process.pid,
         startedAt: new Date(process.startedAt).toISOString(),
         memory: ProcessTable.usageOf(process.pid, table).memory || null,
-        inFlight: sharing.inFlight(process)
-      }))
+        inFlight: sharing.inFlight(process),
+        draining
+      })
+      const process = supervisor.process()
+      const current = process === null ? [] : [statusOf(process, false)]
       const mine = [...sharing.clients].filter((client) => client.server === name)
       return {
         name,
         state: supervisor.state(),
         fingerprint: entry._tag === "Configured" ? entry.spec.fingerprint : null,
-        pid: processes[0]?.pid ?? null,
-        processes,
+        pid: current[0]?.pid ?? null,
+        processes: [...current, ...supervisor.draining().map((process) => statusOf(process, true))],
         restarts: supervisor.restarts(),
         sessions: mine.length,
         inFlight: mine.reduce((sum, client) => sum + client.inFlight, 0),
         tools: sharing.lists.tools?.length ?? null,
         socket,
-        startedAt: processes[0]?.startedAt ?? null,
+        startedAt: current[0]?.startedAt ?? null,
         lastFailure: failures.all().at(-1) ?? null,
         failures: failures.all()
       }

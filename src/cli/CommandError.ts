@@ -40,7 +40,7 @@ export class ToolError extends Schema.TaggedError<ToolError>()("ToolError", {
   }
 }
 
-/** A server that should run does not, and its pool has given up for now. */
+/** A server that should run does not. */
 export class ServerDown extends Schema.TaggedError<ServerDown>()("ServerDown", {
   /** Its state, and why, as `status` says it. */
   line: Schema.String

@@ -15,7 +15,9 @@ export const findingLines = (
   const warnings = findings.filter(({ ok }) => ok === "warning").length
   if (findings.some(({ ok }) => ok === "problem")) return groups
   const rest = warnings === 0 ? "" : `, ${warnings === 1 ? "1 warning" : `${warnings} warnings`}`
-  return [...groups, "", `nothing is wrong${rest}`]
+  const isUntried =
+    findings.some(({ check }) => check === "commands") && !findings.some(({ check }) => check === "starts")
+  return [...groups, "", `nothing is wrong${rest}${isUntried ? " (--start also starts each server for a moment)" : ""}`]
 }
 
 const groupLines = (

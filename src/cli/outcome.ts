@@ -10,8 +10,8 @@ export const printState = Effect.fnUntraced(function* (server: ServerStatus) {
   yield* Console.log(stateLine(server, (yield* screen).paint))
 })
 
-/** Fails where the server should run and has given up. */
+/** Fails where the server does not run, though it should. */
 export const printRunning = (server: ServerStatus) =>
-  server.state === "failed" || server.state === "crash-loop"
-    ? Effect.fail(new ServerDown({ line: stateLine(server, paint(false)) }))
-    : printState(server)
+  server.state === "running"
+    ? printState(server)
+    : Effect.fail(new ServerDown({ line: stateLine(server, paint(false)) }))

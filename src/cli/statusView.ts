@@ -45,13 +45,12 @@ interface Row {
 type Process = ServerStatus["processes"][number]
 
 const rowsOf = (server: ServerStatus): ReadonlyArray<Row> => {
-  const processes = [null, ...server.processes.filter((process) => process !== taking(server))]
+  const processes = [null, ...server.processes.filter(({ draining }) => draining)]
   return processes.map((draining, i) => ({ server, draining, isLast: i === processes.length - 1 }))
 }
 
-/** The process that takes requests, or did until it was told to stop. */
-const taking = ({ processes, state }: ServerStatus): Process | undefined =>
-  state === "running" || state === "stopping" ? processes[0] : undefined
+/** The process that takes requests. */
+const taking = ({ processes }: ServerStatus): Process | undefined => processes.find(({ draining }) => !draining)
 
 const columns = ({ now, paint }: Options): ReadonlyArray<Column<Row>> => {
   const pid = (process: Process | undefined) => orDash(process?.pid ?? null)

@@ -72,14 +72,11 @@ const noFile = (file: string, hasDaemon: boolean, commands: Shell.Commands): Fin
     )
   }
   const found = hostFiles.find((host) => fs.existsSync(host))
-  const copy = `mkdir -p ${Shell.quoted(path.dirname(file))} && cp ${found ?? "FILE"} ${Shell.quoted(file)}`
-  return problem(
-    file,
-    "no such file: there is no configuration yet",
+  const [message, host] =
     found === undefined
-      ? `${copy}, with a host's own FILE such as .mcp.json; or name that one: ${commands.serve} --config FILE`
-      : `${copy}; or name that one: ${commands.serve} --config ${found}`
-  )
+      ? ["no such file: there is no configuration yet. FILE is a host's own, such as .mcp.json", "FILE"]
+      : [`no such file: there is no configuration yet, and no --config that names ${found}`, found]
+  return problem(file, message, `mkdir -p ${Shell.quoted(path.dirname(file))} && cp ${host} ${Shell.quoted(file)}`)
 }
 
 /** Where hosts keep a project's servers. */

@@ -1,12 +1,13 @@
 /** Whether a daemon answers, which version it has, and how its servers are. */
 import { Cause, Effect, Exit, Option } from "effect"
-import * as fs from "node:fs"
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import * as ControlClient from "../control/ControlClient.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { version } from "../version.ts"
+import * as Files from "./Files.ts"
 import { type Finding, of } from "./Finding.ts"
+import type { Owner } from "./Owner.ts"
 import * as Shell from "./Shell.ts"
 
 const { ok, problem, warning } = of("daemon")
@@ -41,6 +42,8 @@ const patience = "3 seconds"
 
 export interface Options {
   readonly runtimeDir: string
+  /** Whose record of processes there is. */
+  readonly owner: Owner
   readonly commands: Shell.Commands
   /** The configured names that are looked at. */
   readonly configured: ReadonlyArray<string>
@@ -50,40 +53,31 @@ export interface Options {
 }
 
 export const check = (daemon: Daemon, options: Options): ReadonlyArray<Finding> => {
-  const { commands, runtimeDir } = options
+  const { commands, owner, runtimeDir } = options
   const socket = RuntimeDir.controlSocket(runtimeDir)
-  switch (daemon.kind) {
-    case "none":
-      return atRest(socket, daemon.code, commands)
-    case "strange":
-      return [
-        problem(
-          socket,
-          "something listens there that does not answer as a daemon of this version does",
-          `${commands.pool("shutdown")}, or end what ${Shell.line("lsof", socket)} shows; then start it again: ${commands.serve}`
-        )
-      ]
-    case "running":
-      return running(daemon.status, options)
+  if (daemon.kind === "running") return running(daemon.status, options)
+  if (owner.kind === "live") {
+    const message = `the daemon with process ${owner.pid} does not answer: ${daemon.kind === "none" ? daemon.code : "it is stuck, or of another version"}`
+    return [problem(socket, message, `${Shell.line("kill", String(owner.pid))}, then ${commands.serve}`)]
   }
+  if (daemon.kind === "none") return atRest(socket, daemon.code, commands)
+  const message = "something listens there that does not answer as a daemon of this version does"
+  return [problem(socket, message, `end what ${Shell.line("lsof", socket)} shows, then ${commands.serve}`)]
 }
 
 const atRest = (socket: string, code: string, commands: Shell.Commands): ReadonlyArray<Finding> => {
-  const there = fs.lstatSync(socket, { throwIfNoEntry: false })
+  const there = Files.look(socket)
   if (there === undefined) return [ok(socket, `no daemon runs: ${commands.serve} starts one`)]
   if (!there.isSocket()) {
     const what = there.isSymbolicLink() ? "a symbolic link" : "something that is no socket"
     return [problem(socket, `${what} is in the way of the daemon`, Shell.line("rm", socket))]
   }
-  return code === "ECONNREFUSED" || code === "ENOENT"
-    ? [
-        warning(
-          socket,
-          "no daemon runs, and the last one left its socket: it did not end by itself",
-          `${commands.serve} takes it over`
-        )
-      ]
-    : [problem(socket, `a daemon may run, but it cannot be reached: ${code}`, Shell.line("ls", "-l", socket))]
+  if (code !== "ECONNREFUSED" && code !== "ENOENT") {
+    return [problem(socket, `a daemon may run, but it cannot be reached: ${code}`, Shell.line("ls", "-l", socket))]
+  }
+  const message =
+    "no daemon runs, and the last one did not end by itself: the next mcp-pool serve takes over its socket"
+  return [warning(socket, message, commands.serve)]
 }
 
 const running = (status: DaemonStatus, options: Options): ReadonlyArray<Finding> => {
@@ -91,7 +85,7 @@ const running = (status: DaemonStatus, options: Options): ReadonlyArray<Finding>
   const servers = status.servers.filter(({ name }) => isLookedAt(name))
   const count = servers.filter(({ state }) => state === "running").length
   const subject = `pid ${status.pid}`
-  const again = `${commands.pool("shutdown")}, then start it again: ${commands.serve}`
+  const again = `${commands.pool("shutdown")} && ${commands.serve}`
   const findings: Array<Finding> = []
   if (status.version !== version) {
     findings.push(warning(subject, `the daemon has version ${status.version}, and this is ${version}`, again))

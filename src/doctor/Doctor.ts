@@ -8,6 +8,7 @@ import * as Files from "./Files.ts"
 import type { Finding } from "./Finding.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as NodeVersion from "./NodeVersion.ts"
+import * as Owner from "./Owner.ts"
 import * as ServerCommand from "./ServerCommand.ts"
 import type * as Shell from "./Shell.ts"
 import * as Sockets from "./Sockets.ts"
@@ -32,6 +33,7 @@ export const run = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<Finding>, ServerNotFound> {
   const { commands, entryOf, only, runtimeDir } = options
   const daemon = yield* Daemon.ask(runtimeDir)
+  const owner = yield* Owner.find(runtimeDir)
   const known = daemon.kind === "running" ? daemon.status.servers.map(({ name }) => name) : []
   const configuration = yield* Configuration.check({
     files: options.configFiles,
@@ -54,13 +56,14 @@ export const run = Effect.fnUntraced(function* (
     ...(yield* Files.check({ runtimeDir, configFiles: configuration.files })),
     ...Daemon.check(daemon, {
       runtimeDir,
+      owner,
       commands,
       configured: names,
       misconfigured: new Set(servers.flatMap(({ _tag, name }) => (_tag === "Misconfigured" ? [name] : []))),
       isLookedAt
     }),
     ...(yield* Sockets.check({ runtimeDir, servers, daemon, commands })),
-    ...(yield* Leftovers.check({ runtimeDir, daemon, commands })),
+    ...(yield* Leftovers.check({ runtimeDir, owner, commands })),
     ...(options.start ? yield* Start.check({ specs, daemon, commands }) : []),
     ...(yield* Bridge.check({ daemon, servers: [...names, ...known].filter(isLookedAt), entryOf, commands }))
   ]

@@ -149,4 +149,13 @@ const inputs = Effect.fnUntraced(function* (file: string) {
     : [problem(file, values.failure, `edit ${file}`)]
 })
 
+/** What is at a path, itself; undefined where nothing is, or nothing can be seen. */
+export const look = (file: string): fs.Stats | undefined => {
+  try {
+    return fs.lstatSync(file, { throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
+}
+
 const modeOf = ({ mode }: fs.Stats): string => `mode ${(mode & 0o777).toString(8).padStart(4, "0")}`

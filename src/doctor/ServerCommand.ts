@@ -9,46 +9,45 @@ const { ok, problem } = of("commands")
 
 /** One server: its directory, its command, and what the command's first line asks for. */
 export const check = (spec: ServerSpec): ReadonlyArray<Finding> => {
-  const { command, cwd, name, source } = spec
-  const directory = statOf(cwd)
-  if (directory === undefined) {
-    return [
-      problem(
-        name,
-        `its directory ${cwd} does not exist`,
-        `${Shell.line("mkdir", "-p", cwd)}, or mend its "cwd" in ${source}`
-      )
-    ]
+  const findings = [...directory(spec), ...program(spec)]
+  const ill = findings.filter(({ ok }) => ok !== "ok")
+  return ill.length > 0 ? ill : findings
+}
+
+const directory = ({ cwd, name, source }: ServerSpec): ReadonlyArray<Finding> => {
+  const stats = statOf(cwd)
+  if (stats === undefined) {
+    return [problem(name, `its directory does not exist: ${cwd} ("cwd" in ${source})`, Shell.line("mkdir", "-p", cwd))]
   }
-  if (!directory.isDirectory()) {
-    return [problem(name, `its directory ${cwd} is not a directory`, `mend its "cwd" in ${source}`)]
-  }
-  if (!isExecutable(cwd)) {
-    return [problem(name, `its directory ${cwd} may not be entered`, Shell.line("chmod", "u+x", cwd))]
-  }
+  if (!stats.isDirectory()) return [problem(name, `its "cwd" is no directory: ${cwd}`, `mend its "cwd" in ${source}`)]
+  return isExecutable(cwd)
+    ? []
+    : [problem(name, `its directory may not be entered: ${cwd}`, Shell.line("chmod", "u+x", cwd))]
+}
+
+const program = (spec: ServerSpec): ReadonlyArray<Finding> => {
+  const { command, name, source } = spec
   const found = resolve(command, spec)
   switch (found.kind) {
     case "missing":
       return [
         problem(name, missing(command), `${install(command)}, or write its absolute path into "command" in ${source}`)
       ]
-    case "refused": {
-      if (statOf(found.file)?.isDirectory() === true) {
-        return [problem(name, `${found.file} is a directory`, `write a program's path into "command" in ${source}`)]
-      }
-      return [problem(name, `${found.file} is not executable`, Shell.line("chmod", "+x", found.file))]
-    }
+    case "refused":
+      return statOf(found.file)?.isDirectory() === true
+        ? [problem(name, `${found.file} is a directory`, `write a program's path into "command" in ${source}`)]
+        : [problem(name, `${found.file} is not executable`, Shell.line("chmod", "+x", found.file))]
     case "found": {
       const lacking = interpreter(found.file).find((word) => resolve(word, spec).kind !== "found")
-      return lacking === undefined
-        ? [ok(name, found.file)]
-        : [
-            problem(
-              name,
-              `${found.file} runs ${JSON.stringify(lacking)}, which is not there${lacking.includes("/") ? "" : " on its PATH"}`,
-              `${install(lacking)}, or set "PATH" in "env" of the server in ${source}`
-            )
-          ]
+      if (lacking === undefined) return [ok(name, found.file)]
+      const where = lacking.includes("/") ? "there" : "on its PATH"
+      return [
+        problem(
+          name,
+          `${found.file} is run by ${JSON.stringify(lacking)}, which is not ${where}`,
+          `${install(lacking)}, or set "PATH" in "env" of the server in ${source}`
+        )
+      ]
     }
   }
 }

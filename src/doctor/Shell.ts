@@ -13,6 +13,8 @@ export interface Commands {
   readonly pool: (...words: ReadonlyArray<string>) => string
   /** Starts the daemon with the files that were looked at. */
   readonly serve: string
+  /** Starts one server for a moment, as these files have it. */
+  readonly start: (server: string) => string
 }
 
 export const commands = (options: {
@@ -26,5 +28,10 @@ export const commands = (options: {
     const flag = runtimeDir === null ? [] : ["--runtime-dir", runtimeDir]
     return line("mcp-pool", command, ...flag, ...rest)
   }
-  return { pool, serve: pool("serve", ...configFiles.flatMap((file) => ["--config", file])) }
+  const files = configFiles.flatMap((file) => ["--config", file])
+  return {
+    pool,
+    serve: pool("serve", ...files),
+    start: (server) => pool("doctor", ...files, "--start", server)
+  }
 }

@@ -1,12 +1,11 @@
 /** Whether each server's socket can be where it should be, and who is there now. */
 import { Effect, Predicate } from "effect"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ServerEntry } from "../config/PoolConfig.ts"
 import * as SocketFile from "../listen/SocketFile.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import type { Daemon } from "./Daemon.ts"
-import { cannotMake } from "./Files.ts"
+import { cannotMake, look } from "./Files.ts"
 import { type Finding, of } from "./Finding.ts"
 import * as Shell from "./Shell.ts"
 
@@ -22,6 +21,7 @@ export const check = Effect.fnUntraced(function* (options: {
   const findings: Array<Finding> = []
   const control = RuntimeDir.controlSocket(runtimeDir)
   if (isTooLong(control)) findings.push(problem(control, tooLong(control), shorter))
+  const stale: Array<string> = []
   const owners = new Map<string, string>()
   for (const entry of servers) {
     const { name } = entry
@@ -37,8 +37,14 @@ export const check = Effect.fnUntraced(function* (options: {
       const isServed =
         daemon.kind === "running" &&
         daemon.status.servers.some((server) => server.name === name && server.socket === file)
-      findings.push(yield* isServed ? served(name, file, commands) : unserved(name, file, own !== undefined, commands))
+      const found = yield* isServed ? served(name, file, commands) : unserved(name, file, own !== undefined, daemon)
+      if (found === undefined) stale.push(name)
+      else findings.push(found)
     }
+  }
+  if (stale.length > 0) {
+    const message = `an earlier daemon left its ${stale.length === 1 ? "socket" : "sockets"}: the next mcp-pool serve takes over`
+    findings.push(warning(stale.join(", "), message, commands.serve))
   }
   return findings
 })
@@ -60,13 +66,13 @@ const served = Effect.fnUntraced(function* (name: string, file: string, commands
     : problem(
         name,
         `the daemon's socket has been taken away: ${file}`,
-        `${commands.pool("shutdown")}, then start it again: ${commands.serve}`
+        `${commands.pool("shutdown")} && ${commands.serve}`
       )
 })
 
-/** Where the next daemon is going to listen. */
-const unserved = Effect.fnUntraced(function* (name: string, file: string, isOwn: boolean, commands: Shell.Commands) {
-  const there = lstatOf(file)
+/** Where the next daemon is going to listen. Undefined for a stale socket, which it takes over. */
+const unserved = Effect.fnUntraced(function* (name: string, file: string, isOwn: boolean, daemon: Daemon) {
+  const there = look(file)
   if (there === undefined) {
     // The runtime directory is looked at elsewhere.
     const trouble = isOwn ? cannotMake(path.dirname(file)) : undefined
@@ -76,20 +82,13 @@ const unserved = Effect.fnUntraced(function* (name: string, file: string, isOwn:
   if (!there.isSocket()) {
     return problem(name, `something that is no socket is in the way: ${file}`, Shell.line("mv", file, `${file}.old`))
   }
-  return (yield* SocketFile.isLive(file))
-    ? problem(
+  if (!(yield* SocketFile.isLive(file))) return undefined
+  // Most likely it is the daemon's, which does not tell.
+  return daemon.kind === "strange"
+    ? ok(name, `somebody listens at ${file}`)
+    : problem(
         name,
         `another process listens at its socket: ${file}`,
-        `${Shell.line("lsof", file)} shows which: end it, or give the server another "pool.socket"`
+        `end what ${Shell.line("lsof", file)} shows, or give the server another "pool.socket"`
       )
-    : warning(name, `an earlier daemon left its socket: ${file}`, `${commands.serve} takes it over`)
 })
-
-const lstatOf = (file: string): fs.Stats | undefined => {
-  try {
-    return fs.lstatSync(file, { throwIfNoEntry: false })
-  } catch {
-    // Something above it is no directory, or may not be entered.
-    return undefined
-  }
-}

@@ -91,8 +91,8 @@ export const inOtherWords = (hint: string, server: string, commands: Shell.Comma
   hint
     .replaceAll(`see what it printed: mcp-pool logs ${server}`, "see what it printed")
     .replaceAll(`mcp-pool logs ${server}`, "what it printed")
-    .replaceAll(`mcp-pool restart ${server}`, commands.pool("doctor", server, "--start"))
-    .replaceAll(`mcp-pool start ${server}`, commands.pool("doctor", server, "--start"))
+    .replaceAll(`mcp-pool restart ${server}`, commands.start(server))
+    .replaceAll(`mcp-pool start ${server}`, commands.start(server))
 
 /** All that it lists; null where it does not within its time. A server without tools has none to list. */
 const listTools = Effect.fnUntraced(function* (process: ServerProcess.ServerProcess) {

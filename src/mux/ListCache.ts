@@ -10,15 +10,19 @@ type Ask = (method: string, params: unknown, done: (outcome: Outcome) => void) =
 export class ListCache {
   /** The names of the first list that the process gave; null before it. */
   initialTools: ReadonlyArray<string> | null = null
+  readonly #isThere: () => boolean
   readonly #tools: List
   readonly #others: ReadonlyArray<List>
   #repeatable: ReadonlySet<string> = new Set()
 
   constructor(options: {
     readonly ask: Ask
+    /** Whether there is a process to be asked. */
+    readonly isThere: () => boolean
     /** A new process lists other things than the one before; the method announces it. */
     readonly onChanged: (method: string) => void
   }) {
+    this.#isThere = options.isThere
     const list = (kind: Kind, onItems: (items: ReadonlyArray<unknown>) => void = () => {}) =>
       new List({ ask: options.ask, kind, onItems, onChanged: () => options.onChanged(kind.announcement) })
     this.#tools = list(kinds.tools, (items) => {
@@ -46,6 +50,7 @@ export class ListCache {
       // One after another: what clients ask goes in between.
       this.#renewOthers(capabilities, 0)
     }
+    for (const list of this.#others) list.abandon()
     if (!("tools" in capabilities)) this.#tools.take([], listed)
     else if (tools !== null) this.#tools.take(tools, listed)
     else this.#tools.load(true, listed)
@@ -63,10 +68,11 @@ export class ListCache {
 
   #renewOthers(capabilities: ServerCapabilities, index: number): void {
     const list = this.#others[index]
-    if (list === undefined) return
+    // Where the process has ended meanwhile, the next one is asked anew.
+    if (list === undefined || !this.#isThere()) return
     const next = () => this.#renewOthers(capabilities, index + 1)
     if (list.kind.capability in capabilities) list.load(true, next)
-    else next()
+    else list.take([], next)
   }
 }
 
@@ -143,6 +149,13 @@ class List {
       if (this.#isStale) return this.load(false)
       for (const watcher of this.#watchers.splice(0)) watcher()
     })
+  }
+
+  /** Forgets a reading that goes on: it is of a process that has been replaced. */
+  abandon(): void {
+    this.#generation++
+    this.#settled = true
+    this.#isStale = false
   }
 
   /** Takes what has been read elsewhere. */

@@ -49,6 +49,7 @@ export class Multiplexer implements LineReceiver {
   readonly #notifications: Notifications
   readonly #stdin: LineWriter
   #isRetired = false
+  #isEnded = false
 
   constructor(process: ServerProcess, options: MultiplexerOptions) {
     this.process = process
@@ -117,17 +118,19 @@ export class Multiplexer implements LineReceiver {
 
   /** The process has ended, or is being ended. */
   end(): Remains {
+    this.#isEnded = true
     this.calls.onEmpty = null
     const sole = this.calls.soleCall()
     const held = new Map(this.calls.takeAll())
     const unwritten = new Map<Call | Ask, Line>()
     const bytes = this.#stdin.takeUnwritten()
+    // One of its own: the process may end within the hand-over of its last answer.
+    const envelope = new Envelope()
     for (let start = 0, end = 0; (end = bytes.indexOf(lineFeed, start)) !== -1; start = end + 1) {
       const line = Line.of(bytes.subarray(start, end))
-      const { start: from, end: to } = this.#envelope
-      if (this.#envelope.scan(line.bytes, line.start, line.end) !== Shape.message) continue
-      if (!this.#envelope.has(Key.id) || !this.#envelope.has(Key.method)) continue
-      const call = held.get(idIn(line.bytes, from[Key.id]!, to[Key.id]!))
+      if (envelope.scan(line.bytes, line.start, line.end) !== Shape.message) continue
+      if (!envelope.has(Key.id) || !envelope.has(Key.method)) continue
+      const call = held.get(idIn(line.bytes, envelope.start[Key.id]!, envelope.end[Key.id]!))
       if (call !== undefined) unwritten.set(call, line)
     }
     return { calls: [...held.values()], unwritten, sole }
@@ -216,7 +219,7 @@ export class Multiplexer implements LineReceiver {
   }
 
   #notification(line: Line, method: string): void {
-    if (this.#isRetired && !ofItsCalls.has(method)) return
+    if (this.#isEnded || (this.#isRetired && !ofItsCalls.has(method))) return
     if (method.endsWith("/list_changed")) this.#options.onListChanged(method)
     this.#notifications.deliver(line, this.#envelope, method)
   }

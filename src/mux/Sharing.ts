@@ -71,9 +71,14 @@ export class Sharing implements Upstream {
     this.#options = options
     this.#unavailable = options.unavailable
     this.#waiting = new WaitingRoom({ server: options.server, timeout: options.queueTimeout })
-    this.#subscriptions = new Subscriptions((method, params, done, client) => this.ask(method, params, done, client))
+    const isThere = () => this.#current !== null
+    this.#subscriptions = new Subscriptions({
+      ask: (method, params, done, client) => this.ask(method, params, done, client),
+      isThere
+    })
     this.lists = new ListCache({
       ask: (method, params, done) => this.ask(method, params, done),
+      isThere,
       onChanged: (method) => announce(this.clients, method)
     })
     this.#levels = new LogLevels({
@@ -99,6 +104,7 @@ export class Sharing implements Upstream {
     this.#subscriptions.renew()
     this.#levels.renew()
     this.#waiting.admit(multiplexer)
+    this.#resumeHeld()
   }
 
   /**
@@ -263,8 +269,9 @@ export class Sharing implements Upstream {
   #afterEnd(call: Call | Ask, unwritten: Line | undefined): void {
     const unknown = new OutcomeUnknown({ server: this.#options.server })
     if (call.client === null) return refuse(call, unknown, this.#onSettled)
-    if (unwritten !== undefined) return this.#wait(call, unwritten, (error) => error)
     const { client, isDelivered, isRetry, kept, method, tool } = call
+    // Another process may have run it the first time.
+    if (unwritten !== undefined) return this.#wait(call, unwritten, (error) => (isRetry ? unknown : error))
     if (kept === null || isRetry || isDelivered || this.#poison.refuses(client, method, tool)) {
       return refuse(call, unknown, this.#onSettled)
     }
@@ -275,7 +282,8 @@ export class Sharing implements Upstream {
   #wait(call: Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
     const onProcess = (multiplexer: Multiplexer) => {
       this.#envelope.scan(line.bytes, line.start, line.end)
-      multiplexer.request({ ...call, since: Date.now() }, line, this.#envelope)
+      const kept = multiplexer.calls.size < maxKeptCalls ? call.kept : null
+      multiplexer.request({ ...call, since: Date.now(), kept }, line, this.#envelope)
       if (this.#options.requestTimeout !== null) this.#sweepSoon()
     }
     if (this.#current !== null) return onProcess(this.#current)

@@ -10,14 +10,22 @@ interface Watched {
   asking: Array<{ readonly client: Client; readonly done: Done }> | null
 }
 
+export interface SubscriptionsOptions {
+  readonly ask: (method: string, params: unknown, done: Done, client: Client | null) => void
+  /** Whether there is a process to be asked; where there is none, the next one is told all that is watched by then. */
+  readonly isThere: () => boolean
+}
+
 export class Subscriptions {
   readonly #watched = new Map<string, Watched>()
-  readonly #ask: (method: string, params: unknown, done: Done, client: Client | null) => void
+  readonly #ask: SubscriptionsOptions["ask"]
+  readonly #isThere: () => boolean
   /** How many processes there have been. */
   #generation = 0
 
-  constructor(ask: (method: string, params: unknown, done: Done, client: Client | null) => void) {
+  constructor({ ask, isThere }: SubscriptionsOptions) {
     this.#ask = ask
+    this.#isThere = isThere
   }
 
   subscribe(client: Client, uri: string, done: Done): void {
@@ -72,14 +80,15 @@ export class Subscriptions {
   #begin(client: Client, uri: string, done: Done): void {
     const watched: Watched = { clients: new Set(), asking: [{ client, done }] }
     this.#watched.set(uri, watched)
-    const generation = this.#generation
+    const generation = this.#isThere() ? this.#generation : this.#generation + 1
     const answered = (outcome: Outcome) => {
       const asking = watched.asking ?? []
       watched.asking = null
       if (outcome.kind === "result") {
         for (const waiting of asking) watched.clients.add(waiting.client)
         // Another process has taken over since: it has to be asked too.
-        if (generation !== this.#generation) this.#ask("resources/subscribe", { uri }, () => {}, null)
+        const isAnothers = generation !== this.#generation && this.#isThere()
+        if (isAnothers) this.#ask("resources/subscribe", { uri }, () => {}, null)
         this.#endIfUnwatched(uri, watched)
       } else if (this.#watched.get(uri) === watched) this.#watched.delete(uri)
       for (const waiting of asking) waiting.done(outcome)
@@ -91,6 +100,6 @@ export class Subscriptions {
     // While the server is being asked, its answer decides.
     if (watched.clients.size > 0 || watched.asking !== null || this.#watched.get(uri) !== watched) return
     this.#watched.delete(uri)
-    this.#ask("resources/unsubscribe", { uri }, () => {}, null)
+    if (this.#isThere()) this.#ask("resources/unsubscribe", { uri }, () => {}, null)
   }
 }

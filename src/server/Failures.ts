@@ -23,8 +23,8 @@ export interface Facts {
   readonly inFlight: number
   /** Milliseconds since the epoch; null where none is planned. */
   readonly nextAttemptAt: number | null
-  /** What to do, where that does not come from how it ended. */
-  readonly hint?: string
+  /** What to do, beside what comes from how it ended. */
+  readonly also?: string
 }
 
 export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isKnown: Traces["isKnown"]): Failures => {
@@ -33,7 +33,7 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
   const conceal = concealing(Object.entries(env).flatMap(([name, value]) => (isInherited(name) ? [] : [value])))
   let failures: ReadonlyArray<Failure> = []
   return {
-    add: (end, { hint, inFlight, nextAttemptAt, now }) => {
+    add: (end, { also, inFlight, nextAttemptAt, now }) => {
       const pid = "pid" in end ? end.pid : null
       const stderr = pid === null ? [] : log.lastOf(pid, maxRead)
       const diagnosis = diagnose(end, { ...traces, stderr })
@@ -48,8 +48,8 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
         exitCode: end._tag === "ProcessExited" ? end.exitCode : null,
         signal: end._tag === "ProcessExited" ? end.signal : null,
         inFlight,
-        stderr: stderr.slice(-maxLines).map((line) => conceal(printable(line).slice(0, maxLength))),
-        hint: hint ?? diagnosis.hint,
+        stderr: stderr.slice(-maxLines).map((line) => printable(conceal(line)).slice(0, maxLength)),
+        hint: also === undefined ? diagnosis.hint : diagnosis.hint === null ? also : `${diagnosis.hint}; ${also}`,
         nextAttemptAt: nextAttemptAt === null ? null : iso(nextAttemptAt)
       }
       failures = [...failures.slice(1 - maxFailures), failure]
@@ -79,9 +79,13 @@ const phaseOf = (end: ProcessError): Failure["phase"] => {
 }
 
 /** Values of its environment that a server prints are not shown again, but for those that mean nothing. */
-const concealing = (values: ReadonlyArray<string>): ((text: string) => string) => {
-  const secrets = values.filter(({ length }) => length >= minSecret)
-  return (text) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), text)
+const concealing = (values: ReadonlyArray<string>): ((line: string) => string) => {
+  const secrets = values
+    .flatMap((value) => value.split(/\r?\n/))
+    .filter(({ length }) => length >= minSecret)
+    // One may be a part of another.
+    .sort((a, b) => b.length - a.length)
+  return (line) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), line)
 }
 
 const minSecret = 6

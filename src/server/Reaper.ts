@@ -48,8 +48,9 @@ export const layer = (options: { readonly directory?: string | undefined } = {})
       const end = Effect.gen(function* () {
         killAll()
         const isClean = groups.size === 0
-        const isSeen = yield* undertaker.end(isClean ? "at once" : "after work")
-        if (isClean || isSeen) record.remove()
+        yield* undertaker.end(isClean ? "at once" : "after work")
+        // What is still guarded may not be all that is left: the next pool looks, and clears the session files.
+        if (isClean) record.remove()
         else record.close()
         process.off("exit", killAll)
       })

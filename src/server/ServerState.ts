@@ -71,7 +71,7 @@ export const Classification = Schema.Literals([
 ])
 export type Classification = typeof Classification.Type
 
-/** The record of one failed process, or of a failed attempt to start one. Never arguments or values of the environment. */
+/** The record of one failed process, or of a failed attempt to start one. Never values of its environment. */
 export const Failure = Schema.Struct({
   /** ISO 8601. */
   at: Schema.String,

@@ -50,8 +50,10 @@ export interface Observer {
 
 export interface Supervisor {
   readonly state: () => ServerState
-  /** Those alive: the one that takes requests, then those that drain. */
-  readonly processes: () => ReadonlyArray<ServerProcess.ServerProcess>
+  /** The one that takes requests. */
+  readonly process: () => ServerProcess.ServerProcess | null
+  /** Those that were replaced and end what they have. */
+  readonly draining: () => ReadonlyArray<ServerProcess.ServerProcess>
   /** How often a process was started again. */
   readonly restarts: () => number
   /** Starts it where it is not running or about to; returns when it has run or failed once. */
@@ -109,7 +111,8 @@ export const make = Effect.fnUntraced(function* (options: {
     const pid = current?.process.pid ?? null
     const change = { server: name, from: state, to, at: new Date(at).toISOString(), pid, cause, failure }
     state = to
-    log.add("pool", failure?.pid ?? pid, failure === null ? to : `${to}: ${explained(failure)}`)
+    const step = change.from === "running" && to === "running" ? "not replaced" : to
+    log.add("pool", failure?.pid ?? pid, failure === null ? to : `${step}: ${explained(failure)}`)
     observer.onChange(change)
   }
 
@@ -121,7 +124,6 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   const open = Effect.fnUntraced(function* (spec: ServerSpec, cause: Trigger, parent: Scope.Scope) {
-    starts++
     const incarnation = yield* Incarnation.open({ spec, log, mustList: toolsFor(spec, cause), parent })
     yield* Scope.addFinalizer(
       incarnation.scope,
@@ -192,13 +194,16 @@ export const make = Effect.fnUntraced(function* (options: {
     }
     if (Result.isFailure(first.value)) {
       const now = yield* Clock.currentTimeMillis
-      const hint = `the old process goes on; to stop it first: mcp-pool restart ${name} --now`
-      const failure = failures.add(first.value.failure, { now, inFlight: 0, nextAttemptAt: null, hint })
+      const also = `to stop the old process first: mcp-pool restart ${name} --now`
+      const failure = failures.add(first.value.failure, { now, inFlight: 0, nextAttemptAt: null, also })
       go("running", now, "failure", failure)
-      const { message: reason } = first.value.failure
-      yield* Deferred.fail(done, new RestartFailed({ server: name, reason, hint: failure.hint }))
+      yield* Deferred.fail(
+        done,
+        new RestartFailed({ server: name, reason: failure.message, hint: failure.hint ?? also })
+      )
       return false
     }
+    starts++
     yield* become(first.value.success, cause, spec.pool)
     yield* Effect.forkIn(drain(old), parent)
     yield* Deferred.succeed(done, undefined)
@@ -222,8 +227,8 @@ export const make = Effect.fnUntraced(function* (options: {
     ): Effect.fn.Return<Next | null> {
       const loss = incarnation === null ? { inFlight: 0, isOfOneCall: false } : letGo(incarnation, true)
       const now = yield* Clock.currentTimeMillis
-      const give = (to: ServerState, nextAttemptAt: number | null, hint?: string) => {
-        const facts = { now, inFlight: loss.inFlight, nextAttemptAt, ...(hint === undefined ? {} : { hint }) }
+      const give = (to: ServerState, nextAttemptAt: number | null, also?: string) => {
+        const facts = { now, inFlight: loss.inFlight, nextAttemptAt, ...(also === undefined ? {} : { also }) }
         go(to, now, "failure", failures.add(end, facts))
       }
       if (!isWorthRetrying(end, spec.pool.restart)) {
@@ -253,6 +258,7 @@ export const make = Effect.fnUntraced(function* (options: {
     let cause: Trigger = "request"
     for (;;) {
       const startedAt = yield* Clock.currentTimeMillis
+      starts++
       const opened: Result.Result<Incarnation.Incarnation, ServerProcess.Failed> = yield* Effect.result(
         open(spec, cause, parent)
       )
@@ -324,7 +330,8 @@ export const make = Effect.fnUntraced(function* (options: {
 
   return {
     state: () => state,
-    processes: () => [...(current === null ? [] : [current]), ...draining].map(({ process }) => process),
+    process: () => current?.process ?? null,
+    draining: () => [...draining].map(({ process }) => process),
     restarts: () => Math.max(0, starts - 1),
     settled: awaitSettled,
     start: Effect.gen(function* () {
@@ -361,7 +368,7 @@ const isWorthRetrying = (end: ProcessError, restart: ServerSpec["pool"]["restart
 }
 
 const explained = ({ classification, hint, message }: Failure): string =>
-  `${message}${classification === "unknown" ? "" : ` (${classification})`}${hint === null ? "" : `: ${hint}`}`
+  `${message}${classification === "unknown" ? "" : ` (${classification})`}${hint === null ? "" : ` — ${hint}`}`
 
 /** Errnos of a system that is short of something for the moment. */
 const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])

@@ -1,6 +1,6 @@
 /**
  * The helper that outlives a pool: a shell in a session of its own that waits for its stdin to close. Then whoever held
- * the other end is gone, and it ends what that left behind: SIGTERM, a second later SIGKILL. Lives from the first `tell`
+ * the other end is gone, and it ends what that left behind: SIGTERM, a second later SIGKILL. Lives from `start`
  * until `end`; one that dies before is replaced.
  */
 import { Effect } from "effect"
@@ -12,8 +12,8 @@ export interface Undertaker {
   readonly start: () => void
   /** Tells it of one group. Never blocks and never throws. */
   readonly tell: (word: "guard" | "release", group: number) => void
-  /** Ends it, at once or when it has done its work, and says whether that was seen. Its wait runs on native time. */
-  readonly end: (how: "at once" | "after work") => Effect.Effect<boolean>
+  /** Ends it, at once or when it has done its work. Its wait is bounded and runs on native time. */
+  readonly end: (how: "at once" | "after work") => Effect.Effect<void>
 }
 
 /** Plain callbacks: it must be told in the same turn in which a process starts. */
@@ -34,13 +34,13 @@ export const make = (options: {
   const run = () => {
     restart = undefined
     startedAt = performance.now()
-    const current = spawn("/bin/sh", ["-c", script, "mcp-pool-helper"], {
-      cwd: "/",
-      // Nothing of a marker: this pool may itself run under another's.
-      env: { PATH: `/usr/bin:/bin:${process.env["PATH"] ?? ""}` },
-      detached: true,
-      stdio: ["pipe", "ignore", "ignore"]
-    })
+    let current: ChildProcess
+    try {
+      current = spawnHelper()
+    } catch (cause) {
+      // No memory for another process, most likely.
+      return again((cause as Error).message)
+    }
     child = current
     current.on("error", (error) => lost(current, error.message))
     current.on("exit", (code, signal) => lost(current, `it ended with ${signal ?? `code ${code}`}`))
@@ -55,7 +55,10 @@ export const make = (options: {
   const lost = (which: ChildProcess, reason: string) => {
     if (which !== child) return
     child = undefined
-    if (ended) return
+    if (!ended) again(reason)
+  }
+
+  const again = (reason: string) => {
     onLoss(reason)
     const lived = performance.now() - startedAt
     restart = setTimeout(run, Math.max(0, delay - lived)).unref()
@@ -80,23 +83,29 @@ export const make = (options: {
         ended = true
         clearTimeout(restart)
         const current = child
-        if (current === undefined) return resume(Effect.succeed(false))
-        const timer = setTimeout(() => {
-          current.kill("SIGKILL")
-          done(false)
-        }, waits[how])
-        const done = (seen: boolean) => {
+        if (current === undefined) return resume(Effect.void)
+        const done = () => {
           clearTimeout(timer)
-          current.off("exit", onExit)
-          resume(Effect.succeed(seen))
+          resume(Effect.void)
         }
-        const onExit = () => done(true)
-        current.once("exit", onExit)
+        // It exits by this too.
+        const timer = setTimeout(() => current.kill("SIGKILL"), waits[how])
+        current.once("exit", done)
+        current.once("error", done)
         if (how === "at once") write("end\n")
         current.stdin?.end()
       })
   }
 }
+
+const spawnHelper = (): ChildProcess =>
+  spawn("/bin/sh", ["-c", script, "mcp-pool-helper"], {
+    cwd: "/",
+    // Nothing of a marker: this pool may itself run under another's.
+    env: { PATH: `/usr/bin:/bin:${process.env["PATH"] ?? "/usr/sbin"}` },
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"]
+  })
 
 /**
  * In POSIX words only, for dash, busybox and macOS. A line that was torn by its writer's death is not obeyed. What is

@@ -72,13 +72,14 @@ describe("statusView", () => {
   })
 
   it("shows a row for each process that ends what it has", () => {
-    const process = (pid: number, inFlight: number, seconds: number) => ({
+    const process = (pid: number, inFlight: number, seconds: number, draining = true) => ({
       pid,
+      draining,
       startedAt: new Date(now - seconds * 1000).toISOString(),
       memory: 20_000_000,
       inFlight
     })
-    const [newest, older, oldest] = [process(30, 1, 5), process(20, 2, 70), process(10, 0, 7500)]
+    const [newest, older, oldest] = [process(30, 1, 5, false), process(20, 2, 70), process(10, 0, 7500)]
     const rolling = Harness.server("git", {
       inFlight: 3,
       processes: [newest, older, oldest],
@@ -105,7 +106,13 @@ describe("statusView", () => {
   })
 
   it("adds up the memory of several processes, where it is known", () => {
-    const process = (memory: number | null) => ({ pid: 1, startedAt: "2026-01-01T00:00:00.000Z", memory, inFlight: 0 })
+    const process = (memory: number | null) => ({
+      pid: 1,
+      startedAt: "2026-01-01T00:00:00.000Z",
+      memory,
+      inFlight: 0,
+      draining: false
+    })
     const shown = (...memory: ReadonlyArray<number | null>) =>
       statusLines(status(Harness.server("git", { processes: memory.map(process) })), plain)[3]!
         .split(/ {2,}/)

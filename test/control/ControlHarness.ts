@@ -20,7 +20,7 @@ export const server = (name: string, over: Partial<ServerStatus> = {}): ServerSt
   state: "running",
   fingerprint: "0123456789abcdef",
   pid: 4711,
-  processes: [{ pid: 4711, startedAt: "2026-01-01T00:00:00.000Z", memory: 50_331_648, inFlight: 0 }],
+  processes: [{ pid: 4711, startedAt: "2026-01-01T00:00:00.000Z", memory: 50_331_648, inFlight: 0, draining: false }],
   restarts: 0,
   sessions: 2,
   inFlight: 1,

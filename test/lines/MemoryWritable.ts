@@ -60,4 +60,7 @@ export class MemoryWritable extends Writable {
   }
 }
 
+/** A stream of which the system takes nothing beyond what it is given at once. */
+export const narrow = () => new MemoryWritable({ highWaterMark: 1 })
+
 const broken = (): Error => new Error("EPIPE")

@@ -259,17 +259,6 @@ export const request = (id: unknown, method: string, params: object = {}): objec
 
 export const notification = (method: string, params: object = {}): object => ({ jsonrpc: "2.0", method, params })
 
-/** `[method, params]` of each. */
-export const asked = (messages: ReadonlyArray<Message>): ReadonlyArray<readonly [unknown, unknown]> =>
-  messages.map(({ method, params }) => [method, params])
-
-export const methods = (messages: ReadonlyArray<Message>): ReadonlyArray<string | undefined> =>
-  messages.map(({ method }) => method)
-
-/** The ids of the answers, each with the kind of its error or null. */
-export const outcomes = (messages: ReadonlyArray<Message>): ReadonlyArray<readonly [id: unknown, kind: unknown]> =>
-  messages.map(({ error, id }) => [id, error === undefined ? null : (error.data?.["kind"] ?? error.code)])
-
 /** A server with a process and so many clients that have said `initialized`. */
 export const makeShared = (
   count: number,

@@ -121,11 +121,22 @@ describe("Reaper", () => {
   it.live("leaves neither a process nor a file behind when its scope closes", () =>
     Effect.gen(function* () {
       const it = yield* pool()
-      yield* it.tell("close")
+      yield* it.tell("end its server")
       yield* it.ended
       assert.deepStrictEqual(yield* Processes.withMarker(it.marker), [])
       assert.isFalse(yield* Processes.isAlive(it.firstHelper))
       assert.deepStrictEqual(fs.readdirSync(it.directory), [])
+    })
+  )
+
+  it.live("ends what is still guarded when its scope closes, and keeps the record", () =>
+    Effect.gen(function* () {
+      const it = yield* pool()
+      yield* it.tell("close its scope")
+      yield* it.ended
+      assert.deepStrictEqual(yield* Processes.withMarker(it.marker), [])
+      assert.isFalse(yield* Processes.isAlive(it.firstHelper))
+      assert.isTrue(fs.existsSync(recordOf(it.directory)))
     })
   )
 

@@ -24,7 +24,7 @@ export const scripted = Effect.fnUntraced(function* (scripts: ReadonlyArray<Scri
 })
 
 /** The states that a server went through. Each step is legal, begins where the one before ended, and tells why and when. */
-export const wayOf = (states: States.States, server = "one"): ReadonlyArray<ServerState.ServerState> => {
+export const wayOf = (states: States.States, server = "one"): ReadonlyArray<string> => {
   const steps = states.steps(server)
   let before: { readonly at: string; readonly to: ServerState.ServerState } = { at: "", to: "stopped" }
   for (const step of steps) {

@@ -128,7 +128,8 @@ export class SoakClient {
       if (this.#socket !== socket) return
       if (!this.#isLeaving) this.#violate("the pool hung up")
       if (rest !== "") this.#violate("the last line has no end")
-      for (const { marker } of this.#open.values()) this.#violate(`request ${marker} was lost as its client half-closed`)
+      for (const { marker } of this.#open.values())
+        this.#violate(`request ${marker} was lost as its client half-closed`)
       socket.end()
       this.#forget()
       this.#connect()
@@ -200,14 +201,15 @@ export class SoakClient {
   #whim(): void {
     if (this.#depth === 0 || this.#isPaused || this.#isLeaving || !this.#isReady) return
     const dice = this.#dice
-    if (dice.chance(0.04)) {
+    const whim = dice.next()
+    if (whim < 0.04) {
       const request = dice.pick([...this.#open.values()].filter(({ isCancelled }) => !isCancelled))
       if (request === undefined) return
       request.isCancelled = true
       this.#write({ method: "notifications/cancelled", params: { requestId: request.id } })
       this.#barrier(request)
-    } else if (dice.chance(0.003)) this.#leave()
-    else if (dice.chance(0.003)) {
+    } else if (whim < 0.043) this.#leave()
+    else if (whim < 0.046) {
       this.#isLeaving = true
       this.#socket?.end()
     }
@@ -265,7 +267,8 @@ export class SoakClient {
     if (request === undefined || request.marker !== marker) {
       return this.#violate(`progress of request ${marker} went to ${request?.marker ?? "nobody's token"}`)
     }
-    if (request.progressOf !== null) this.#violate(`progress of request ${marker} came from ${request.progressOf} and ${pid}`)
+    if (request.progressOf !== null)
+      this.#violate(`progress of request ${marker} came from ${request.progressOf} and ${pid}`)
     request.progressOf = pid
   }
 
@@ -334,7 +337,30 @@ const mixture: ReadonlyArray<Tool> = [
   ...Array.from({ length: 2 }, () => "slow" as const),
   "list"
 ]
-const ids = [0, 1, 2, 3, 4, 5, 6, 7, "0", "1", "2", "3", "4", "5", "6", "7", -1, 1.5, "", "ü€", 'a"b\\', 900_719_925_474]
+const ids = [
+  0,
+  1,
+  2,
+  3,
+  4,
+  5,
+  6,
+  7,
+  "0",
+  "1",
+  "2",
+  "3",
+  "4",
+  "5",
+  "6",
+  "7",
+  -1,
+  1.5,
+  "",
+  "ü€",
+  'a"b\\',
+  900_719_925_474
+]
 /** Errors that promise that the request was not sent. */
 const notSent: ReadonlySet<string> = new Set(["ServerUnavailable", "QueueTimeout", "Overloaded"])
 const pads = [4000, 20_000, 60_000, 70_000]

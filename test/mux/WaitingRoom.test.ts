@@ -1,0 +1,145 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { vi } from "vitest"
+import { outcomes } from "./Messages.ts"
+import { type Client, fakeTimers, makeMux, makeShared, notification, request } from "./MuxHarness.ts"
+
+const resources = { capabilities: { resources: { subscribe: true } }, isEmpty: true }
+
+describe("WaitingRoom", () => {
+  describe("limits", () => {
+    it.effect("a client with 4096 requests unanswered is refused more, and another is not", () =>
+      Effect.gen(function* () {
+        const { clients, server } = makeShared(2)
+        const [one, other] = clients as [Client, Client]
+        for (let id = 0; id < 4097; id++) one.send(request(id, "m"))
+        assert.deepStrictEqual(outcomes(yield* one.told), [[4096, "Overloaded"]])
+        other.send(request(1, "m"))
+        const calls = yield* server.told
+        assert.lengthOf(calls, 4097)
+        server.answer(calls[0]!)
+        one.send(request("again", "m"))
+        assert.deepStrictEqual(outcomes(yield* one.told), [[0, null]])
+      })
+    )
+
+    it.effect("a client with 4096 subscriptions unanswered is refused more", () =>
+      Effect.gen(function* () {
+        for (const process of ["there", "coming"]) {
+          const mux = makeMux()
+          if (process === "there") mux.attach(resources)
+          const client = mux.client()
+          for (let id = 0; id < 4097; id++) client.send(request(id, "resources/subscribe", { uri: `file:///${id}` }))
+          assert.deepStrictEqual(outcomes(yield* client.told).at(-1), [4096, "Overloaded"], process)
+        }
+      })
+    )
+
+    it.effect("a client with 1024 requests waiting for a process is refused more, and another is not", () =>
+      Effect.gen(function* () {
+        const mux = makeMux()
+        const [one, other] = [mux.client(), mux.client()]
+        for (let id = 0; id < 1025; id++) one.send(request(id, "m"))
+        other.send(request(1, "m"))
+        assert.deepStrictEqual(outcomes(yield* one.told), [[1024, "Overloaded"]])
+        assert.strictEqual(one.session.inFlight, 1024)
+        assert.lengthOf(yield* mux.attach().told, 1025)
+      })
+    )
+
+    it.effect("a client with 16 MiB waiting for a process is refused more, but never its first request", () =>
+      Effect.gen(function* () {
+        const mux = makeMux()
+        const client = mux.client()
+        const [large, larger] = ["x".repeat(9 * 1024 * 1024), "x".repeat(17 * 1024 * 1024)]
+        client.send(request(1, "m", { text: large }), request(2, "m", { text: large }), request(3, "m"))
+        assert.deepStrictEqual(outcomes(yield* client.told), [[2, "Overloaded"]])
+        const other = mux.client({ maxLine: 20 * 1024 * 1024 })
+        other.send(request(1, "m", { text: larger }))
+        assert.deepStrictEqual(yield* other.told, [])
+        assert.deepStrictEqual(
+          (yield* mux.attach().told).map(({ params }) => params !== undefined && "text" in params),
+          [true, false, true]
+        )
+      })
+    )
+  })
+
+  describe("timeouts", () => {
+    it.effect("a request that waited for a process longer than queueTimeout is answered, and not sent", () =>
+      Effect.gen(function* () {
+        const mux = makeMux({ queueTimeout: 1 })
+        const client = mux.client()
+        client.send(request(1, "m"), request("i", "initialize", { protocolVersion: "2025-11-25" }))
+        assert.deepStrictEqual(outcomes([yield* client.inbox.next, yield* client.inbox.next]), [
+          [1, "QueueTimeout"],
+          ["i", "QueueTimeout"]
+        ])
+        assert.strictEqual(client.session.inFlight, 0)
+        assert.deepStrictEqual(yield* mux.attach().told, [])
+      })
+    )
+
+    it.effect("a request that the server holds longer than requestTimeout is cancelled and answered", () =>
+      Effect.gen(function* () {
+        const { clients, mux, server } = makeShared(1, { requestTimeout: 1 })
+        const [client] = clients as [Client]
+        client.send(request(1, "m"))
+        const [call] = yield* server.told
+        assert.deepStrictEqual(outcomes([yield* client.inbox.next]), [[1, "RequestTimeout"]])
+        const [cancel] = yield* server.told
+        assert.strictEqual(cancel!.method, "notifications/cancelled")
+        assert.strictEqual(cancel!.params?.["requestId"], call!.id)
+        server.answer(call!)
+        assert.deepStrictEqual(yield* client.told, [])
+        assert.strictEqual(mux.inFlight(), 0)
+      })
+    )
+
+    it.effect("the time that a request waited for a process is not the server's", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const mux = makeMux({ queueTimeout: 30_000, requestTimeout: 10_000 })
+        const client = mux.client()
+        client.send(request(1, "m"))
+        vi.advanceTimersByTime(20_000)
+        mux.attach()
+        vi.advanceTimersByTime(5000)
+        assert.deepStrictEqual(yield* client.told, [])
+        vi.advanceTimersByTime(6000)
+        assert.deepStrictEqual(outcomes(yield* client.told), [[1, "RequestTimeout"]])
+      })
+    )
+
+    it.effect("a request that the pool makes of the server for a client is bounded too", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const capabilities = { logging: {}, resources: { subscribe: true } }
+        const { clients } = makeShared(1, { requestTimeout: 10_000 }, { capabilities })
+        const [client] = clients as [Client]
+        client.send(request(1, "resources/subscribe", { uri: "a" }), request(2, "logging/setLevel", { level: "debug" }))
+        vi.advanceTimersByTime(11_000)
+        assert.deepStrictEqual(outcomes(yield* client.told), [
+          [1, "RequestTimeout"],
+          [2, "RequestTimeout"]
+        ])
+      })
+    )
+
+    it.effect("nothing is awaited once nothing is open", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const { clients, mux, server } = makeShared(1, { requestTimeout: 10_000 })
+        assert.strictEqual(vi.getTimerCount(), 0)
+        clients[0]!.send(request(1, "m"))
+        for (const call of yield* server.told) server.answer(call)
+        vi.advanceTimersByTime(1000)
+        assert.strictEqual(vi.getTimerCount(), 0)
+        mux.detach()
+        clients[0]!.send(request(2, "m"), notification("notifications/cancelled", { requestId: 2 }))
+        vi.advanceTimersByTime(1000)
+        assert.strictEqual(vi.getTimerCount(), 0)
+      })
+    )
+  })
+})

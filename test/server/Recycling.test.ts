@@ -1,0 +1,218 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Latch, type Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import { once } from "node:events"
+import type { PoolOptions } from "../../src/config/PoolOptions.ts"
+import * as Recycling from "../../src/server/Recycling.ts"
+import type * as LineClient from "../support/LineClient.ts"
+import * as Processes from "../support/Processes.ts"
+import * as TestPool from "../support/TestPool.ts"
+import * as Tools from "../support/Tools.ts"
+import { inFlight, pidOf, scripted } from "./Supervision.ts"
+
+const mebibyte = 1024 * 1024
+
+/** The server `one` that is large, alone or with its children. */
+const heavy = (mebibytes: number, children: number, pool: PoolOptions) =>
+  TestPool.make(({ marker }) => ({
+    one: {
+      command: process.execPath,
+      args: [TestPool.fixture("heavy.ts"), `${marker}-one`, String(mebibytes), String(children)],
+      pool
+    }
+  }))
+
+describe("Recycling", () => {
+  it.effect("never asks for another process where there is no limit", () =>
+    Effect.gen(function* () {
+      const due = yield* Effect.forkChild(Recycling.due({ maxAge: undefined, maxMemory: undefined }, process.pid))
+      yield* TestClock.adjust("1000 days")
+      assert.isUndefined(due.pollUnsafe())
+    })
+  )
+
+  it.effect("asks for another at the given age, not before", () =>
+    Effect.gen(function* () {
+      const due = yield* Effect.forkChild(Recycling.due({ maxAge: Duration.hours(1), maxMemory: undefined }, 7))
+      yield* TestClock.adjust(60 * 60_000 - 1)
+      assert.isUndefined(due.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Fiber.join(due), "age")
+    })
+  )
+
+  it.effect("asks for another where what a group uses together is too much", () =>
+    Effect.gen(function* () {
+      const group = yield* largeGroup
+      const due = yield* Effect.forkChild(Recycling.due({ maxAge: undefined, maxMemory: 200 * mebibyte }, group))
+      yield* TestClock.adjust(4999)
+      assert.isUndefined(due.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Fiber.join(due), "memory")
+    })
+  )
+})
+
+describe("a recycled server", () => {
+  it.effect("hands over to another process at maxAge, and no call fails", () =>
+    Effect.gen(function* () {
+      const it = yield* TestPool.make(({ server }) => ({ one: server("one", { maxAge: "1 hour" }) }))
+      const clients = yield* Effect.all([it.connect("one"), it.connect("one"), it.connect("one")])
+      const before = yield* pidOf(clients[0]!)
+      // Held over the change: the old process answers it.
+      yield* Tools.startSleeping(clients[0]!, "held", 100)
+      const first = yield* busy(clients)
+      yield* first.hasBegun
+      yield* TestClock.adjust("1 hour")
+      const step = yield* it.states.reached("one", "running", 2)
+      assert.deepInclude(step, { cause: "age", from: "running", failure: null })
+      assert.strictEqual(step.at, new Date(60 * 60_000).toISOString())
+      assert.notStrictEqual(step.pid, before)
+      assert.isAbove(yield* first.end, clients.length)
+      assert.strictEqual(yield* pidOf(clients[1]!), step.pid)
+      const [status] = yield* it.pool.status
+      assert.deepStrictEqual(
+        status?.processes.map(({ inFlight, pid }) => [pid, inFlight]),
+        [
+          [step.pid, 0],
+          [before, 1]
+        ]
+      )
+      process.kill(before, "SIGUSR1")
+      yield* clients[0]!.answer(100)
+      yield* TestClock.withLive(Processes.gone(before))
+      assert.deepStrictEqual((yield* it.pool.status)[0]?.failures, [])
+      assert.strictEqual((yield* it.pool.status)[0]?.restarts, 1)
+    })
+  )
+
+  it.live("hands over again and again under calls", () =>
+    Effect.gen(function* () {
+      const it = yield* TestPool.make(({ server }) => ({ one: server("one", { maxAge: "200 millis" }) }))
+      const clients = yield* Effect.all([it.connect("one"), it.connect("one"), it.connect("one")])
+      const calls = yield* busy(clients)
+      yield* it.states.reached("one", "running", 4)
+      yield* calls.end
+      const [first, ...others] = it.states.steps("one").filter(({ to }) => to === "running")
+      assert.strictEqual(first?.cause, "ready")
+      assert.isTrue(others.every(({ cause, failure }) => cause === "age" && failure === null))
+      yield* Processes.gone(first?.pid ?? 0)
+    })
+  )
+
+  it.effect("hands over to another process where it has grown above maxMemory", () =>
+    Effect.gen(function* () {
+      const it = yield* heavy(250, 0, { maxMemory: "200 MiB" })
+      const [{ pid }] = it.states.steps("one").filter(({ to }) => to === "running") as [{ pid: number }]
+      yield* TestClock.adjust("5 seconds")
+      const step = yield* it.states.reached("one", "running", 2)
+      assert.deepInclude(step, { cause: "memory", failure: null, at: new Date(5000).toISOString() })
+      yield* TestClock.withLive(Processes.gone(pid))
+      const client = yield* it.connect("one")
+      yield* Tools.serves(client)
+    })
+  )
+
+  it.effect("counts what its children use", () =>
+    Effect.gen(function* () {
+      // No process of it is larger than the limit.
+      const it = yield* heavy(80, 2, { maxMemory: "240 MiB" })
+      const [status] = yield* it.pool.status
+      assert.isAbove(status?.processes[0]?.memory ?? 0, 240 * mebibyte)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* it.states.reached("one", "running", 2)).cause, "memory")
+    })
+  )
+
+  it.effect("stays, and serves, where its replacement fails, which is not tried again for five minutes", () =>
+    Effect.gen(function* () {
+      const it = yield* scripted([{ locks: true }], { maxMemory: 1 })
+      yield* it.pool.start("one")
+      const client = yield* it.connect("one")
+      const before = yield* pidOf(client)
+      const call = yield* inFlight(client, "held")
+      // In flight under a clock that is about to jump.
+      yield* Fiber.interrupt(call)
+      yield* TestClock.adjust("5 seconds")
+      const first = yield* it.states.reached("one", "running", 2)
+      assert.deepInclude(first, { cause: "failure", from: "running", pid: before })
+      assert.deepInclude(first.failure, { kind: "ProcessExited", phase: "handshake", exitCode: 3, nextAttemptAt: null })
+      assert.include(first.failure?.hint ?? "", "the old process goes on")
+      assert.notStrictEqual(first.failure?.pid, before)
+      yield* Tools.serves(client)
+      yield* TestClock.adjust(5 * 60_000 - 1)
+      assert.lengthOf(it.states.steps("one"), 3)
+      yield* TestClock.adjust(1)
+      yield* TestClock.adjust("5 seconds")
+      const second = yield* it.states.reached("one", "running", 3)
+      assert.deepInclude(second, { cause: "failure", pid: before })
+      assert.strictEqual(Date.parse(second.at) - Date.parse(first.at), 5 * 60_000 + 5000)
+      assert.strictEqual(yield* pidOf(client), before)
+      yield* client.call("wake", { label: "held" })
+      assert.strictEqual((yield* it.pool.status)[0]?.state, "running")
+    })
+  )
+
+  it.effect("that is too old still is when its replacement failed: another is tried after five minutes", () =>
+    Effect.gen(function* () {
+      const it = yield* scripted([{ locks: true }], { maxAge: "1 day" })
+      yield* it.pool.start("one")
+      yield* TestClock.adjust("1 day")
+      const first = yield* it.states.reached("one", "running", 2)
+      assert.strictEqual(first.failure?.kind, "ProcessExited")
+      yield* TestClock.adjust("5 minutes")
+      const second = yield* it.states.reached("one", "running", 3)
+      assert.strictEqual(Date.parse(second.at) - Date.parse(first.at), 5 * 60_000)
+    })
+  )
+})
+
+/** Clients that call without a pause, on real time; `end` returns with how many answers they got, each of them good. */
+const busy = Effect.fnUntraced(function* (clients: ReadonlyArray<LineClient.LineClient>) {
+  let answers = 0
+  let isOver = false
+  const hasBegun = yield* Latch.make()
+  const fibers = yield* Effect.forEach(clients, (client) =>
+    Effect.forkChild(
+      TestClock.withLive(
+        Effect.gen(function* () {
+          while (!isOver) {
+            yield* Tools.serves(client)
+            if (++answers === clients.length) yield* hasBegun.open
+          }
+        })
+      )
+    )
+  )
+  return {
+    hasBegun: hasBegun.await,
+    end: Effect.gen(function* () {
+      isOver = true
+      yield* Effect.forEach(fibers, (fiber) => Fiber.join(fiber))
+      return answers
+    })
+  }
+})
+
+/** A group of two processes that use more than 200 MiB together, and neither of them alone. */
+const largeGroup: Effect.Effect<number, never, Scope.Scope> = Effect.gen(function* () {
+  const marker = `fixture-${randomUUID()}`
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(process.execPath, [TestPool.fixture("heavy.ts"), marker, "80", "1"], {
+        detached: true,
+        stdio: ["pipe", "pipe", "ignore"]
+      })
+    ),
+    (child) =>
+      Effect.sync(() => process.kill(-(child.pid ?? 0), "SIGKILL")).pipe(
+        Effect.andThen(TestClock.withLive(Effect.orDie(Processes.gone(marker))))
+      )
+  )
+  // It is complete when it serves.
+  child.stdin.write('{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+  yield* Effect.promise(() => once(child.stdout, "data"))
+  return child.pid ?? 0
+})
