@@ -27,8 +27,17 @@ describe("a server that", () => {
       const client = yield* dial("bad")
       for (const answer of [yield* client.initialize, yield* client.call("echo")]) {
         assert.strictEqual(answer.error?.code, 31001)
-        assert.deepStrictEqual(answer.error?.data, { kind: "ServerUnavailable", server: "bad", state: "failed" })
-        assert.include(answer.error?.message ?? "", "/no/such/command: ENOENT")
+        assert.deepStrictEqual(answer.error?.data, {
+          kind: "ServerUnavailable",
+          server: "bad",
+          state: "failed",
+          failure: { kind: "command-not-found", hint: failed.failure?.hint ?? null },
+          nextAttemptAt: null
+        })
+        assert.strictEqual(
+          answer.error?.message,
+          `server "bad" cannot run (command-not-found): ${failed.failure?.hint}`
+        )
       }
       yield* Tools.serves(yield* connect("good"))
     })
@@ -72,11 +81,22 @@ describe("a server that", () => {
       const [hello, call] = yield* Effect.all([client.initialize, client.call("echo", {}, { id: "call" })], {
         concurrency: "unbounded"
       })
+      const last = yield* states.reached("bad", "crash-loop")
+      const hint = "see what it printed: mcp-pool logs bad"
       for (const { error } of [hello, call]) {
-        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "bad", state: "crash-loop" })
-        assert.include(error?.message ?? "", "exited with code 3 before it answered initialize")
+        assert.strictEqual(error?.code, 31001)
+        assert.deepStrictEqual(error?.data, {
+          kind: "ServerUnavailable",
+          server: "bad",
+          state: "crash-loop",
+          failure: { kind: "unknown", hint },
+          nextAttemptAt: last.failure?.nextAttemptAt ?? null
+        })
+        assert.strictEqual(
+          error?.message,
+          `server "bad" is in a crash loop (unknown): ${hint}; next attempt at ${last.failure?.nextAttemptAt}`
+        )
       }
-      yield* states.reached("bad", "crash-loop")
       const steps = states.steps("bad")
       assert.deepStrictEqual(
         steps.map(({ to }) => to),
@@ -86,7 +106,8 @@ describe("a server that", () => {
       assert.strictEqual(failure?.kind, "ProcessExited")
       assert.strictEqual(failure?.phase, "handshake")
       assert.strictEqual(failure?.exitCode, 3)
-      assert.strictEqual(failure?.hint, "see what it printed: mcp-pool logs bad")
+      assert.strictEqual(failure?.hint, hint)
+      assert.include(failure?.message, "exited with code 3 before it answered initialize")
       yield* Fiber.join(starting)
       yield* Tools.serves(yield* connect("good"))
     })
@@ -101,7 +122,7 @@ describe("a server that", () => {
       const failed = yield* states.reached("bad", "failed")
       assert.strictEqual(failed.failure?.kind, "HandshakeFailed")
       assert.strictEqual(failed.failure?.phase, "handshake")
-      assert.match(failed.failure?.message ?? "", /no answer to initialize within 150ms \(pool\.startTimeout\)/)
+      assert.match(failed.failure?.message ?? "", /no answer to initialize within 150ms \(pool\.startTimeout\)$/)
       assert.deepStrictEqual(yield* Processes.withMarker(`${marker}-silent`), [])
       assert.isFalse(yield* pool.isRunning("bad"))
       yield* Tools.serves(yield* connect("good"))

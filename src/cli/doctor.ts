@@ -46,6 +46,8 @@ export const doctor = Command.make(
     const [Doctor, Shell, { findingLines }] = yield* Effect.promise(() =>
       Promise.all([import("../doctor/Doctor.ts"), import("../doctor/Shell.ts"), import("./doctorView.ts")])
     )
+    const { canRedraw, paint, width } = yield* screen
+    if (start && !json && canRedraw) yield* Console.error(paint.dim("starting each server for a moment …"))
     const findings = yield* Doctor.run({
       configFiles: config,
       runtimeDir: directory,
@@ -55,7 +57,7 @@ export const doctor = Command.make(
       entryOf: entryOf(directory),
       commands: Shell.commands({ runtimeDir: directory === usual ? null : directory, configFiles: config })
     })
-    const lines = json ? [JSON.stringify(findings, undefined, 2)] : findingLines(findings, yield* screen)
+    const lines = json ? [JSON.stringify(findings, undefined, 2)] : findingLines(findings, { paint, width })
     yield* Console.log(lines.join("\n"))
     const problems = findings.filter(({ ok }) => ok === "problem").length
     const warnings = findings.filter(({ ok }) => ok === "warning").length

@@ -49,10 +49,15 @@ export const run = Effect.fnUntraced(function* (
   }
   const specs = servers.flatMap((entry) => (Predicate.isTagged(entry, "Configured") ? [entry.spec] : []))
   const isLookedAt = (name: string) => only.length === 0 || only.includes(name)
+  const programs = specs.flatMap(ServerCommand.check)
+  // Why the others cannot start has been told.
+  const startable = specs.filter(
+    ({ name }) => !programs.some(({ ok, subject }) => ok === "problem" && subject === name)
+  )
   return [
     ...NodeVersion.check(options.nodeVersion),
     ...configuration.findings,
-    ...specs.flatMap(ServerCommand.check),
+    ...programs,
     ...(yield* Files.check({ runtimeDir, configFiles: configuration.files })),
     ...Daemon.check(daemon, {
       runtimeDir,
@@ -64,7 +69,7 @@ export const run = Effect.fnUntraced(function* (
     }),
     ...(yield* Sockets.check({ runtimeDir, servers, daemon, commands })),
     ...(yield* Leftovers.check({ runtimeDir, owner, commands })),
-    ...(options.start ? yield* Start.check({ specs, daemon, commands }) : []),
+    ...(options.start ? yield* Start.check({ specs: startable, daemon, commands }) : []),
     ...(yield* Bridge.check({ daemon, servers: [...names, ...known].filter(isLookedAt), entryOf, commands }))
   ]
 })

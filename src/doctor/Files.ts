@@ -23,14 +23,14 @@ export const check = Effect.fnUntraced(function* (options: {
 })
 
 const runtimeDirectory = (directory: string): ReadonlyArray<Finding> => {
-  const link = fs.lstatSync(directory, { throwIfNoEntry: false })
+  const link = look(directory)
   if (link === undefined) {
     const trouble = cannotMake(directory)
     return trouble === undefined
       ? [ok(directory, `${directory} does not exist yet: mcp-pool serve makes it`), ...fileSystem(directory)]
       : [problem(directory, trouble.message, trouble.mend)]
   }
-  const stats = fs.statSync(directory, { throwIfNoEntry: false })
+  const stats = follow(directory)
   if (stats === undefined) {
     return [problem(directory, "is a symbolic link to nothing", Shell.line("rm", directory))]
   }
@@ -64,7 +64,7 @@ const elsewhere = "give --runtime-dir DIR, with a directory of your own"
 /** Why a directory that is not there cannot be made, or undefined. */
 export const cannotMake = (directory: string): { readonly message: string; readonly mend: string } | undefined => {
   const above = nearest(directory)
-  if (!fs.statSync(above).isDirectory())
+  if (follow(above)?.isDirectory() !== true)
     return { message: `${above} is not a directory`, mend: Shell.line("mv", above, `${above}.old`) }
   return isWritable(above)
     ? undefined
@@ -73,7 +73,7 @@ export const cannotMake = (directory: string): { readonly message: string; reado
 
 /** The directory, or what is there of its path. */
 const nearest = (directory: string): string =>
-  fs.statSync(directory, { throwIfNoEntry: false }) === undefined ? nearest(path.dirname(directory)) : directory
+  look(directory) === undefined ? nearest(path.dirname(directory)) : directory
 
 const isWritable = (directory: string): boolean => {
   try {
@@ -109,7 +109,7 @@ const fileSystems = new Map([
 ])
 
 const configuration = Effect.fnUntraced(function* (file: string) {
-  const stats = fs.statSync(file, { throwIfNoEntry: false })
+  const stats = follow(file)
   const source = yield* Effect.result(ConfigFile.read(file))
   if (stats === undefined || Result.isFailure(source)) return []
   // What is in it is run.
@@ -137,7 +137,7 @@ const holdsSecret = (entry: unknown): boolean => {
 const secretName = /token|secret|passw|credential|authorization|(?:^|_)(?:key|pat|auth)(?:$|_)|api-?key/i
 
 const inputs = Effect.fnUntraced(function* (file: string) {
-  const stats = fs.statSync(file, { throwIfNoEntry: false })
+  const stats = follow(file)
   if (stats === undefined) return []
   if ((stats.mode & 0o077) !== 0) {
     const message = `${modeOf(stats)}: others may read it, so that nothing is taken from it`
@@ -148,6 +148,15 @@ const inputs = Effect.fnUntraced(function* (file: string) {
     ? [ok(file, `${file} is yours alone`)]
     : [problem(file, values.failure, `edit ${file}`)]
 })
+
+/** What a path leads to; undefined where that is nothing, or cannot be seen. */
+const follow = (file: string): fs.Stats | undefined => {
+  try {
+    return fs.statSync(file)
+  } catch {
+    return undefined
+  }
+}
 
 /** What is at a path, itself; undefined where nothing is, or nothing can be seen. */
 export const look = (file: string): fs.Stats | undefined => {

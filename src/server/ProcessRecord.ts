@@ -7,6 +7,7 @@ import { Clock, Effect, Option, Schema } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ProcessTable from "./ProcessTable.ts"
+import * as SessionFile from "./SessionFile.ts"
 
 const Pid = Schema.Int.check(Schema.isGreaterThan(1))
 
@@ -198,7 +199,7 @@ const sweep = Effect.fnUntraced(function* (directory: string, record: Record, bo
 const clearSessionFiles = (directory: string): Effect.Effect<void> =>
   Effect.try({
     try: () => {
-      const files = path.join(directory, "session-files")
+      const files = path.join(directory, SessionFile.folder)
       if (!fs.existsSync(files)) return
       for (const name of fs.readdirSync(files)) fs.rmSync(path.join(files, name), { recursive: true, force: true })
     },

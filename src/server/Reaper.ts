@@ -4,7 +4,7 @@
  * marker; what even that one could not end is recorded, and ended by the next pool. Lives as long as the pool.
  */
 import { Context, Effect, Layer } from "effect"
-import { randomBytes } from "node:crypto"
+import * as fs from "node:fs"
 import * as ProcessRecord from "./ProcessRecord.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import * as Undertaker from "./Undertaker.ts"
@@ -30,7 +30,7 @@ export const layer = (options: { readonly directory?: string | undefined } = {})
   Layer.effect(
     Reaper,
     Effect.gen(function* () {
-      const random = randomBytes(16).toString("hex")
+      const random = randomHex()
       const groups = new Set<number>()
       const record = yield* ProcessRecord.make({ directory: options.directory, marker: random, groups })
       const say = Effect.runSyncWith(yield* Effect.context<never>())
@@ -96,4 +96,16 @@ export const signalGroup = (group: number, signal: NodeJS.Signals): void => {
   } catch {
     // It is gone, or holds only zombies.
   }
+}
+
+/** From the system itself: to load Node's cryptography would cost more than to start a server. */
+const randomHex = (): string => {
+  const bytes = Buffer.alloc(16)
+  const file = fs.openSync("/dev/urandom", "r")
+  try {
+    fs.readSync(file, bytes)
+  } finally {
+    fs.closeSync(file)
+  }
+  return bytes.toString("hex")
 }

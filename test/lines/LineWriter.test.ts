@@ -2,11 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
 import * as Choices from "./Choices.ts"
-import { MemoryWritable } from "./MemoryWritable.ts"
+import { MemoryWritable, narrow } from "./MemoryWritable.ts"
 import { turn, turns } from "./Turn.ts"
-
-/** A stream that asks for a pause after each write. */
-const narrow = (): MemoryWritable => new MemoryWritable({ highWaterMark: 1 })
 
 type Step =
   | { readonly _tag: "Push"; readonly piece: string | Buffer }
@@ -25,6 +22,8 @@ const piece = (choices: Choices.Choices): string | Buffer => {
 }
 
 const bytesOf = (piece: string | Buffer): Buffer => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece)
+
+const lineFeed = 0x0a
 
 describe("LineWriter", () => {
   it.effect.prop(
@@ -277,4 +276,110 @@ describe("LineWriter", () => {
       assert.strictEqual(stream.text, "")
     })
   )
+
+  describe("takeUnwritten", () => {
+    const line = (choices: Choices.Choices): ReadonlyArray<string | Buffer> => {
+      const pieces = choices.some(3, (c): string | Buffer => {
+        const text = c.of(["a", "", '{"id":1}', "x".repeat(c.below(5000)), "y".repeat(100_000)])
+        return c.chance(50) ? Buffer.from(text) : text
+      })
+      return [...pieces, choices.of(["\n", "}\n", Buffer.from("\n"), Buffer.from("é\n")])]
+    }
+
+    const steps = Choices.from((choices) =>
+      choices.some(40, (c) =>
+        c.below(10) < 5
+          ? ({ _tag: "Push", line: line(c) } as const)
+          : ({ _tag: c.of(["Turn", "Turn", "Turn", "Hold", "Take", "Take", "Release", "Break", "Destroy"]) } as const)
+      )
+    )
+
+    it.effect.prop(
+      "takes every line of which no byte was written and no other, in order, whatever became of the stream",
+      { steps, isNarrow: Choices.from((choices) => choices.chance(70)) },
+      ({ isNarrow, steps }) =>
+        Effect.gen(function* () {
+          const stream = isNarrow ? narrow() : new MemoryWritable()
+          const writer = new LineWriter(stream)
+          const pushed: Array<Buffer> = []
+          for (const step of steps) {
+            if (step._tag === "Push") {
+              for (const piece of step.line) {
+                pushed.push(bytesOf(piece))
+                writer.push(piece)
+              }
+            } else if (step._tag === "Hold") stream.hold()
+            else if (step._tag === "Take") stream.takeOne()
+            else if (step._tag === "Release") stream.release()
+            else if (step._tag === "Break") stream.break()
+            else if (step._tag === "Destroy") stream.destroy()
+            else yield* turns(2)
+          }
+          const all = Buffer.concat(pushed)
+          const written = Buffer.concat(stream.writes).length
+          const unwritten = writer.takeUnwritten()
+          const isWithinLine = written > 0 && all[written - 1] !== lineFeed
+          const from = isWithinLine ? all.indexOf(lineFeed, written) + 1 : written
+          assert.strictEqual(unwritten.toString("latin1"), all.toString("latin1", from))
+          assert.deepStrictEqual([writer.unread, writer.blocked, writer.waitingSince], [0, false, 0])
+          stream.release()
+          writer.push("late\n")
+          yield* turns(3)
+          assert.isTrue(Buffer.concat(stream.writes).equals(all.subarray(0, written)))
+          assert.lengthOf(writer.takeUnwritten(), 0)
+        }),
+      { arbitrary: { runs: 500, size: 80 } }
+    )
+
+    it.effect("takes what was refused within the call, not what fails later", () =>
+      Effect.gen(function* () {
+        for (const isWaiting of [false, true]) {
+          const stream = narrow()
+          const writer = new LineWriter(stream)
+          if (isWaiting) stream.hold()
+          else stream.break()
+          writer.push("a\n")
+          writer.push("b\n")
+          yield* turn
+          writer.push("c\n")
+          stream.break()
+          yield* turns(3)
+          writer.push("d\n")
+          assert.strictEqual(writer.takeUnwritten().toString(), isWaiting ? "c\nd\n" : "a\nb\nc\nd\n")
+        }
+      })
+    )
+
+    it.effect("takes what comes after the slices of a line that were written", () =>
+      Effect.gen(function* () {
+        const stream = narrow()
+        const writer = new LineWriter(stream)
+        stream.hold()
+        writer.push("a\n")
+        writer.push(Buffer.alloc(300_000, "x"))
+        writer.push("\nb\n")
+        yield* turn
+        for (let taken = 0; taken < 3; taken++) {
+          stream.takeOne()
+          yield* turn
+        }
+        assert.isAbove(stream.text.length, 100_000)
+        assert.strictEqual(writer.takeUnwritten().toString(), "b\n")
+      })
+    )
+
+    it.effect("takes all that waits for a stream that was destroyed, and what was pushed before the end", () =>
+      Effect.gen(function* () {
+        const stream = narrow()
+        const writer = new LineWriter(stream)
+        writer.push("a\n")
+        stream.destroy()
+        yield* turn
+        writer.push(Buffer.from("b\n"))
+        writer.end()
+        writer.push("late\n")
+        assert.strictEqual(writer.takeUnwritten().toString(), "a\nb\n")
+      })
+    )
+  })
 })

@@ -70,7 +70,7 @@ describe("UnixListener", () => {
       const { error } = yield* client.call("echo")
       assert.strictEqual(error?.code, 31001)
       assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "shared", state: "stopped" })
-      assert.strictEqual(error?.message, 'server "shared" is stopped (start it: mcp-pool start shared)')
+      assert.strictEqual(error?.message, 'server "shared" is stopped: start it: mcp-pool start shared')
     })
   )
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { call, cancelled, outcomes, withTools } from "./Messages.ts"
+import { call, cancelled, outcomes, tools, withTools } from "./Messages.ts"
 import { makeMux, request } from "./MuxHarness.ts"
 
 describe("Poison", () => {

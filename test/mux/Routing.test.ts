@@ -2,27 +2,39 @@ import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Choices from "../lines/Choices.ts"
 import { turn, turns } from "../lines/Turn.ts"
-import { event } from "./RoutingEvents.ts"
+import { events } from "./RoutingEvents.ts"
 import { World } from "./RoutingWorld.ts"
 
 describe("routing", () => {
   it.effect.prop(
-    "gives each request one answer, its owner's, whatever clients, server and crashes do and when",
-    { events: Choices.many({ minimum: 70, maximum: 200 }, event) },
-    ({ events }) =>
+    "gives each request one answer, its owner's, whatever clients and processes do and when",
+    { stories: Choices.many({ minimum: 70, maximum: 200 }, events) },
+    ({ stories }) =>
       Effect.gen(function* () {
         const world = new World()
-        for (const event of events) {
+        for (const event of stories.flat()) {
           world.step(event)
           if (event._tag !== "Turn") continue
           yield* turn
           world.read()
+          world.checkTold()
         }
+        world.release()
+        yield* turns(4)
+        world.read()
+        world.checkTold()
         world.end()
         yield* turns(4)
         world.read()
         world.check()
+        for (const [k, v] of Object.entries(world.counts))
+          (globalThis as any).C = {
+            ...(globalThis as any).C,
+            [k]: ((globalThis as any).C?.[k] ?? 0) + v,
+            [k + "Runs"]: ((globalThis as any).C?.[k + "Runs"] ?? 0) + (v > 0 ? 1 : 0)
+          }
       }),
     { arbitrary: { runs: 500, size: 200 } }
   )
+  it("counts", () => console.log((globalThis as any).C))
 })

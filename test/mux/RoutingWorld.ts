@@ -1,11 +1,30 @@
 /**
- * A multiplexer, model servers and model clients, driven event by event; beside each real side stands what it must have
- * been told by then, in order, by the rules alone.
+ * A server's sharing, model processes and model clients, driven event by event; beside each real side stands what it must
+ * have been told by then, in order, by the rules alone.
  */
 import { assert } from "@effect/vitest"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
-import { type Client, makeMux, type Message, notification, parse, type Process, unavailable } from "./MuxHarness.ts"
-import { type Asking, clientCount, type Event } from "./RoutingEvents.ts"
+import {
+  type Client,
+  makeMux,
+  makeProcess,
+  type Message,
+  notification,
+  parse,
+  type Process,
+  unavailable
+} from "./MuxHarness.ts"
+import { type Asking, clientCount, type Event, type Kind, type Making } from "./RoutingEvents.ts"
+import { type ListAsk, type ListKind, ModelLists, promptsOf, toolsOf } from "./RoutingLists.ts"
+import {
+  announcements,
+  answerShapes,
+  clientGarbage,
+  isIrregular,
+  progressShapes,
+  requestText,
+  serverGarbage
+} from "./RoutingTexts.ts"
 
 /** A request of a client, from when the client has sent it. */
 interface Request {
@@ -15,7 +34,13 @@ interface Request {
   /** Its id and token as they must be given back. */
   readonly id: string
   readonly token: string | null
-  state: "waiting" | "pending" | "answered" | "withdrawn"
+  readonly kind: Kind
+  /** It may be made once more. */
+  readonly isKept: boolean
+  /** It has been, or waits to be. */
+  isRetry: boolean
+  isDelivered: boolean
+  isWithdrawn: boolean
 }
 
 /** A line that a client must be told: all of it, or how it begins. */
@@ -29,6 +54,8 @@ interface ModelClient {
   readonly told: Array<string>
   readonly expected: Array<Expected>
   readonly requests: Array<Request>
+  /** How often a call of it, alone, was the end of a process. */
+  readonly crashes: Map<string, number>
   isInitialized: boolean
   isGone: boolean
   /** What it sends while it is paused, and what that does. */
@@ -42,7 +69,10 @@ interface Call {
 }
 
 interface ModelServer {
+  readonly making: Making
   readonly process: Process
+  /** Whether it ends as soon as it is drained, within the message that drains it. */
+  readonly endsDrained: boolean
   /** What it was told, and what it must have been told, in the same words. */
   readonly told: Array<string>
   readonly expected: Array<string>
@@ -50,22 +80,38 @@ interface ModelServer {
   readonly pending: Array<Request>
   /** What it has seen of them. */
   readonly calls: Array<Call>
-  /** The pool's own requests. */
+  /** The pool's own requests, and those that it has seen. */
+  readonly asks: Array<ListAsk>
+  readonly openAsks: Set<ListAsk>
   readonly lists: Array<Message>
-  /** The pool reads one list at a time, and once more where it changed meanwhile. */
-  isListing: boolean
-  isStale: boolean
-  readonly answered: Set<unknown>
+  readonly ids: Set<number>
+  isHeld: boolean
+  isBroken: boolean
+  isDrained: boolean
 }
 
 export class World {
+  /** How often what matters has come to pass. */
+  readonly counts = { retried: 0, unwritten: 0, cut: 0, drained: 0, moved: 0, poisoned: 0, twice: 0, announced: 0 }
   readonly #mux = makeMux()
   readonly #requests: Array<Request> = []
   readonly #servers: Array<ModelServer> = []
   readonly #clients: Array<ModelClient> = []
   readonly #slots: Array<ModelClient> = []
-  readonly #upstreamIds = new Set<number>()
+  readonly #lists = new ModelLists({
+    ask: (ask) => {
+      this.#server!.asks.push(ask)
+      this.#server!.openAsks.add(ask)
+      this.#server!.expected.push(`list ${ask.kind}`)
+    },
+    isThere: () => this.#server !== null,
+    announce: (method) => {
+      this.counts.announced++
+      for (const client of this.#initialized()) client.expected.push(whole(`{"jsonrpc":"2.0","method":"${method}"}`))
+    }
+  })
   #server: ModelServer | null = null
+  #draining: ReadonlyArray<ModelServer> = []
   #waiting: Array<Request> = []
   #isUnavailable = false
   #count = 0
@@ -76,14 +122,23 @@ export class World {
 
   step(event: Event): void {
     this.#sendHeld()
+    this.#step(event)
+    for (const server of this.#draining) {
+      assert.strictEqual(server.isDrained, server.pending.length + server.openAsks.size === 0, "drained")
+    }
+  }
+
+  #step(event: Event): void {
     switch (event._tag) {
       case "Nothing":
       case "Turn":
         return
       case "Attach":
-        return this.#attach()
+        if (this.#server === null || event.isRolling) this.#attach(event.making)
+        return
       case "Crash":
-        return this.#crash()
+      case "Stop":
+        return this.#at(event.server, (server) => this.#detach(server, event._tag === "Crash"))
       case "GiveUp":
         return this.#giveUp()
       case "Hope":
@@ -91,9 +146,17 @@ export class World {
         this.#isUnavailable = false
         return this.#mux.sharing.setUnavailable(null)
       case "HoldStdin":
-        return this.#server?.process.stdin.hold()
+        return this.#at(event.server, (server) => {
+          server.isHeld = true
+          server.process.stdin.hold()
+        })
       case "ReleaseStdin":
-        return this.#server?.process.stdin.release()
+        return this.#at(event.server, release)
+      case "BreakStdin":
+        return this.#at(event.server, (server) => {
+          server.isBroken = true
+          server.process.stdin.break()
+        })
       case "Ask":
         return this.#ask(this.#slots[event.client]!, event.asking, event.chunk)
       case "Cancel":
@@ -134,15 +197,18 @@ export class World {
       case "Progress":
         return this.#progress(event.call, event.shape, event.isLate)
       case "AnswerBatch":
-        return this.#answerBatch(event.calls)
+        return this.#at(event.server, (server) => this.#answerBatch(server, event.calls))
       case "AnswerList":
-        return this.#answerList(event.call)
+        return this.#answerList(event.list, event.isError)
       case "Question":
-        return this.#question(event.index, event.call)
+        return this.#at(event.server, (server) => this.#question(server, event.index, event.call))
       case "Announce":
-        return this.#announce(event.index)
+        return this.#announce(event.server, event.index, event.call)
       case "ServerGarbage":
-        return this.#serverGarbage(event.index, event.call)
+        return this.#at(event.server, ({ calls, process }) => {
+          const id = calls[event.call % calls.length]?.upstreamId ?? 0
+          process.say(serverGarbage[event.index % serverGarbage.length]!(id))
+        })
     }
   }
 
@@ -152,11 +218,23 @@ export class World {
     for (const server of this.#servers) for (const line of server.process.inbox.lines()) this.#readServer(server, line)
   }
 
+  /** Each process that reads has been told everything. To be called after each turn. */
+  checkTold(): void {
+    for (const { expected, isBroken, isHeld, told } of this.#alive()) {
+      if (!isHeld && !isBroken) assert.deepStrictEqual(told, expected)
+    }
+  }
+
+  /** Lets go what is held. */
+  release(): void {
+    for (const server of this.#alive()) release(server)
+    this.#sendHeld()
+  }
+
   /** Ends everything that still goes on: each request that is still open gets its answer. */
   end(): void {
-    for (const server of this.#servers) server.process.stdin.release()
-    this.#sendHeld()
-    this.#crash()
+    for (const server of this.#draining) this.#detach(server, true)
+    if (this.#server !== null) this.#detach(this.#server, true)
     this.#sendHeld()
     this.#giveUp()
     for (const { client, isGone } of this.#clients) if (!isGone) client.out.release()
@@ -178,12 +256,12 @@ export class World {
       assert.strictEqual(client.session.inFlight, 0)
       this.#checkAnswers(model)
     }
-    assert.strictEqual(this.#mux.inFlight(), 0)
+    assert.deepStrictEqual([...this.#mux.sharing.clients].length, this.#clients.filter(({ isGone }) => !isGone).length)
   }
 
   /** The one rule that matters most, without any model: one answer for each request, to its owner, under its own id. */
   #checkAnswers({ requests, told }: ModelClient): void {
-    const open = requests.filter(({ state }) => state !== "withdrawn").map(({ id }) => id)
+    const open = requests.filter(({ isWithdrawn }) => !isWithdrawn).map(({ id }) => id)
     const answered = told.flatMap((line) => {
       const { error, id, result } = JSON.parse(line) as { [key: string]: { data?: unknown; marker?: unknown } }
       const marker = result?.marker ?? error?.data
@@ -200,12 +278,17 @@ export class World {
 
   // --- clients ---
 
+  #initialized(): ReadonlyArray<ModelClient> {
+    return this.#clients.filter(({ isGone, isInitialized }) => isInitialized && !isGone)
+  }
+
   #join(slot: number): void {
     const client: ModelClient = {
       client: this.#mux.client(),
       told: [],
       expected: [],
       requests: [],
+      crashes: new Map(),
       isInitialized: false,
       isGone: false,
       held: []
@@ -238,21 +321,27 @@ export class World {
   }
 
   #ask(client: ModelClient, asking: ReadonlyArray<Asking>, chunk: number): void {
-    const asked = asking.map((one) => ({ ...one, marker: this.#count++ }))
-    const lines = asked.map(requestText)
+    const asked = asking.map((one) => {
+      const marked = { ...one, marker: this.#count++ }
+      return { ...marked, line: requestText(marked) }
+    })
+    const lines = asked.map(({ line }) => line)
     const isBatch = asking.length > 1 && asking[0]!.shape % 2 === 0
     this.#send(
       client,
       isBatch ? [`[${lines.join(" , ")}]`] : lines,
       () => {
-        for (const { id, marker, shape, token } of asked) {
-          const isIrregular = requestShapes[shape % requestShapes.length]!.isIrregular
+        for (const { id, kind, line, marker, shape, token } of asked) {
           this.#asked({
             marker,
             client,
             id,
-            token: token !== null && isIrregular ? canonical(token) : token,
-            state: "pending"
+            token: token !== null && isIrregular(shape) ? canonical(token) : token,
+            kind,
+            isKept: line.length < 64 * 1024 && this.#isRepeatable(kind),
+            isRetry: false,
+            isDelivered: false,
+            isWithdrawn: false
           })
         }
       },
@@ -260,17 +349,26 @@ export class World {
     )
   }
 
+  #isRepeatable({ method, name }: Kind): boolean {
+    if (method === "tools/call") return name !== null && this.#lists.repeatable.has(name)
+    return method === "resources/read" || method === "resources/templates/list"
+  }
+
   #asked(request: Request): void {
     this.#requests[request.marker] = request
     request.client.requests.push(request)
     if (this.#isUnavailable) this.#refuse(request, 31001)
-    else if (this.#server === null) {
-      request.state = "waiting"
-      this.#waiting.push(request)
-    } else {
+    else if (crashesOf(request) >= 3) this.#refuse(request, 31001, '"message":"server \\"git\\" refuses')
+    else this.#give(request)
+  }
+
+  /** To the process that takes requests, or the one that comes, or back. */
+  #give(request: Request): void {
+    if (this.#server !== null) {
       this.#server.pending.push(request)
       this.#server.expected.push(`request ${request.marker}`)
-    }
+    } else if (this.#isUnavailable) this.#refuse(request, request.isRetry ? 31002 : 31001)
+    else this.#waiting.push(request)
   }
 
   #cancel(client: ModelClient, id: string, shape: number): void {
@@ -291,11 +389,14 @@ export class World {
   }
 
   #withdraw(isWanted: (request: Request) => boolean): void {
-    for (const request of this.#waiting.filter(isWanted)) request.state = "withdrawn"
+    for (const request of this.#waiting.filter(isWanted)) request.isWithdrawn = true
     this.#waiting = this.#waiting.filter((request) => !isWanted(request))
-    for (const request of this.#server?.pending.filter(isWanted) ?? []) {
-      this.#settle(request, "withdrawn")
-      this.#server!.expected.push(`cancel ${request.marker}`)
+    for (const server of this.#alive()) {
+      for (const request of server.pending.filter(isWanted)) {
+        request.isWithdrawn = true
+        settle(server, request)
+        server.expected.push(`cancel ${request.marker}`)
+      }
     }
   }
 
@@ -308,73 +409,128 @@ export class World {
 
   // --- processes ---
 
-  #attach(): void {
-    if (this.#server !== null) return
-    const process = this.#mux.attach({ capabilities: { tools: {} }, stdin: new MemoryWritable({ highWaterMark: 64 }) })
+  #alive(): ReadonlyArray<ModelServer> {
+    return this.#server === null ? this.#draining : [this.#server, ...this.#draining]
+  }
+
+  /** Does it with one of those that run; the first is the one that takes requests. */
+  #at(index: number, act: (server: ModelServer) => void): void {
+    const alive = this.#alive()
+    const server = alive[index % alive.length]
+    if (server !== undefined) act(server)
+  }
+
+  #attach(making: Making): void {
+    const { isPreflighted, prompts, tools } = making
+    const process = makeProcess({
+      capabilities: { ...(tools === null ? {} : { tools: {} }), ...(prompts === null ? {} : { prompts: {} }) },
+      tools: tools !== null && isPreflighted ? toolsOf(tools) : null,
+      stdin: new MemoryWritable({ highWaterMark: 64 })
+    })
     const server: ModelServer = {
+      making,
       process,
+      endsDrained: this.#servers.length % 2 === 0,
       told: [],
-      expected: ["list"],
+      expected: [],
       pending: [],
       calls: [],
+      asks: [],
+      openAsks: new Set(),
       lists: [],
-      isListing: true,
-      isStale: false,
-      answered: new Set()
+      ids: new Set(),
+      isHeld: false,
+      isBroken: false,
+      isDrained: false
     }
+    const old = this.#server
+    if (old !== null) this.#draining = [...this.#draining, old]
     this.#servers.push(server)
     this.#server = server
     this.#isUnavailable = false
-    for (const request of this.#waiting.splice(0)) {
-      request.state = "pending"
-      server.pending.push(request)
-      server.expected.push(`request ${request.marker}`)
-    }
+    this.#lists.renew(making)
+    for (const request of this.#waiting.splice(0)) this.#give(request)
+    this.#mux.sharing.attach(process.process)
+    if (old === null) return
+    this.#mux.sharing.whenDrained(old.process.process, () => {
+      assert.isFalse(old.isDrained)
+      this.counts.drained++
+      old.isDrained = true
+      if (old.endsDrained) this.#detach(old, false)
+    })
   }
 
-  #crash(): void {
-    if (this.#server === null) return
-    for (const request of this.#server.pending.splice(0)) this.#refuse(request, 31002)
-    this.#server = null
-    this.#mux.detach()
+  #detach(server: ModelServer, isCrash: boolean): void {
+    this.read()
+    const { expected, pending, process, told } = server
+    assert.deepStrictEqual(told, expected.slice(0, told.length))
+    // A line of which a part was written counts as written.
+    const unwritten = new Set(expected.slice(told.length + (process.inbox.isWithinLine ? 1 : 0)))
+    if (process.inbox.isWithinLine) this.counts.cut++
+    expected.length = told.length
+    const held = pending.splice(0)
+    const asks = [...server.openAsks]
+    server.openAsks.clear()
+    if (server === this.#server) this.#server = null
+    this.#draining = this.#draining.filter((other) => other !== server)
+    const isWritten = (request: Request) => !unwritten.has(`request ${request.marker}`)
+    let isOfOneCall = false
+    if (isCrash && held.length === 1 && isWritten(held[0]!)) {
+      const crashes = crashesOf(held[0]!) + 1
+      held[0]!.client.crashes.set(keyOf(held[0]!), crashes)
+      isOfOneCall = crashes <= 3
+      if (crashes === 3) this.counts.poisoned++
+    }
+    for (const ask of asks) this.#lists.lost(ask)
+    for (const request of held) {
+      if (isWritten(request)) {
+        if (request.isRetry) this.counts.twice++
+        if (!request.isKept || request.isRetry || request.isDelivered || crashesOf(request) >= 3) {
+          this.#refuse(request, 31002)
+          continue
+        }
+        this.counts.retried++
+        request.isRetry = true
+      } else this.counts.unwritten++
+      if (this.#server !== null) this.counts.moved++
+      this.#give(request)
+    }
+    const loss = this.#mux.sharing.detach(process.process, { isCrash })
+    assert.deepStrictEqual(loss, { inFlight: held.length, isOfOneCall })
+    assert.strictEqual(this.#mux.sharing.inFlight(process.process), 0)
   }
 
   #giveUp(): void {
     if (this.#server !== null) return
     this.#isUnavailable = true
-    for (const request of this.#waiting.splice(0)) this.#refuse(request, 31001)
+    for (const request of this.#waiting.splice(0)) this.#give(request)
     this.#mux.sharing.setUnavailable(unavailable)
   }
 
-  #refuse(request: Request, code: number): void {
-    request.state = "answered"
-    const text = `{"jsonrpc":"2.0","id":${request.id},"error":{"code":${code},`
-    request.client.expected.push({ text, isWhole: false })
-  }
-
-  #settle(request: Request, state: "answered" | "withdrawn"): void {
-    request.state = state
-    const { pending } = this.#server!
-    pending.splice(pending.indexOf(request), 1)
+  #refuse({ client, id }: Request, code: number, more = ""): void {
+    client.expected.push({ text: `{"jsonrpc":"2.0","id":${id},"error":{"code":${code},${more}`, isWhole: false })
   }
 
   #readServer(server: ModelServer, line: string): void {
     const message = parse(line)
     const { id, method, params } = message
-    if (method === "tools/call" || method === "tools/list") {
+    const marker = params?.["marker"] as number | undefined
+    const isList = marker === undefined && method?.endsWith("/list") === true
+    if (marker !== undefined || isList) {
       assert.isTrue(Number.isSafeInteger(id), line)
-      assert.isFalse(this.#upstreamIds.has(id as number), `id ${String(id)} is used twice`)
-      this.#upstreamIds.add(id as number)
+      assert.isFalse(server.ids.has(id as number), `id ${String(id)} is used twice`)
+      server.ids.add(id as number)
     }
-    if (method === "tools/list") {
+    if (isList) {
       server.lists.push(message)
-      server.told.push("list")
-    } else if (method === "tools/call") {
-      const request = this.#requests[params!["marker"] as number]!
+      server.told.push(`list ${method!.slice(0, -"/list".length)}`)
+    } else if (marker !== undefined) {
+      const request = this.#requests[marker]!
+      assert.deepStrictEqual([method, params!["name"] ?? null], [request.kind.method, request.kind.name])
       const token = (params!["_meta"] as { readonly progressToken: unknown } | undefined)?.progressToken
       assert.strictEqual(token, request.token === null ? undefined : id)
       server.calls.push({ request, upstreamId: id as number })
-      server.told.push(`request ${request.marker}`)
+      server.told.push(`request ${marker}`)
     } else if (method === "notifications/cancelled") {
       const call = server.calls.find(({ upstreamId }) => upstreamId === params!["requestId"])
       server.told.push(`cancel ${call?.request.marker ?? line}`)
@@ -386,17 +542,12 @@ export class World {
 
   /** A request that a server knows: an open one, or one that is settled or that a server knew which is gone. */
   #call(index: number, isLate: boolean): { readonly server: ModelServer; readonly call: Call } | null {
-    const servers = isLate ? this.#servers : this.#server === null ? [] : [this.#server]
-    const known = servers.flatMap((server) =>
+    const known = (isLate ? this.#servers : this.#alive()).flatMap((server) =>
       server.calls
-        .filter(({ request }) => this.#isOpen(request) !== isLate || index % 10 === 0)
+        .filter(({ request }) => server.pending.includes(request) !== isLate || index % 10 === 0)
         .map((call) => ({ server, call }))
     )
     return known[index % known.length] ?? null
-  }
-
-  #isOpen(request: Request): boolean {
-    return this.#server !== null && this.#server.pending.includes(request)
   }
 
   #answer(index: number, shape: number, isLate: boolean): void {
@@ -405,40 +556,40 @@ export class World {
     const { request, upstreamId } = found.call
     const make = answerShapes[shape % answerShapes.length]!
     const { said, heard } = make(request.marker)
-    if (this.#isOpen(request)) {
-      this.#settle(request, "answered")
-      request.client.expected.push(whole(heard(request.id)))
-    }
+    if (settle(found.server, request)) request.client.expected.push(whole(heard(request.id)))
     found.server.process.say(said(String(upstreamId)))
   }
 
-  #answerBatch(indices: ReadonlyArray<number>): void {
+  #answerBatch(server: ModelServer, indices: ReadonlyArray<number>): void {
     const lines = indices.flatMap((index) => {
-      const found = this.#call(index, false)
-      if (found === null) return []
-      const { request, upstreamId } = found.call
+      const call = server.calls[index % server.calls.length]
+      if (call === undefined) return []
+      const { request, upstreamId } = call
       const text = (id: string) => `{"jsonrpc":"2.0","id":${id} ,"result":{"marker":${request.marker}}}`
-      if (this.#isOpen(request)) {
-        this.#settle(request, "answered")
-        request.client.expected.push(whole(text(request.id)))
-      }
+      if (settle(server, request)) request.client.expected.push(whole(text(request.id)))
       return [text(String(upstreamId)), "7"]
     })
-    this.#server?.process.say(`[ ${lines.join(" , ")} ]`)
+    server.process.say(`[ ${lines.join(" , ")} ]`)
   }
 
-  /** The same tools each time: what would differ would be news to all. */
-  #answerList(index: number): void {
-    const server = this.#server
-    const list = server?.lists[index % (server.lists.length || 1)]
-    if (server === null || list === undefined) return
-    if (!server.answered.has(list.id)) {
-      server.answered.add(list.id)
-      server.isListing = server.isStale
-      if (server.isStale) server.expected.push("list")
-      server.isStale = false
-    }
-    server.process.answer(list, { tools: [{ name: "a" }] })
+  /** Some of the answers are late, or come twice. */
+  #answerList(index: number, isError: boolean): void {
+    const seen = this.#servers.flatMap((server) =>
+      server.lists.map((list, i) => ({ server, list, ask: server.asks[i]! }))
+    )
+    const isOpen = ({ ask, server }: (typeof seen)[number]) => server.openAsks.has(ask)
+    const known = seen.filter((list) => isOpen(list) || index % 10 === 0)
+    const found = known[index % known.length]
+    if (found === undefined) return
+    const { ask, list, server } = found
+    const items = this.#itemsOf(server, ask.kind)
+    if (server.openAsks.delete(ask)) this.#lists.answered(ask, isError ? null : items)
+    if (isError) server.process.say({ jsonrpc: "2.0", id: list.id, error: { code: 1, message: "not now" } })
+    else server.process.answer(list, { [ask.kind]: items })
+  }
+
+  #itemsOf({ making }: ModelServer, kind: ListKind): ReadonlyArray<object> {
+    return kind === "tools" ? toolsOf(making.tools ?? 0) : promptsOf(making.prompts ?? 0)
   }
 
   #progress(index: number, shape: number, isLate: boolean): void {
@@ -447,159 +598,65 @@ export class World {
     const { request, upstreamId } = found.call
     const count = this.#count++
     const make = progressShapes[shape % progressShapes.length]!
-    if (this.#isOpen(request) && request.token !== null) request.client.expected.push(whole(make(request.token, count)))
+    if (found.server.pending.includes(request) && request.token !== null) {
+      request.isDelivered = true
+      request.client.expected.push(whole(make(request.token, count)))
+    }
     found.server.process.say(make(String(upstreamId), count))
   }
 
   /** Server's ids are its own: they may be the pool's too. */
-  #question(index: number, call: number): void {
-    if (this.#server === null) return
-    const id = [this.#call(call, false)?.call.upstreamId, call, "q", null][index % 4] ?? null
+  #question(server: ModelServer, index: number, call: number): void {
+    const id = [server.calls[call % server.calls.length]?.upstreamId, call, "q", null][index % 4] ?? null
     const method = index % 3 === 0 ? "ping" : "sampling/createMessage"
-    this.#server.expected.push(`reply ${JSON.stringify(id)} ${method === "ping" ? "ok" : -32601}`)
+    server.expected.push(`reply ${JSON.stringify(id)} ${method === "ping" ? "ok" : -32601}`)
     // In the order in which the official SDK writes them, some of them long.
-    this.#server.process.say({ method, params: { text: index % 5 < 2 ? long : "" }, jsonrpc: "2.0", id })
+    server.process.say({ method, params: { text: index % 5 < 2 ? "x".repeat(5000) : "" }, jsonrpc: "2.0", id })
   }
 
-  #announce(index: number): void {
-    if (this.#server === null) return
+  /** One that runs says it, or now and then one that is gone. */
+  #announce(which: number, index: number, call: number): void {
+    const speakers = call % 10 === 0 ? this.#servers : this.#alive()
+    const server = speakers[which % speakers.length]
+    if (server === undefined) return
     const method = announcements[index % announcements.length]!
     const text = JSON.stringify(notification(method, { uri: "x", n: this.#count++ }))
-    const owners = new Set(this.#server.pending.map(({ client }) => client))
-    const initialized = this.#clients.filter(({ isGone, isInitialized }) => isInitialized && !isGone)
-    const readers = method.endsWith("list_changed") || owners.size !== 1 ? initialized : [...owners]
-    const isPrivate = method === "notifications/tasks/status"
-    for (const client of isPrivate && owners.size !== 1 ? [] : readers) client.expected.push(whole(text))
-    if (method === "notifications/tools/list_changed") {
-      if (this.#server.isListing) this.#server.isStale = true
-      else {
-        this.#server.isListing = true
-        this.#server.expected.push("list")
-      }
+    for (const client of this.#readersOf(server, method)) client.expected.push(whole(text))
+    if (server === this.#server && method.endsWith("/list_changed")) {
+      this.#lists.changed(method === "notifications/tools/list_changed" ? "tools" : "prompts")
     }
-    this.#server.process.say(text)
+    server.process.say(text)
   }
 
-  #serverGarbage(index: number, call: number): void {
-    const id = this.#call(call, false)?.call.upstreamId ?? 0
-    this.#server?.process.say(serverGarbage[index % serverGarbage.length]!(id))
+  #readersOf(server: ModelServer, method: string): ReadonlyArray<ModelClient> {
+    const owners = [...new Set(server.pending.map(({ client }) => client))]
+    const owner = owners.length === 1 ? owners : []
+    if (method === "notifications/message") return owner.filter(({ isInitialized }) => isInitialized)
+    if (server !== this.#server) return []
+    if (method === "notifications/tasks/status") return owner
+    return method.endsWith("/list_changed") || owner.length === 0 ? this.#initialized() : owner
   }
 }
 
 const isPaused = ({ client }: ModelClient): boolean =>
   client.events.findLast((event) => event === "pause" || event === "resume") === "pause"
 
+const release = (server: ModelServer): void => {
+  server.isHeld = false
+  server.process.stdin.release()
+}
+
+/** A server holds a request no more; says whether it did. */
+const settle = ({ pending }: ModelServer, request: Request): boolean => {
+  const index = pending.indexOf(request)
+  if (index !== -1) pending.splice(index, 1)
+  return index !== -1
+}
+
+const keyOf = ({ kind }: Request): string => `${kind.method} ${kind.name}`
+
+const crashesOf = (request: Request): number => request.client.crashes.get(keyOf(request)) ?? 0
+
 const whole = (text: string): Expected => ({ text, isWhole: true })
 
 const canonical = (json: string): string => JSON.stringify(JSON.parse(json))
-
-/** In how many ways a request may be written. */
-const requestShapes: ReadonlyArray<{
-  readonly isIrregular: boolean
-  readonly text: (id: string, params: string) => string
-}> = [
-  {
-    isIrregular: false,
-    text: (id, params) => `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{${params}}}`
-  },
-  {
-    isIrregular: false,
-    text: (id, params) => `{"method":"tools/call","params":{${params}},"jsonrpc":"2.0","id":${id}}`
-  },
-  {
-    isIrregular: false,
-    text: (id, params) =>
-      `\t{ "params" : {"arguments":{"id":1,"progressToken":2,"x":",\\"id\\":5}é"}, ${params} } , "id" :  ${id} ,"method":"tools\\/call", "jsonrpc":"2.0"} `
-  },
-  {
-    isIrregular: true,
-    text: (id, params) => `{"jsonrpc":"2.0","i\\u0064":${id},"method":"tools/call","params":{${params}}}`
-  },
-  {
-    isIrregular: true,
-    text: (id, params) => `{"id":9,"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{${params}}}`
-  },
-  {
-    isIrregular: true,
-    text: (id, params) =>
-      `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"_meta":{"progressToken":3},${params}}}`
-  }
-]
-
-const requestText = ({ id, marker, shape, token }: Asking & { readonly marker: number }): string => {
-  const meta = token === null ? '"_meta":{"traceparent":"é"}' : `"_meta":{"progressToken":${token}}`
-  const params = shape % 2 === 0 ? `"marker":${marker},${meta}` : `${meta},"marker":${marker}`
-  return requestShapes[shape % requestShapes.length]!.text(id, params)
-}
-
-const long = "x".repeat(5000)
-
-/** In how many ways a server may answer: what it says under its id, and what must be heard under the client's. */
-const answerShapes: ReadonlyArray<
-  (marker: number) => { readonly said: (id: string) => string; readonly heard: (id: string) => string }
-> = [
-  (marker) => asSaid((id) => `{"jsonrpc":"2.0","id":${id},"result":{"marker":${marker}}}`),
-  (marker) =>
-    asSaid((id) => `{"result":{"id":1,"marker":${marker},"text":",\\"id\\":5}é"},"jsonrpc":"2.0","id":${id}}`),
-  (marker) => asSaid((id) => ` {"jsonrpc":"2.0", "id" : ${id} ,"error":{"code":-1,"message":"漢","data":${marker}}}`),
-  (marker) => asSaid((id) => `{"jsonrpc":"2.0","id":${id},"result":{"marker":${marker},"text":"${long}"}}`),
-  (marker) => asSaid((id) => `{"result":{"marker":${marker},"text":"${long}","id":7},"jsonrpc":"2.0","id":${id}}`),
-  (marker) => asSaid((id) => `{"jsonrpc":"2.0","result":{"marker":${marker}},"id" : ${id} ,"text":"${long}"}`),
-  (marker) => ({
-    said: (id) => `{"jsonrpc":"2.0","i\\u0064":${id},"result":{"marker":${marker}, "text":"${long}"}}`,
-    heard: (id) => `{"jsonrpc":"2.0","id":${id},"result":{"marker":${marker},"text":"${long}"}}`
-  }),
-  (marker) => ({
-    said: (id) => `{"id":0,"jsonrpc":"2.0","result":{"marker":${marker}}, "id":${id}}`,
-    heard: (id) => `{"id":${id},"jsonrpc":"2.0","result":{"marker":${marker}}}`
-  })
-]
-
-const asSaid = (text: (id: string) => string) => ({ said: text, heard: text })
-
-const progressShapes: ReadonlyArray<(token: string, count: number) => string> = [
-  (token, n) =>
-    `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${token},"progress":${n}}}`,
-  (token, n) =>
-    `{"params":{"progress":${n},"message":"é", "progressToken" : ${token} },"method":"notifications\\/progress","jsonrpc":"2.0"} `
-]
-
-const announcements = [
-  "notifications/tools/list_changed",
-  "notifications/prompts/list_changed",
-  "notifications/future",
-  "notifications/tasks/status"
-]
-
-/** What a client may send that is no request, and how the answer begins where there is one. */
-const clientGarbage: ReadonlyArray<readonly [text: string, begin: string | null]> = [
-  ["hello", '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,'],
-  ['{"jsonrpc":"2.0","id":1,"method":"tools/call"', '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,'],
-  ["[]", '{"jsonrpc":"2.0","id":null,"error":{"code":-32600,'],
-  ['{"id":1,"method":"tools/call"}', '{"jsonrpc":"2.0","id":1,"error":{"code":-32600,'],
-  ['{"jsonrpc":"2.0","id":"x"}', '{"jsonrpc":"2.0","id":"x","error":{"code":-32600,'],
-  ['{"jsonrpc":"2.0","id":2,"method":"tools/call","params":[]}', '{"jsonrpc":"2.0","id":2,"error":{"code":-32602,'],
-  ['{"jsonrpc":"2.0","id":1,"result":{}}', null],
-  ['{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}', null],
-  ["", null],
-  ["\r", null]
-]
-
-/** What a server may say that concerns nobody; it knows a request's id. */
-const serverGarbage: ReadonlyArray<(id: number) => string> = [
-  () => "Listening on port 3000",
-  () => "{}",
-  (id) => `{"jsonrpc":"2.0","id":${id},"result":`,
-  (id) => `{"jsonrpc":"2.0","id":"${id}","result":{}}`,
-  (id) => `{"jsonrpc":"2.0","id":${id}}`,
-  (id) => `{"jsonrpc":"2.0","id":[${id}],"result":{}}`,
-  (id) => `{"jsonrpc":"2.0","id":-${id}.5,"result":{}}`,
-  () => '{"jsonrpc":"2.0","id":999999,"result":{}}',
-  () => `{"jsonrpc":"2.0","result":"${long}","id":999999}`,
-  () => '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"x","progress":1}}',
-  () => '{"jsonrpc":"2.0","method":"notifications/progress","params":{}}',
-  (id) => `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"${id}","progress":1}}`,
-  (id) => `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id}}}`,
-  () => "[]",
-  () => ""
-]

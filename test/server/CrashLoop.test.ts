@@ -111,11 +111,10 @@ describe("a server that spends its budget", () => {
       yield* TestClock.adjust("5 minutes")
       yield* states.reached("one", "running", 3)
       yield* Tools.serves(client)
-      assert.deepStrictEqual(wayOf(states), [
-        ...["starting", "running", "crash-loop"],
-        ...["restarting", "running", "crash-loop"],
-        ...["restarting", "running"]
-      ])
+      assert.strictEqual(
+        wayOf(states).join(" "),
+        "starting running crash-loop restarting running crash-loop restarting running"
+      )
     })
   )
 
@@ -132,10 +131,10 @@ describe("a server that spends its budget", () => {
         yield* Tools.serves(client)
         yield* crash(client)
         yield* states.reached("one", "crash-loop", 2)
-        assert.deepStrictEqual(wayOf(states), [
-          ...["starting", "restarting", "crash-loop"],
-          ...[how === "start" ? "starting" : "restarting", "running", "restarting", "running", "crash-loop"]
-        ])
+        assert.strictEqual(
+          wayOf(states).join(" "),
+          `starting restarting crash-loop ${how}ing running restarting running crash-loop`
+        )
         assert.strictEqual((yield* pool.status)[0]?.restarts, 3)
       })
     )
@@ -237,9 +236,7 @@ describe("budget.lifetime", () => {
       yield* Effect.raceFirst(states.reached("one", "crash-loop", 2), states.reached("one", "failed"))
       yield* TestClock.adjust("5 minutes")
       yield* Effect.raceFirst(states.reached("one", "crash-loop", 3), states.reached("one", "failed"))
-      assert.deepStrictEqual(wayOf(states), [
-        ...["starting", "crash-loop", "restarting", "crash-loop", "restarting", "failed"]
-      ])
+      assert.strictEqual(wayOf(states).join(" "), "starting crash-loop restarting crash-loop restarting failed")
       assert.strictEqual((yield* pool.status)[0]?.restarts, 2)
     })
   )
@@ -260,11 +257,9 @@ describe("a restart Schedule of the user's own", () => {
       yield* pool.start("one")
       kill(yield* states.reached("one", "running", 4))
       yield* states.reached("one", "running", 5)
-      assert.deepStrictEqual(wayOf(states), [
-        ...["starting", "running", "restarting", "running", "crash-loop"],
-        ...["restarting", "running", "crash-loop"],
-        ...["starting", "running", "restarting", "running"]
-      ])
+      const first = "starting running restarting running crash-loop"
+      const attempt = "restarting running crash-loop"
+      assert.strictEqual(wayOf(states).join(" "), `${first} ${attempt} starting running restarting running`)
     })
   )
 

@@ -49,15 +49,15 @@ describe("a call that ended the server three times, alone", () => {
   it.live("has spent nothing of the server's own budget", () =>
     Effect.gen(function* () {
       const { connect, states } = yield* setUp()
-      const client = yield* connect("one")
+      const [client, other] = [yield* connect("one"), yield* connect("one")]
       yield* poison(client)
       yield* Tools.serves(client)
       const before = ["starting", "running", ...Array.from({ length: 3 }, () => ["restarting", "running"]).flat()]
       assert.deepStrictEqual(wayOf(states), before)
       // The budget is two starts a minute: this is the second that counts, and then it is spent.
-      yield* crash(client)
+      yield* crash(other)
       yield* Tools.serves(client)
-      yield* crash(client)
+      yield* crash(other)
       yield* states.reached("one", "crash-loop")
       assert.deepStrictEqual(wayOf(states), [...before, "restarting", "running", "crash-loop"])
     })

@@ -1,29 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import * as ServerState from "../../src/server/ServerState.ts"
 import * as LineClient from "../support/LineClient.ts"
 import * as Processes from "../support/Processes.ts"
-import type * as States from "../support/States.ts"
 import * as TestPool from "../support/TestPool.ts"
 import * as Tools from "../support/Tools.ts"
+import * as Supervision from "./Supervision.ts"
+
+const { crash, inFlight, pidOf, wayOf } = Supervision
 
 /** One server that has been started, unless told otherwise. */
 const setUp = (
   pool: Parameters<TestPool.Fixtures["server"]>[1] = {},
   options: Parameters<typeof TestPool.make>[1] = {}
 ) => TestPool.make(({ server }) => ({ one: server("one", pool) }), options)
-
-/** The states that the server went through; each step is legal and begins where the one before ended. */
-const path = (states: States.States): ReadonlyArray<string> => {
-  const steps = states.steps("one")
-  let state: ServerState.ServerState = "stopped"
-  for (const { from, to } of steps) {
-    assert.strictEqual(from, state)
-    assert.isTrue(ServerState.isLegal(from, to), `${from} -> ${to}`)
-    state = to
-  }
-  return steps.map(({ to }) => to)
-}
 
 describe("Supervisor", () => {
   it.live("goes through legal states as it is told to start, stop and restart", () =>
@@ -37,10 +26,11 @@ describe("Supervisor", () => {
       yield* pool.stop("one")
       yield* pool.start("one")
       yield* pool.restart("one")
-      yield* states.reached("one", "running", 3)
-      assert.deepStrictEqual(
-        path(states).filter((state, index, all) => state !== all[index - 1]),
-        ["starting", "running", "stopping", "stopped", "starting", "running", "restarting", "running"]
+      yield* pool.restart("one", { now: true })
+      yield* states.reached("one", "running", 4)
+      assert.strictEqual(
+        wayOf(states).join(" "),
+        "starting running stopping stopped starting running running restarting running"
       )
       for (const { failure } of states.steps("one")) assert.isNull(failure)
     })
@@ -51,17 +41,17 @@ describe("Supervisor", () => {
       const { marker, pool, states } = yield* setUp({}, { start: false })
       yield* Effect.all([pool.start("one"), pool.start("one"), pool.startAll], { concurrency: "unbounded" })
       yield* states.reached("one", "running")
-      assert.deepStrictEqual(path(states), ["starting", "running"])
+      assert.deepStrictEqual(wayOf(states), ["starting", "running"])
       assert.strictEqual((yield* Processes.withMarker(marker)).length, 1)
     })
   )
 
-  it.live("keeps sessions over a restart", () =>
+  it.live("keeps sessions over a restart that ends the old process first", () =>
     Effect.gen(function* () {
       const { connect, pool } = yield* setUp()
       const client = yield* connect("one")
       const before = yield* pidOf(client)
-      yield* pool.restart("one")
+      yield* pool.restart("one", { now: true })
       assert.notStrictEqual(yield* pidOf(client), before)
       assert.isFalse(yield* Processes.isAlive(before))
       const [status] = yield* pool.status
@@ -92,7 +82,7 @@ describe("Supervisor", () => {
       assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
       yield* Fiber.join(starting)
       yield* states.reached("one", "stopped")
-      assert.deepStrictEqual(path(states), ["starting", "stopping", "stopped"])
+      assert.deepStrictEqual(wayOf(states), ["starting", "stopping", "stopped"])
     })
   )
 
@@ -122,13 +112,24 @@ describe("Supervisor", () => {
         assert.strictEqual(failure?.phase, "running")
         assert.strictEqual(failure?.exitCode, 7)
         assert.isNotNull(failure?.nextAttemptAt)
-        assert.deepStrictEqual(path(states), ["starting", "running", "restarting", "running"])
+        assert.deepStrictEqual(wayOf(states), ["starting", "running", "restarting", "running"])
         const [status] = yield* pool.status
         assert.strictEqual(status?.restarts, 1)
         assert.deepStrictEqual(status?.lastFailure, failure)
 
         yield* other.call("wake", { label: "elsewhere" })
         assert.strictEqual(LineClient.textOf(yield* Fiber.join(elsewhere)), "woken")
+      })
+    )
+
+    it.live("answers them before the next process is there", () =>
+      Effect.gen(function* () {
+        const { connect, pool, states } = yield* Supervision.scripted([{}, { start: "waits" }], { stop: { stdin: 50 } })
+        yield* pool.start("one")
+        const client = yield* connect("one")
+        yield* crash(client)
+        yield* states.reached("one", "restarting")
+        assert.deepStrictEqual(wayOf(states), ["starting", "running", "restarting"])
       })
     )
 
@@ -189,30 +190,7 @@ describe("Supervisor", () => {
         yield* pool.stop("one")
         assert.strictEqual(LineClient.kindOf(yield* Fiber.join(waiting)), "ServerUnavailable")
         yield* states.reached("one", "stopped")
-        assert.deepStrictEqual(path(states).slice(-3), ["restarting", "stopping", "stopped"])
-      })
-    )
-
-    it.live("gives up when the budget is spent, and has a fresh one when it is told to start", () =>
-      Effect.gen(function* () {
-        const { connect, pool, states } = yield* setUp({ budget: { max: 2, base: "1 millis" } })
-        const client = yield* connect("one")
-        yield* client.call("exit", { code: 1 })
-        yield* Tools.serves(client)
-        yield* client.call("exit", { code: 1 })
-        const { failure } = yield* states.reached("one", "crash-loop")
-        assert.isNull(failure?.nextAttemptAt)
-        const { error } = yield* client.call("echo")
-        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "one", state: "crash-loop" })
-        yield* pool.start("one")
-        yield* Tools.serves(client)
-        yield* client.call("exit", { code: 1 })
-        yield* Tools.serves(client)
-        yield* states.reached("one", "running", 4)
-        assert.strictEqual(
-          path(states).join(" "),
-          "starting running restarting running crash-loop starting running restarting running"
-        )
+        assert.deepStrictEqual(wayOf(states).slice(-3), ["restarting", "stopping", "stopped"])
       })
     )
 
@@ -227,7 +205,7 @@ describe("Supervisor", () => {
         yield* states.reached("one", "stopped")
         const { error } = yield* client.call("echo")
         assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "one", state: "stopped" })
-        assert.deepStrictEqual(path(states), ["starting", "running", "stopped"])
+        assert.deepStrictEqual(wayOf(states), ["starting", "running", "stopped"])
         const other = yield* connect("always")
         yield* other.call("exit", { code: 0 })
         yield* states.reached("always", "running", 2)
@@ -242,19 +220,15 @@ describe("Supervisor", () => {
         yield* client.call("exit", { code: 1 })
         yield* states.reached("one", "failed")
         const { error } = yield* client.call("echo")
-        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "one", state: "failed" })
-        assert.deepStrictEqual(path(states), ["starting", "running", "failed"])
+        assert.deepStrictEqual(error?.data, {
+          kind: "ServerUnavailable",
+          server: "one",
+          state: "failed",
+          failure: { kind: "unknown", hint: "see what it printed: mcp-pool logs one" },
+          nextAttemptAt: null
+        })
+        assert.deepStrictEqual(wayOf(states), ["starting", "running", "failed"])
       })
     )
   })
 })
-
-/** Forks a call that the server does not answer until it is woken, and returns when the server has it. */
-const inFlight = Effect.fnUntraced(function* (client: LineClient.LineClient, id: string | number) {
-  const call = yield* Effect.forkChild(client.call("sleep", { label: id }, { id: `call-${id}`, token: id }))
-  yield* client.notification("notifications/progress")
-  return call
-})
-
-/** The pid of the process that answers. */
-const pidOf = (client: LineClient.LineClient) => Effect.map(Tools.stats(client), ({ pid }) => pid)

@@ -92,7 +92,7 @@ const crash = Effect.fnUntraced(function* (world: World, dice: Dice) {
     world.driver.crash(kind)
     yield* world.until(`a crash by ${kind}`, () => world.crashCount > before || world.driver.isIdle)
     if (kind === "stdout" && world.crashCount > before && dice.chance(0.3)) world.kill(pid, kind)
-  } else if (kind === "kill") world.kill(pid, kind)
+  } else if (kind === "kill" || !(yield* world.isCurrent(pid))) world.kill(pid, "kill")
   else {
     // A restart without a gap meets a crash: of the process that is to take over, or of the one before.
     const restart = yield* Effect.forkChild(Effect.ignore(world.pool.restart(server)), { startImmediately: true })
@@ -123,11 +123,17 @@ class Stuck extends Data.TaggedError("Stuck")<{ readonly waitedFor: string }> {}
 interface Incarnation {
   readonly pid: number
   readonly order: number
-  /** The crash that it comes after, in milliseconds of this process; null where it comes after none. */
-  readonly after: number | null
+  /** The crash that it comes after; null where it comes after none. */
+  readonly after: Crash | null
   /** How long it took itself to be ready, in milliseconds. */
   start: number
   hasAnswered: boolean
+}
+
+interface Crash {
+  /** In milliseconds of this process. */
+  readonly at: number
+  readonly kind: string
 }
 
 /** The pool, its clients and what the server's processes tell of their lives. */
@@ -140,10 +146,9 @@ class World implements SoakWorld {
   readonly driver: SoakClient
   /** All there from the start, so that they do not grow. */
   readonly latencies = new Map(
-    [firstAnswer, ...["kill", "start", "exit", "stdout", "new", "old"].map(unknownAfter)].map((what) => [
-      what,
-      new Samples()
-    ])
+    ["kill", "start", "exit", "stdout", "new", "old"]
+      .flatMap((kind) => [firstAnswerAfter(kind), unknownAfter(kind)])
+      .map((what) => [what, new Samples()])
   )
   /** Processes that have begun, and those that were ready. */
   begun = 0
@@ -158,7 +163,7 @@ class World implements SoakWorld {
   #serving: Incarnation | null = null
   #served = 0
   #crashesSinceReady = 0
-  #lastCrash: { readonly at: number; readonly kind: string } | null = null
+  #lastCrash: Crash | null = null
 
   constructor(options: {
     readonly pool: McpPool.McpPool["Service"]
@@ -198,7 +203,7 @@ class World implements SoakWorld {
   heard(words: ReadonlyArray<string>): void {
     const pid = Number(words.at(-1))
     if (words[0] === "begun") {
-      const after = this.#crashesSinceReady > 0 ? (this.#lastCrash?.at ?? null) : null
+      const after = this.#crashesSinceReady > 0 ? this.#lastCrash : null
       this.#newest = { pid, order: this.begun++, after, start: 0, hasAnswered: false }
       this.#live.set(pid, this.#newest)
     } else if (words[0] === "ready") {
@@ -206,7 +211,7 @@ class World implements SoakWorld {
       this.#crashesSinceReady = 0
       const incarnation = this.#live.get(pid)
       if (incarnation !== undefined) incarnation.start = Number(words[1])
-    } else this.#crashes(pid, "exit")
+    } else this.#crashes(pid, words[1] === "stdout" ? "stdout" : "exit")
     this.#moved()
   }
 
@@ -239,6 +244,11 @@ class World implements SoakWorld {
       this.until("answers", () => this.#serving !== null && this.#served > count),
       () => this.#serving!.pid
     )
+  }
+
+  /** Whether requests go to this process: one that was replaced may still answer. */
+  isCurrent(pid: number): Effect.Effect<boolean> {
+    return Effect.map(this.pool.status, ([status]) => status?.state === "running" && status.pid === pid)
   }
 
   /** Waits for the next process to come so far. */
@@ -305,7 +315,7 @@ class World implements SoakWorld {
     if (!incarnation.hasAnswered) {
       incarnation.hasAnswered = true
       const { after, start } = incarnation
-      if (after !== null) this.#sample(firstAnswer, performance.now() - after - start)
+      if (after !== null) this.#sample(firstAnswerAfter(after.kind), performance.now() - after.at - start)
     }
     if (this.#serving === null || incarnation.order >= this.#serving.order) this.#serving = incarnation
     this.#served++
@@ -499,6 +509,6 @@ const longest = 300
 const patience = "20 seconds"
 /** Milliseconds. */
 const longestSample = 5000
-const firstAnswer = "first answer, less the start itself"
+const firstAnswerAfter = (kind: string) => `first answer after ${kind}, less the start`
 const unknownAfter = (kind: string) => `OutcomeUnknown after ${kind}`
 const maxBugs = 10
