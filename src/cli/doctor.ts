@@ -43,19 +43,19 @@ export const doctor = Command.make(
     const directory = yield* runtimeDir
     const usual = RuntimeDir.resolve({ flag: undefined, env: {}, home: Os.homedir() })
     // Loaded here, so that no other command loads them.
-    const [Doctor, Shell, { findingLines }] = yield* Effect.promise(() =>
-      Promise.all([import("../doctor/Doctor.ts"), import("../doctor/Shell.ts"), import("./doctorView.ts")])
+    const [Doctor, { findingLines }] = yield* Effect.promise(() =>
+      Promise.all([import("../doctor/Doctor.ts"), import("./doctorView.ts")])
     )
     const { canRedraw, paint, width } = yield* screen
     if (start && !json && canRedraw) yield* Console.error(paint.dim("starting each server for a moment …"))
     const findings = yield* Doctor.run({
       configFiles: config,
       runtimeDir: directory,
+      isUsualDirectory: directory === usual,
       only: servers,
       start,
       nodeVersion: process.versions.node,
-      entryOf: entryOf(directory),
-      commands: Shell.commands({ runtimeDir: directory === usual ? null : directory, configFiles: config })
+      entryOf: entryOf(directory)
     })
     const lines = json ? [JSON.stringify(findings, undefined, 2)] : findingLines(findings, { paint, width })
     yield* Console.log(lines.join("\n"))

@@ -10,7 +10,7 @@ import * as Leftovers from "./Leftovers.ts"
 import * as NodeVersion from "./NodeVersion.ts"
 import * as Owner from "./Owner.ts"
 import * as ServerCommand from "./ServerCommand.ts"
-import type * as Shell from "./Shell.ts"
+import * as Shell from "./Shell.ts"
 import * as Sockets from "./Sockets.ts"
 import * as Start from "./Start.ts"
 
@@ -18,6 +18,8 @@ export interface Options {
   /** Empty: the default file. */
   readonly configFiles: ReadonlyArray<string>
   readonly runtimeDir: string
+  /** Whether commands find the runtime directory without a flag. */
+  readonly isUsualDirectory: boolean
   /** Names of servers; empty: all. */
   readonly only: ReadonlyArray<string>
   /** Whether each server is started for a moment. */
@@ -25,18 +27,18 @@ export interface Options {
   readonly nodeVersion: string
   /** What a host runs for a server. */
   readonly entryOf: (server: string) => Bridge.Entry
-  readonly commands: Shell.Commands
 }
 
 export const run = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ReadonlyArray<Finding>, ServerNotFound> {
-  const { commands, entryOf, only, runtimeDir } = options
+  const { configFiles, entryOf, only, runtimeDir } = options
+  const commands = Shell.commands({ runtimeDir: options.isUsualDirectory ? null : runtimeDir, configFiles })
   const daemon = yield* Daemon.ask(runtimeDir)
   const owner = yield* Owner.find(runtimeDir)
   const known = daemon.kind === "running" ? daemon.status.servers.map(({ name }) => name) : []
   const configuration = yield* Configuration.check({
-    files: options.configFiles,
+    files: configFiles,
     only,
     hasDaemon: daemon.kind === "running",
     commands

@@ -41,7 +41,8 @@ export class LineWriter {
   push(piece: string | Buffer): void {
     if (this.#closed) return
     if (typeof piece === "string") this.#text += piece
-    else {
+    // A write of nothing is under way without a trace.
+    else if (piece.length > 0) {
       this.#seal()
       this.#queue.push(piece)
       this.#queued += piece.length
@@ -62,6 +63,7 @@ export class LineWriter {
   /** Forgets what waits; nothing is written from here on. */
   discard(): void {
     this.#closed = true
+    this.#refused = null
     this.#text = ""
     this.#queue = []
     this.#queued = 0

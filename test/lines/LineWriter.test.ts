@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { spawn } from "node:child_process"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
 import * as Choices from "./Choices.ts"
 import { MemoryWritable, narrow } from "./MemoryWritable.ts"
@@ -286,11 +287,15 @@ describe("LineWriter", () => {
       return [...pieces, choices.of(["\n", "}\n", Buffer.from("\n"), Buffer.from("é\n")])]
     }
 
+    type Step =
+      | { readonly _tag: "Push"; readonly line: ReadonlyArray<string | Buffer> }
+      | { readonly _tag: "Turn" | "Hold" | "Take" | "Release" | "Break" | "Destroy" }
+
     const steps = Choices.from((choices) =>
-      choices.some(40, (c) =>
+      choices.some(40, (c): Step =>
         c.below(10) < 5
-          ? ({ _tag: "Push", line: line(c) } as const)
-          : ({ _tag: c.of(["Turn", "Turn", "Turn", "Hold", "Take", "Take", "Release", "Break", "Destroy"]) } as const)
+          ? { _tag: "Push", line: line(c) }
+          : { _tag: c.of(["Turn", "Turn", "Turn", "Hold", "Take", "Take", "Release", "Break", "Destroy"] as const) }
       )
     )
 
@@ -347,6 +352,25 @@ describe("LineWriter", () => {
           writer.push("d\n")
           assert.strictEqual(writer.takeUnwritten().toString(), isWaiting ? "c\nd\n" : "a\nb\nc\nd\n")
         }
+      })
+    )
+
+    it.live("takes what a process was given that had closed its stdin", () =>
+      Effect.gen(function* () {
+        const child = yield* Effect.acquireRelease(
+          Effect.sync(() => spawn("sh", ["-c", "exec 0<&-; echo ready; exec sleep 60"], { stdio: "pipe" })),
+          (child) => Effect.sync(() => child.kill("SIGKILL"))
+        )
+        child.stdin.on("error", () => {})
+        yield* Effect.callback<void>((resume) => {
+          child.stdout.once("data", () => resume(Effect.void))
+        })
+        const writer = new LineWriter(child.stdin)
+        writer.push("a\n")
+        yield* turn
+        writer.push("b\n")
+        yield* turns(3)
+        assert.strictEqual(writer.takeUnwritten().toString(), "a\nb\n")
       })
     )
 

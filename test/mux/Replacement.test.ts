@@ -105,6 +105,23 @@ describe("Replacement", () => {
       })
     )
 
+    it.effect("answers initialize from then on, and while it is gone", () =>
+      Effect.gen(function* () {
+        const { clients, mux } = makeShared(1, {}, { result: { instructions: "old" } })
+        const [client] = clients as [Client]
+        const initialize = request(1, "initialize", { protocolVersion: "2025-11-25" })
+        const instructions = Effect.map(client.told, (messages) =>
+          messages.map(({ result }) => result?.["instructions"])
+        )
+        client.send(initialize)
+        mux.attach({ result: { instructions: "next" } })
+        client.send(initialize)
+        mux.detach()
+        client.send(initialize)
+        assert.deepStrictEqual(yield* instructions, ["old", "next", "next"])
+      })
+    )
+
     it.effect("says when the one before holds nothing any more, once", () =>
       Effect.gen(function* () {
         const { clients, mux, server: old } = makeShared(2)
@@ -139,7 +156,7 @@ describe("Replacement", () => {
       })
     )
 
-    it.effect("does not wait for the pool's own questions alone to be answered by the one before", () =>
+    it.effect("waits for the answers to the pool's own questions too", () =>
       Effect.gen(function* () {
         const { mux, server: old } = makeShared(0, {}, { capabilities: { tools: {} } })
         const [ask] = yield* old.told

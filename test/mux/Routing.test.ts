@@ -27,14 +27,7 @@ describe("routing", () => {
         yield* turns(4)
         world.read()
         world.check()
-        for (const [k, v] of Object.entries(world.counts))
-          (globalThis as any).C = {
-            ...(globalThis as any).C,
-            [k]: ((globalThis as any).C?.[k] ?? 0) + v,
-            [k + "Runs"]: ((globalThis as any).C?.[k + "Runs"] ?? 0) + (v > 0 ? 1 : 0)
-          }
       }),
     { arbitrary: { runs: 500, size: 200 } }
   )
-  it("counts", () => console.log((globalThis as any).C))
 })

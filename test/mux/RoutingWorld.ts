@@ -4,18 +4,22 @@
  */
 import { assert } from "@effect/vitest"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
-import {
-  type Client,
-  makeMux,
-  makeProcess,
-  type Message,
-  notification,
-  parse,
-  type Process,
-  unavailable
-} from "./MuxHarness.ts"
+import { makeMux, makeProcess, notification, parse, unavailable } from "./MuxHarness.ts"
 import { type Asking, clientCount, type Event, type Kind, type Making } from "./RoutingEvents.ts"
-import { type ListAsk, type ListKind, ModelLists, promptsOf, toolsOf } from "./RoutingLists.ts"
+import { type ListKind, ModelLists, promptsOf, toolsOf } from "./RoutingLists.ts"
+import {
+  type Call,
+  canonical,
+  crashesOf,
+  isPaused,
+  keyOf,
+  type ModelClient,
+  type ModelServer,
+  release,
+  type Request,
+  settle,
+  whole
+} from "./RoutingModel.ts"
 import {
   announcements,
   answerShapes,
@@ -26,73 +30,7 @@ import {
   serverGarbage
 } from "./RoutingTexts.ts"
 
-/** A request of a client, from when the client has sent it. */
-interface Request {
-  /** Unique in the world; the server sees it and repeats it. */
-  readonly marker: number
-  readonly client: ModelClient
-  /** Its id and token as they must be given back. */
-  readonly id: string
-  readonly token: string | null
-  readonly kind: Kind
-  /** It may be made once more. */
-  readonly isKept: boolean
-  /** It has been, or waits to be. */
-  isRetry: boolean
-  isDelivered: boolean
-  isWithdrawn: boolean
-}
-
-/** A line that a client must be told: all of it, or how it begins. */
-interface Expected {
-  readonly text: string
-  readonly isWhole: boolean
-}
-
-interface ModelClient {
-  readonly client: Client
-  readonly told: Array<string>
-  readonly expected: Array<Expected>
-  readonly requests: Array<Request>
-  /** How often a call of it, alone, was the end of a process. */
-  readonly crashes: Map<string, number>
-  isInitialized: boolean
-  isGone: boolean
-  /** What it sends while it is paused, and what that does. */
-  readonly held: Array<() => void>
-}
-
-/** A request that has reached a server. */
-interface Call {
-  readonly request: Request
-  readonly upstreamId: number
-}
-
-interface ModelServer {
-  readonly making: Making
-  readonly process: Process
-  /** Whether it ends as soon as it is drained, within the message that drains it. */
-  readonly endsDrained: boolean
-  /** What it was told, and what it must have been told, in the same words. */
-  readonly told: Array<string>
-  readonly expected: Array<string>
-  /** In the order in which it was asked. */
-  readonly pending: Array<Request>
-  /** What it has seen of them. */
-  readonly calls: Array<Call>
-  /** The pool's own requests, and those that it has seen. */
-  readonly asks: Array<ListAsk>
-  readonly openAsks: Set<ListAsk>
-  readonly lists: Array<Message>
-  readonly ids: Set<number>
-  isHeld: boolean
-  isBroken: boolean
-  isDrained: boolean
-}
-
 export class World {
-  /** How often what matters has come to pass. */
-  readonly counts = { retried: 0, unwritten: 0, cut: 0, drained: 0, moved: 0, poisoned: 0, twice: 0, announced: 0 }
   readonly #mux = makeMux()
   readonly #requests: Array<Request> = []
   readonly #servers: Array<ModelServer> = []
@@ -106,7 +44,6 @@ export class World {
     },
     isThere: () => this.#server !== null,
     announce: (method) => {
-      this.counts.announced++
       for (const client of this.#initialized()) client.expected.push(whole(`{"jsonrpc":"2.0","method":"${method}"}`))
     }
   })
@@ -308,7 +245,8 @@ export class World {
     const send = () => {
       const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""))
       effect(client)
-      for (let at = 0; at < bytes.length; at += chunk) client.client.session.feed(bytes.subarray(at, at + chunk))
+      const step = Math.max(chunk, Math.ceil(bytes.length / maxChunks))
+      for (let at = 0; at < bytes.length; at += step) client.client.session.feed(bytes.subarray(at, at + step))
     }
     if (isPaused(client)) client.held.push(send)
     else send()
@@ -454,7 +392,6 @@ export class World {
     if (old === null) return
     this.#mux.sharing.whenDrained(old.process.process, () => {
       assert.isFalse(old.isDrained)
-      this.counts.drained++
       old.isDrained = true
       if (old.endsDrained) this.#detach(old, false)
     })
@@ -466,7 +403,6 @@ export class World {
     assert.deepStrictEqual(told, expected.slice(0, told.length))
     // A line of which a part was written counts as written.
     const unwritten = new Set(expected.slice(told.length + (process.inbox.isWithinLine ? 1 : 0)))
-    if (process.inbox.isWithinLine) this.counts.cut++
     expected.length = told.length
     const held = pending.splice(0)
     const asks = [...server.openAsks]
@@ -479,20 +415,16 @@ export class World {
       const crashes = crashesOf(held[0]!) + 1
       held[0]!.client.crashes.set(keyOf(held[0]!), crashes)
       isOfOneCall = crashes <= 3
-      if (crashes === 3) this.counts.poisoned++
     }
     for (const ask of asks) this.#lists.lost(ask)
     for (const request of held) {
       if (isWritten(request)) {
-        if (request.isRetry) this.counts.twice++
         if (!request.isKept || request.isRetry || request.isDelivered || crashesOf(request) >= 3) {
           this.#refuse(request, 31002)
           continue
         }
-        this.counts.retried++
         request.isRetry = true
-      } else this.counts.unwritten++
-      if (this.#server !== null) this.counts.moved++
+      }
       this.#give(request)
     }
     const loss = this.#mux.sharing.detach(process.process, { isCrash })
@@ -638,25 +570,5 @@ export class World {
   }
 }
 
-const isPaused = ({ client }: ModelClient): boolean =>
-  client.events.findLast((event) => event === "pause" || event === "resume") === "pause"
-
-const release = (server: ModelServer): void => {
-  server.isHeld = false
-  server.process.stdin.release()
-}
-
-/** A server holds a request no more; says whether it did. */
-const settle = ({ pending }: ModelServer, request: Request): boolean => {
-  const index = pending.indexOf(request)
-  if (index !== -1) pending.splice(index, 1)
-  return index !== -1
-}
-
-const keyOf = ({ kind }: Request): string => `${kind.method} ${kind.name}`
-
-const crashesOf = (request: Request): number => request.client.crashes.get(keyOf(request)) ?? 0
-
-const whole = (text: string): Expected => ({ text, isWhole: true })
-
-const canonical = (json: string): string => JSON.stringify(JSON.parse(json))
+/** In how many pieces a client's lines come at most. */
+const maxChunks = 1000

@@ -429,6 +429,25 @@ describe("Sharing", () => {
     )
   })
 
+  it.effect("forgets a question of the pool's own where it is told to", () =>
+    Effect.gen(function* () {
+      const { mux, server } = makeShared(0)
+      const outcomes: Array<string> = []
+      const forget = mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      const asks = yield* server.told
+      forget()
+      assert.strictEqual(mux.inFlight(), 1)
+      for (const ask of asks) server.answer(ask)
+      assert.deepStrictEqual(outcomes, ["result"])
+      mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      mux.detach()
+      mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      mux.sharing.setUnavailable(unavailable)
+      assert.deepStrictEqual(outcomes, ["result", "refused", "refused"])
+    })
+  )
+
   it.effect("takes no word from a process that has ended", () =>
     Effect.gen(function* () {
       const { clients, mux, server } = makeShared(1, { logMessages: "all" }, withTools)

@@ -111,6 +111,50 @@ describe("WaitingRoom", () => {
       })
     )
 
+    it.effect("a request that a process holds which has been replaced is bounded too", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const { clients, mux, server } = makeShared(1, { requestTimeout: 10_000 })
+        const [client] = clients as [Client]
+        client.send(request(1, "m"))
+        const [call] = yield* server.told
+        const next = mux.attach()
+        let isDrained = false
+        mux.sharing.whenDrained(server.process, () => {
+          isDrained = true
+        })
+        vi.advanceTimersByTime(11_000)
+        assert.deepStrictEqual(outcomes(yield* client.told), [[1, "RequestTimeout"]])
+        assert.isTrue(isDrained)
+        assert.deepStrictEqual(
+          (yield* server.told).map(({ params }) => params?.["requestId"]),
+          [call!.id]
+        )
+        assert.deepStrictEqual(yield* next.told, [])
+        vi.advanceTimersByTime(1000)
+        assert.strictEqual(vi.getTimerCount(), 0)
+      })
+    )
+
+    it.effect("a request that is made once more has its time anew", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const { clients, mux, server } = makeShared(1, { queueTimeout: 30_000, requestTimeout: 10_000 })
+        const [client] = clients as [Client]
+        client.send(request(1, "tools/list"))
+        yield* server.told
+        vi.advanceTimersByTime(9000)
+        mux.detach()
+        vi.advanceTimersByTime(9000)
+        const next = mux.attach()
+        vi.advanceTimersByTime(9000)
+        assert.deepStrictEqual(yield* client.told, [])
+        const [call] = yield* next.told
+        next.answer(call!)
+        assert.deepStrictEqual(outcomes(yield* client.told), [[1, null]])
+      })
+    )
+
     it.effect("a request that the pool makes of the server for a client is bounded too", () =>
       Effect.gen(function* () {
         yield* fakeTimers

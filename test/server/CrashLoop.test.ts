@@ -205,8 +205,8 @@ describe("budget.lifetime", () => {
           yield* crash(client)
         }
         const { failure } = yield* states.reached("one", "failed", round)
-        const hint = "it was restarted 2 times (budget.lifetime): mcp-pool restart one"
-        assert.strictEqual(failure?.hint, hint)
+        const hint = failure?.hint ?? ""
+        assert.include(hint, "it was restarted 2 times (budget.lifetime): mcp-pool restart one")
         assert.isNull(failure?.nextAttemptAt)
         const { error } = yield* client.call("echo")
         assert.deepStrictEqual(error?.data, {

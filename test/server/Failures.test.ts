@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { defaultPool, type ServerSpec } from "../../src/config/ServerSpec.ts"
 import {
   HandshakeFailed,
+  type Phase,
   PreflightFailed,
   ProbeFailed,
   type ProcessError,
@@ -82,7 +83,7 @@ describe("Failures", () => {
   it("tells of each kind of failure what is known of it", () => {
     const { add } = setUp()
     const server = "one"
-    const ends: ReadonlyArray<readonly [ProcessError, phase: string, pid: number | null, uptime: number | null]> = [
+    const ends: ReadonlyArray<readonly [ProcessError, phase: Phase, pid: number | null, uptime: number | null]> = [
       [exited({ uptime: 5 }), "running", pid, 5],
       [exited({ phase: "handshake", uptime: 0 }), "handshake", pid, null],
       [exited({ phase: "preflight", uptime: 0 }), "preflight", pid, null],

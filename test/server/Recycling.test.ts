@@ -176,13 +176,10 @@ const busy = Effect.fnUntraced(function* (clients: ReadonlyArray<LineClient.Line
   let isOver = false
   const hasBegun = yield* Latch.make()
   const fibers = yield* Effect.forEach(clients, (client) =>
-    Effect.forkChild(
-      Effect.gen(function* () {
-        while (!isOver) {
-          yield* Tools.serves(client)
-          if (++answers === clients.length) yield* hasBegun.open
-        }
-      })
+    Tools.serves(client).pipe(
+      Effect.andThen(Effect.suspend(() => (++answers === clients.length ? hasBegun.open : Effect.void))),
+      Effect.repeat({ until: () => isOver }),
+      Effect.forkChild
     )
   )
   return {

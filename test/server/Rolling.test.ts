@@ -51,8 +51,11 @@ describe("a restart", () => {
       assert.strictEqual(during.state, "running")
       assert.strictEqual(during.pid, next)
       assert.deepStrictEqual(
-        during.processes.map(({ pid }) => pid),
-        [next, pid]
+        during.processes.map(({ draining, pid }) => ({ pid, draining })),
+        [
+          { pid: next, draining: false },
+          { pid, draining: true }
+        ]
       )
       assert.strictEqual(during.processes[1]?.inFlight, 1)
       assert.strictEqual(during.inFlight, 1)
@@ -409,6 +412,8 @@ describe("a process that drains", () => {
       assert.strictEqual(yield* pidOf(client), next)
       const status = yield* statusOf(test)
       assert.strictEqual(status.restarts, 1)
+      assert.strictEqual(status.lastFailure?.pid, pid)
+      assert.strictEqual(status.lastFailure?.inFlight, 2)
       assert.deepStrictEqual(
         status.processes.map(({ pid }) => pid),
         [next]
@@ -429,6 +434,23 @@ describe("a process that drains", () => {
       wake(pid)
       assert.strictEqual(LineClient.textOf(yield* Fiber.join(call)), "woken")
       yield* Processes.gone(pid)
+    })
+  )
+
+  it.effect("is not replaced once more when it comes of age", () =>
+    Effect.gen(function* () {
+      const { client, pool, states } = yield* setUp([{}], { maxAge: "10 minutes" })
+      yield* Tools.startSleeping(client, "call", "call")
+      yield* TestClock.adjust("9 minutes")
+      yield* pool.restart("one")
+      yield* TestClock.adjust("1 minute")
+      // Whatever else was wished for comes before this.
+      yield* pool.restart("one")
+      yield* Tools.serves(client)
+      assert.deepStrictEqual(
+        states.steps("one").map(({ cause, to }) => `${to}: ${cause}`),
+        ["starting: request", "running: ready", "running: request", "running: request"]
+      )
     })
   )
 
