@@ -23,6 +23,8 @@ export interface Call {
 /** A request of the pool's own. */
 export interface Ask {
   readonly client: null
+  /** A client waits for it. */
+  readonly isForClient: boolean
   /** When it was sent, in milliseconds since the epoch. */
   readonly since: number
   readonly done: (outcome: Outcome) => void
@@ -68,6 +70,17 @@ export class Calls {
       if (call.client !== client || !isWanted(call)) continue
       this.#delete(id)
       taken.push([id, call])
+    }
+    return taken
+  }
+
+  /** Takes what nobody but the pool itself waits for. */
+  takeOwn(): ReadonlyArray<Ask> {
+    const taken: Array<Ask> = []
+    for (const [id, call] of this.#calls) {
+      if (call.client !== null || call.isForClient) continue
+      this.#delete(id)
+      taken.push(call)
     }
     return taken
   }

@@ -147,7 +147,7 @@ class List {
       this.#settled = true
       done?.(items)
       if (this.#isStale) return this.load(false)
-      for (const watcher of this.#watchers.splice(0)) watcher()
+      this.#tellWatchers()
     })
   }
 
@@ -163,7 +163,12 @@ class List {
     this.#generation++
     this.#keep(items, true)
     this.#settled = true
+    this.#isStale = false
     done(items)
+    this.#tellWatchers()
+  }
+
+  #tellWatchers(): void {
     for (const watcher of this.#watchers.splice(0)) watcher()
   }
 
@@ -186,8 +191,12 @@ class List {
     this.#ask(this.kind.method, cursor === undefined ? {} : { cursor }, (outcome) => {
       // A newer reading has begun: it will finish.
       if (generation !== this.#generation) return
-      // The process is gone: the next one is asked anew.
-      if (outcome.kind === "refused") this.#isStale = false
+      if (outcome.kind === "refused") {
+        // The process is gone: the next one is asked anew.
+        this.#isStale = false
+        this.#settled = true
+        return this.#tellWatchers()
+      }
       if (outcome.kind !== "result" || typeof outcome.value !== "object" || outcome.value === null) return done(null)
       const page = outcome.value as { readonly [key: string]: unknown }
       const found = page[this.kind.key]

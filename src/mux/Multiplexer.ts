@@ -4,7 +4,7 @@
  */
 import { Line, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import { methodNotFound, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
+import { methodNotFound, OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
 import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
 import * as Delivery from "./Delivery.ts"
@@ -73,7 +73,7 @@ export class Multiplexer implements LineReceiver {
 
   /** Asks the server something, for the pool itself or on behalf of a client; says the id. */
   ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): number {
-    const id = this.calls.add({ client: null, since: Date.now(), done })
+    const id = this.calls.add({ client: null, isForClient: client !== null, since: Date.now(), done })
     this.#stdin.push(Reply.request(id, method, params))
     if (client !== null && this.#stdin.blocked) this.#options.hold(client)
     return id
@@ -108,6 +108,8 @@ export class Multiplexer implements LineReceiver {
   /** Another process takes the calls from now on: this one ends what it has, and speaks for the server no more. */
   retire(): void {
     this.#isRetired = true
+    const error = new OutcomeUnknown({ server: this.#options.server })
+    for (const { done } of this.calls.takeOwn()) done({ kind: "refused", error })
   }
 
   /** Calls back once it holds no call any more. */

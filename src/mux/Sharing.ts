@@ -91,12 +91,13 @@ export class Sharing implements Upstream {
 
   /** A process is ready: what waits goes to it, and what comes. One that was there before drains. */
   attach(process: ServerProcess): void {
-    if (this.#current !== null) {
-      this.#current.retire()
-      this.#draining.add(this.#current)
-    }
     const multiplexer = this.#multiplexer(process)
+    const replaced = this.#current
     this.#current = multiplexer
+    if (replaced !== null) {
+      this.#draining.add(replaced)
+      replaced.retire()
+    }
     this.#handshake = process.handshake
     this.#unavailable = null
     multiplexer.begin()

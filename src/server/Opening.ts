@@ -38,6 +38,8 @@ export class Opening implements LineReceiver {
   readonly #options: OpeningOptions
   #nextId = 0
   #awaited: { readonly id: number; readonly resume: (answer: Answer) => void } | null = null
+  /** The server has said so since it was last asked for its tools. */
+  #hasListChanged = false
   #onListChanged: (() => void) | null = null
   #early: Array<Buffer> = []
   #earlyBytes = 0
@@ -68,6 +70,7 @@ export class Opening implements LineReceiver {
   /** All pages of its tools; none where it answers with an error. */
   readonly listTools: Effect.Effect<Option.Option<ReadonlyArray<Tool>>> = Effect.gen({ self: this }, function* () {
     const tools: Array<Tool> = []
+    this.#hasListChanged = false
     let cursor: string | undefined
     do {
       const { error, result } = yield* this.#ask("tools/list", cursor === undefined ? {} : { cursor })
@@ -78,8 +81,9 @@ export class Opening implements LineReceiver {
     return Option.some(tools)
   })
 
-  /** Returns when the server says that its tools have changed. */
+  /** Returns when the server says that its tools have changed since they were listed. */
   readonly toolsChanged: Effect.Effect<void> = Effect.callback((resume) => {
+    if (this.#hasListChanged) return resume(Effect.void)
     this.#options.onAwait()
     this.#onListChanged = () => resume(Effect.void)
     return Effect.sync(() => {
@@ -100,7 +104,10 @@ export class Opening implements LineReceiver {
     if (method !== undefined) {
       if (id !== undefined) return this.#answer(id, method)
       if (this.#isShaken) this.#keep(line)
-      if (method === "notifications/tools/list_changed") this.#onListChanged?.()
+      if (method === "notifications/tools/list_changed") {
+        this.#hasListChanged = true
+        this.#onListChanged?.()
+      }
       return
     }
     const awaited = this.#awaited

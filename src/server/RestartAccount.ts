@@ -19,21 +19,29 @@ export const make = Effect.fnUntraced(function* (
 ) {
   const own = yield* Schedule.toStep(schedule ?? RestartPolicy.budget(budget))
   // Crashes of a process that held one call alone are that call's, up to the third: a budget of their own, as large.
-  const ofOneCall = yield* Schedule.toStep(
-    schedule ?? RestartPolicy.budget({ ...budget, max: Math.max(budget.max, forgiven) })
-  )
+  const ofOneCall =
+    schedule === undefined
+      ? yield* Schedule.toStep(RestartPolicy.budget({ ...budget, max: Math.max(budget.max, forgiven) }))
+      : own
   const lifetime = yield* Schedule.toStep(
     budget.lifetime === undefined ? Schedule.forever : RestartPolicy.lifetime(budget.lifetime)
   )
-  return {
-    charge: Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended, isOfOneCall: boolean) {
+  const verdict = (steps: ReadonlyArray<typeof own>) =>
+    Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended) {
       if (Exit.isFailure(yield* Effect.exit(lifetime(now, ended)))) return { _tag: "Exhausted" } satisfies Verdict
-      for (const step of isOfOneCall ? [ofOneCall, own] : [own]) {
+      for (const step of steps) {
         const decision = yield* Effect.exit(step(now, ended))
         if (Exit.isSuccess(decision)) return { _tag: "Granted", delay: decision.value[1] } satisfies Verdict
       }
       return { _tag: "Spent" } satisfies Verdict
     })
+  return {
+    /** For one that ended by itself. */
+    ofServer: verdict([own]),
+    /** For one that ended while it held one call alone. */
+    ofOneCall: verdict(ofOneCall === own ? [own] : [ofOneCall, own]),
+    /** For one attempt out of a crash loop that was never ready. */
+    ofAttempt: verdict([])
   }
 })
 

@@ -140,7 +140,7 @@ export const make = Effect.fnUntraced(function* (options: {
     go("running", yield* Clock.currentTimeMillis, cause)
     Deferred.doneUnsafe(settled, Effect.void)
     yield* next.probe({ ask: observer.ask, isIdle: () => current === next && observer.isIdle(next.process) })
-    yield* Effect.forkIn(recycle(pool, next.process.pid), next.scope)
+    yield* Effect.forkIn(recycle(pool, next), next.scope)
   })
 
   /** Wishes for another process; returns when that has taken over, or when there is no need for it any more. */
@@ -152,9 +152,10 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   /** Wishes for another process when this one is due, and not too soon again where that fails. */
-  const recycle = Effect.fnUntraced(function* (pool: PoolSettings, group: number) {
-    for (;;) {
-      yield* Effect.ignore(want(yield* Recycling.due(pool, group)))
+  const recycle = Effect.fnUntraced(function* (pool: PoolSettings, incarnation: Incarnation.Incarnation) {
+    while (current === incarnation) {
+      const cause = yield* Recycling.due(pool, incarnation.process.pid)
+      if (current === incarnation) yield* Effect.ignore(want(cause))
       yield* Effect.sleep(patience)
     }
   })
@@ -188,8 +189,16 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.as(Effect.exit(old.ended), Option.none())
     )
     if (Option.isNone(first)) {
-      // A restart like any other follows.
-      yield* Effect.forkIn(Fiber.interrupt(opening), parent)
+      // A restart like any other follows; what may be ready in this very moment is not needed.
+      const abandon = Fiber.interrupt(opening).pipe(
+        Effect.andThen(Fiber.await(opening)),
+        Effect.flatMap((exit) =>
+          Exit.isSuccess(exit) && Result.isSuccess(exit.value)
+            ? Scope.close(exit.value.success.scope, Exit.void)
+            : Effect.void
+        )
+      )
+      yield* Effect.forkIn(abandon, parent)
       return false
     }
     if (Result.isFailure(first.value)) {
@@ -237,9 +246,8 @@ export const make = Effect.fnUntraced(function* (options: {
         return null
       }
       const uptime = end._tag === "ProcessExited" || end._tag === "ProbeFailed" ? end.uptime : 0
-      const verdict = isAttempt
-        ? ({ _tag: "Spent" } as const)
-        : yield* account.charge(now, { startedAt, uptime: Duration.millis(uptime) }, loss.isOfOneCall)
+      const charge = isAttempt ? account.ofAttempt : loss.isOfOneCall ? account.ofOneCall : account.ofServer
+      const verdict = yield* charge(now, { startedAt, uptime: Duration.millis(uptime) })
       if (verdict._tag === "Exhausted") {
         give(
           "failed",

@@ -28,6 +28,6 @@ describe("routing", () => {
         world.read()
         world.check()
       }),
-    { arbitrary: { runs: 500, size: 200 } }
+    { timeout: 120_000, arbitrary: { runs: 500, size: 200 } }
   )
 })

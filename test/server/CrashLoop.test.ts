@@ -158,6 +158,21 @@ describe("a server that spends its budget", () => {
     })
   )
 
+  it.effect("can be stopped while it is tried", () =>
+    Effect.gen(function* () {
+      const test = yield* scripted([{ start: "exits" }, { start: "waits" }], starts(1))
+      const { marker, pool, states } = test
+      yield* pool.start("one")
+      yield* states.reached("one", "crash-loop")
+      yield* TestClock.adjust("5 minutes")
+      yield* Supervision.logged(test, ({ text }) => text === "waiting")
+      yield* pool.stop("one")
+      assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
+      yield* states.reached("one", "stopped")
+      assert.deepStrictEqual(wayOf(states), ["starting", "crash-loop", "restarting", "stopping", "stopped"])
+    })
+  )
+
   it.effect("has the whole of it again once its starts lie a window back", () =>
     Effect.gen(function* () {
       const { connect, pool, states } = yield* scripted([{}], { budget: { max: 2, window: "1 minute", base: 0 } })

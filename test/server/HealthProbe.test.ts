@@ -7,7 +7,7 @@ import * as Choices from "../lines/Choices.ts"
 import * as LineClient from "../support/LineClient.ts"
 import * as TestPool from "../support/TestPool.ts"
 import * as Tools from "../support/Tools.ts"
-import { pidOf } from "./Supervision.ts"
+import { pidOf, scripted } from "./Supervision.ts"
 
 /** What a process does from one look to the next. */
 type Round =
@@ -287,6 +287,20 @@ describe("a probed server", () => {
       const { failure } = yield* states.reached("one", "restarting")
       assert.strictEqual(failure?.kind, "ProbeFailed")
       yield* Tools.serves(client)
+    })
+  )
+
+  it.live("is said to have run since it was ready, not since it was started", () =>
+    Effect.gen(function* () {
+      // It takes at least a fifth of a second to answer initialize.
+      const { pool, states } = yield* scripted([{ start: "slow" }], { probe: hasty, stop })
+      yield* pool.start("one")
+      const ready = yield* states.reached("one", "running")
+      process.kill(ready.pid ?? 0, "SIGSTOP")
+      const { failure } = yield* states.reached("one", "restarting")
+      assert.strictEqual(failure?.kind, "ProbeFailed")
+      const since = Date.parse(failure?.at ?? "") - Date.parse(ready.at)
+      assert.isAtMost(failure?.uptime ?? Infinity, since + 5)
     })
   )
 

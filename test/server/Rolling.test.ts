@@ -90,6 +90,20 @@ describe("a restart", () => {
     })
   )
 
+  it.live("does not wait for what only the pool has asked of the old process", () =>
+    Effect.gen(function* () {
+      const test = yield* scripted([{ lists: ["never"] }, {}], { stop: { stdin: "50 millis" } })
+      const { connect, pool } = test
+      yield* pool.start("one")
+      yield* logged(test, ({ text }) => text === "asked for its tools")
+      const client = yield* connect("one")
+      const pid = yield* pidOf(client)
+      yield* pool.restart("one")
+      yield* Processes.gone(pid)
+      assert.notStrictEqual(yield* pidOf(client), pid)
+    })
+  )
+
   it.live("lets the old process go where its last call is cancelled, or its client leaves", () =>
     Effect.gen(function* () {
       const { client, connect, pid, pool } = yield* setUp()

@@ -8,7 +8,7 @@ import type { Dice } from "./Dice.ts"
 import { isRepeatable, type SoakLedger, type Tool } from "./SoakLedger.ts"
 
 /** What a client needs to know of the rest. */
-export interface SoakWorld {
+export interface Observer {
   readonly ledger: SoakLedger
   /** Nothing may be lost: each answer must be a result. */
   readonly isCalm: boolean
@@ -49,7 +49,7 @@ interface Stamp {
 
 export class SoakClient {
   readonly #path: string
-  readonly #world: SoakWorld
+  readonly #world: Observer
   readonly #dice: Dice
   readonly #depth: number
   readonly #open = new Map<string, Request>()
@@ -64,7 +64,7 @@ export class SoakClient {
   /** `depth` is how many calls it has in flight; one with none makes only those that it is told to. */
   constructor(options: {
     readonly path: string
-    readonly world: SoakWorld
+    readonly world: Observer
     readonly dice: Dice
     readonly depth: number
   }) {
