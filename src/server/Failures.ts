@@ -48,7 +48,7 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
         exitCode: end._tag === "ProcessExited" ? end.exitCode : null,
         signal: end._tag === "ProcessExited" ? end.signal : null,
         inFlight,
-        stderr: stderr.slice(-maxLines).map((line) => printable(conceal(line)).slice(0, maxLength)),
+        stderr: stderr.slice(-maxLines).map((line) => conceal(printable(line)).slice(0, maxLength)),
         hint: also === undefined ? diagnosis.hint : diagnosis.hint === null ? also : `${diagnosis.hint}; ${also}`,
         nextAttemptAt: nextAttemptAt === null ? null : iso(nextAttemptAt)
       }
@@ -79,13 +79,13 @@ const phaseOf = (end: ProcessError): Failure["phase"] => {
 }
 
 /** Values of its environment that a server prints are not shown again, but for those that mean nothing. */
-const concealing = (values: ReadonlyArray<string>): ((line: string) => string) => {
+const concealing = (values: ReadonlyArray<string>): ((printed: string) => string) => {
   const secrets = values
-    .flatMap((value) => value.split(/\r?\n/))
+    .flatMap((value) => value.split(/\r?\n/).map(printable))
     .filter(({ length }) => length >= minSecret)
     // One may be a part of another.
     .sort((a, b) => b.length - a.length)
-  return (line) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), line)
+  return (printed) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), printed)
 }
 
 const minSecret = 6

@@ -11,6 +11,8 @@ export interface HealthProbeOptions {
   readonly isIdle: () => boolean
   /** Asks it; any answer is one, an error too. May never return. */
   readonly ask: (method: "ping" | "tools/list") => Effect.Effect<void>
+  /** How often it has said anything. */
+  readonly heard: () => number
   /** CPU milliseconds that it has used. */
   readonly cpu: Effect.Effect<number>
   /** How long it has run, in milliseconds. */
@@ -19,14 +21,15 @@ export interface HealthProbeOptions {
 
 /**
  * Fails when so many probes in a row had no answer. The ladder: `ping`, then `tools/list`, since some servers ignore
- * pings (and are not sent another); then CPU time, since one that works is not dead.
+ * pings (and are not sent another); then whatever else it said, and CPU time, since one that works is not dead.
  */
 export const watch = Effect.fnUntraced(function* (options: HealthProbeOptions): Effect.fn.Return<never, ProbeFailed> {
-  const { ask, cpu, isIdle, pid, probe, server, uptime } = options
+  const { ask, cpu, heard, isIdle, pid, probe, server, uptime } = options
   const answers = (method: "ping" | "tools/list") => Effect.timeoutOption(ask(method), probe.timeout)
   let method: "ping" | "tools/list" = "ping"
   let misses = 0
   let used = yield* cpu
+  let said = heard()
   while (misses < probe.misses) {
     yield* Effect.sleep(probe.interval)
     if (!isIdle()) {
@@ -38,9 +41,10 @@ export const watch = Effect.fnUntraced(function* (options: HealthProbeOptions): 
       answer = yield* answers("tools/list")
       if (Option.isSome(answer)) method = "tools/list"
     }
-    const before = used
+    const [usedBefore, saidBefore] = [used, said]
     used = yield* cpu
-    if (Option.isSome(answer) || used > before) misses = 0
+    said = heard()
+    if (Option.isSome(answer) || used > usedBefore || said !== saidBefore) misses = 0
     // A call that came meanwhile makes it a busy process: nothing is known.
     else if (isIdle()) misses++
   }

@@ -33,6 +33,7 @@ export const open = Effect.fnUntraced(function* (options: {
     Scope.provide(scope),
     Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
   )
+  const readyAt = yield* Clock.currentTimeMillis
   const dead = yield* Deferred.make<never, ProbeFailed>()
   return {
     process,
@@ -48,8 +49,9 @@ export const open = Effect.fnUntraced(function* (options: {
         probe,
         isIdle,
         ask,
+        heard: process.heard,
         cpu: Effect.map(ProcessTable.list, (processes) => ProcessTable.usageOf(process.pid, processes).cpu),
-        uptime: Effect.map(Clock.currentTimeMillis, (now) => now - startedAt)
+        uptime: Effect.map(Clock.currentTimeMillis, (now) => now - readyAt)
       })
       return Effect.asVoid(Effect.forkIn(Deferred.into(watch, dead), scope))
     }

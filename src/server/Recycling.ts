@@ -1,17 +1,22 @@
 /** When a process that does its work is replaced all the same: it has grown too large, or too old. */
-import { Effect } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 
-/** Returns with the reason when a process (the leader of its group) is due; never where it has no limits. */
+/** Returns with the reason when a process is due, at once where it is too old already; never where it has no limits. */
 export const due = (
   { maxAge, maxMemory }: Pick<PoolSettings, "maxAge" | "maxMemory">,
-  group: number
+  process: { readonly pid: number; readonly startedAt: number }
 ): Effect.Effect<"age" | "memory"> =>
   Effect.raceFirst(
-    maxAge === undefined ? Effect.never : Effect.as(Effect.sleep(maxAge), "age" as const),
-    maxMemory === undefined ? Effect.never : Effect.as(largerThan(maxMemory, group), "memory" as const)
+    maxAge === undefined ? Effect.never : Effect.as(olderThan(maxAge, process.startedAt), "age" as const),
+    maxMemory === undefined ? Effect.never : Effect.as(largerThan(maxMemory, process.pid), "memory" as const)
   )
+
+const olderThan = Effect.fnUntraced(function* (age: Duration.Duration, startedAt: number) {
+  const now = yield* Clock.currentTimeMillis
+  yield* Effect.sleep(Math.max(0, startedAt + Duration.toMillis(age) - now))
+})
 
 const largerThan = Effect.fnUntraced(function* (bytes: number, group: number) {
   do yield* Effect.sleep(memoryInterval)

@@ -34,6 +34,8 @@ export interface ServerProcess {
   readonly stdin: LineWriter
   /** From here on its lines go to `receiver`; what came since the handshake is handed over first. */
   readonly attach: (receiver: LineReceiver) => void
+  /** How often it has written something to stdout. */
+  readonly heard: () => number
   /** Fails when the process has exited or closed its stdout. */
   readonly ended: Effect.Effect<never, ProcessExited>
 }
@@ -59,6 +61,7 @@ export const make = Effect.fnUntraced(function* (
   let phase: Phase = "handshake"
   let readyAt = startedAt
   let hasWritten = false
+  let heard = 0
 
   const stdin = new LineWriter(child.stdin)
   // A write to a process that is gone fails: its exit tells the story.
@@ -105,6 +108,7 @@ export const make = Effect.fnUntraced(function* (
   }
   let closing: NodeJS.Timeout | undefined
   child.stdout.on("data", (chunk: Buffer) => {
+    heard++
     reader.feed(chunk)
     // It makes more to be answered than it reads: it is not read either until it does.
     if (stdin.unread > spec.pool.maxUnread) child.stdout.pause()
@@ -177,6 +181,7 @@ export const make = Effect.fnUntraced(function* (
       for (const bytes of opening.takeEarly()) next.onLine(Line.of(bytes))
       child.stdout.resume()
     },
+    heard: () => heard,
     ended: Deferred.await(ended)
   }
 })

@@ -154,7 +154,7 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Wishes for another process when this one is due, and not too soon again where that fails. */
   const recycle = Effect.fnUntraced(function* (pool: PoolSettings, incarnation: Incarnation.Incarnation) {
     while (current === incarnation) {
-      const cause = yield* Recycling.due(pool, incarnation.process.pid)
+      const cause = yield* Recycling.due(pool, incarnation.process)
       if (current === incarnation) yield* Effect.ignore(want(cause))
       yield* Effect.sleep(patience)
     }

@@ -119,6 +119,7 @@ export const makeProcess = (options?: {
       attach: (next) => {
         receiver = next
       },
+      heard: () => 0,
       ended: Effect.never
     },
     stdin,

@@ -18,6 +18,7 @@ type Round =
   | "lists"
   /** It says nothing, and works. */
   | "works"
+  | "says"
   /** It says nothing, and a call comes before the look is over. */
   | "called"
   | "dead"
@@ -32,6 +33,7 @@ const watched = Effect.fnUntraced(function* (rounds: ReadonlyArray<Round>, misse
   let round = -1
   let last = 0
   let used = 0
+  let said = 0
   let isCalled = false
   const now = (): Round => rounds[round] ?? "busy"
   /** Between two rounds passes an interval, within one less. */
@@ -41,6 +43,7 @@ const watched = Effect.fnUntraced(function* (rounds: ReadonlyArray<Round>, misse
       round++
       isCalled = false
       if (now() === "works") used += 10
+      if (now() === "says") said++
     }
     last = at
   }
@@ -60,6 +63,7 @@ const watched = Effect.fnUntraced(function* (rounds: ReadonlyArray<Round>, misse
           if (now() === "called") isCalled = true
           return now() === "answers" || (now() === "lists" && method === "tools/list") ? Effect.void : Effect.never
         }),
+      heard: () => said,
       cpu: Effect.sync(() => {
         look()
         return used
@@ -78,7 +82,7 @@ const watched = Effect.fnUntraced(function* (rounds: ReadonlyArray<Round>, misse
 const methodsOf = ({ asked }: { readonly asked: ReadonlyArray<{ readonly method: string }> }) =>
   asked.map(({ method }) => method).join(" ")
 
-const anyRound: ReadonlyArray<Round> = ["dead", "busy", "answers", "lists", "works", "called"]
+const anyRound: ReadonlyArray<Round> = ["dead", "busy", "answers", "lists", "works", "says", "called"]
 
 describe("HealthProbe", () => {
   it.effect("never asks while clients wait", () =>
@@ -126,7 +130,7 @@ describe("HealthProbe", () => {
     })
   )
 
-  for (const sign of ["answers", "lists", "works", "busy"] as const) {
+  for (const sign of ["answers", "lists", "works", "says", "busy"] as const) {
     it.effect(`does not count what was before a process ${sign === "busy" ? "was busy" : sign}`, () =>
       Effect.gen(function* () {
         assert.isNull((yield* watched(["dead", "dead", sign, "dead", "dead"])).error)
@@ -161,6 +165,7 @@ describe("HealthProbe", () => {
               Effect.map(Clock.currentTimeMillis, (now) => void times.push(now)),
               Effect.never
             ),
+          heard: () => 0,
           cpu: Effect.succeed(0),
           uptime: Clock.currentTimeMillis
         })
@@ -185,6 +190,7 @@ describe("HealthProbe", () => {
               Effect.sync(() => void asked.push(method)),
               Effect.sleep("999 millis")
             ),
+          heard: () => 0,
           cpu: Effect.succeed(0),
           uptime: Clock.currentTimeMillis
         })

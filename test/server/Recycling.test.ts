@@ -27,7 +27,9 @@ const heavy = (mebibytes: number, children: number, pool: PoolOptions) =>
 describe("Recycling", () => {
   it.effect("never asks for another process where there is no limit", () =>
     Effect.gen(function* () {
-      const due = yield* Effect.forkChild(Recycling.due({ maxAge: undefined, maxMemory: undefined }, process.pid))
+      const due = yield* Effect.forkChild(
+        Recycling.due({ maxAge: undefined, maxMemory: undefined }, { pid: 7, startedAt: 0 })
+      )
       yield* TestClock.adjust("1000 days")
       assert.isUndefined(due.pollUnsafe())
     })
@@ -35,7 +37,9 @@ describe("Recycling", () => {
 
   it.effect("asks for another at the given age, not before", () =>
     Effect.gen(function* () {
-      const due = yield* Effect.forkChild(Recycling.due({ maxAge: Duration.hours(1), maxMemory: undefined }, 7))
+      const due = yield* Effect.forkChild(
+        Recycling.due({ maxAge: Duration.hours(1), maxMemory: undefined }, { pid: 7, startedAt: 0 })
+      )
       yield* TestClock.adjust(60 * 60_000 - 1)
       assert.isUndefined(due.pollUnsafe())
       yield* TestClock.adjust(1)
@@ -43,10 +47,20 @@ describe("Recycling", () => {
     })
   )
 
+  it.effect("asks for another at once where it is past that age", () =>
+    Effect.gen(function* () {
+      yield* TestClock.adjust("2 hours")
+      const limits = { maxAge: Duration.hours(1), maxMemory: undefined }
+      assert.strictEqual(yield* Recycling.due(limits, { pid: 7, startedAt: 0 }), "age")
+    })
+  )
+
   it.effect("asks for another where what a group uses together is too much", () =>
     Effect.gen(function* () {
-      const group = yield* largeGroup
-      const due = yield* Effect.forkChild(Recycling.due({ maxAge: undefined, maxMemory: 200 * mebibyte }, group))
+      const pid = yield* largeGroup
+      const due = yield* Effect.forkChild(
+        Recycling.due({ maxAge: undefined, maxMemory: 200 * mebibyte }, { pid, startedAt: 0 })
+      )
       yield* TestClock.adjust(4999)
       assert.isUndefined(due.pollUnsafe())
       yield* TestClock.adjust(1)
