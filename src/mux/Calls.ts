@@ -103,12 +103,6 @@ export class Calls {
     return count
   }
 
-  /** The client's call that is the only one here. */
-  soleCall(): Call | null {
-    const [sole, ...others] = [...this.#calls.values()].filter((call) => call.client !== null)
-    return sole === undefined || others.length > 0 ? null : sole
-  }
-
   /** The only client that has calls here. */
   soleOwner(): Client | null {
     let owner: Client | null = null

@@ -191,7 +191,7 @@ class List {
     this.#ask(this.kind.method, cursor === undefined ? {} : { cursor }, (outcome) => {
       // A newer reading has begun: it will finish.
       if (generation !== this.#generation) return
-      if (outcome.kind === "refused") {
+      if (outcome.kind === "refused" && outcome.error._tag !== "RequestTimeout") {
         // The process is gone: the next one is asked anew.
         this.#isStale = false
         this.#settled = true

@@ -37,7 +37,7 @@ export interface Remains {
   readonly calls: ReadonlyArray<Call | Ask>
   /** The lines of those that never reached it. */
   readonly unwritten: ReadonlyMap<Call | Ask, Line>
-  /** The client's call that it held, where it held only one. */
+  /** The client's call that had reached it, where there was only one. */
   readonly sole: Call | null
 }
 
@@ -122,7 +122,6 @@ export class Multiplexer implements LineReceiver {
   end(): Remains {
     this.#isEnded = true
     this.calls.onEmpty = null
-    const sole = this.calls.soleCall()
     const held = new Map(this.calls.takeAll())
     const unwritten = new Map<Call | Ask, Line>()
     const bytes = this.#stdin.takeUnwritten()
@@ -135,7 +134,9 @@ export class Multiplexer implements LineReceiver {
       const call = held.get(idIn(line.bytes, envelope.start[Key.id]!, envelope.end[Key.id]!))
       if (call !== undefined) unwritten.set(call, line)
     }
-    return { calls: [...held.values()], unwritten, sole }
+    const calls = [...held.values()]
+    const [sole = null, ...others] = calls.filter((call): call is Call => call.client !== null && !unwritten.has(call))
+    return { calls, unwritten, sole: others.length === 0 ? sole : null }
   }
 
   #cancelled(requestId: number, reason: string): void {

@@ -118,7 +118,7 @@ export class Sharing implements Upstream {
     if (multiplexer === this.#current) this.#current = null
     this.#draining.delete(multiplexer)
     const { calls, sole, unwritten } = multiplexer.end()
-    const isOfOneCall = how.isCrash && sole !== null && !unwritten.has(sole) && this.#poison.crashed(sole)
+    const isOfOneCall = how.isCrash && sole !== null && this.#poison.crashed(sole)
     for (const call of calls) this.#afterEnd(call, unwritten.get(call))
     this.#resumeHeld()
     return { inFlight: calls.filter(({ client }) => client !== null).length, isOfOneCall }

@@ -260,7 +260,9 @@ const shutdown = Effect.fnUntraced(function* (child: Child, marker: Marker, stop
   child.stdin.end()
   // Its last words may block it on a full pipe.
   child.stdout.resume()
-  let left = yield* leftAfter(child, marker, hasExited(child) ? Duration.zero : stop.stdin)
+  // One that has ended, or talks to nobody any more, need not be asked kindly: another waits to be started.
+  const isOver = hasExited(child) || child.stdout.closed
+  let left = yield* leftAfter(child, marker, isOver ? Duration.zero : stop.stdin)
   if (left.length > 0) {
     signalAll(child, left, "SIGTERM")
     left = yield* leftAfter(child, marker, stop.term)

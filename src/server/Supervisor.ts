@@ -153,9 +153,10 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** Wishes for another process when this one is due, and not too soon again where that fails. */
   const recycle = Effect.fnUntraced(function* (pool: PoolSettings, incarnation: Incarnation.Incarnation) {
-    while (current === incarnation) {
+    const isCurrent = () => current === incarnation
+    while (isCurrent()) {
       const cause = yield* Recycling.due(pool, incarnation.process)
-      if (current === incarnation) yield* Effect.ignore(want(cause))
+      if (isCurrent()) yield* Effect.ignore(want(cause))
       yield* Effect.sleep(patience)
     }
   })

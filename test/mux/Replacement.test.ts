@@ -156,19 +156,35 @@ describe("Replacement", () => {
       })
     )
 
-    it.effect("waits for the answers to the pool's own questions too", () =>
-      Effect.gen(function* () {
-        const { mux, server: old } = makeShared(0, {}, { capabilities: { tools: {} } })
-        const [ask] = yield* old.told
-        mux.attach()
-        let isDrained = false
-        mux.sharing.whenDrained(old.process, () => {
-          isDrained = true
+    it.effect(
+      "does not wait for the pool's own questions to the one before, but for those that a client waits for",
+      () =>
+        Effect.gen(function* () {
+          const process = { capabilities: { tools: {}, resources: { subscribe: true } } }
+          const { clients, mux, server: old } = makeShared(1, {}, process)
+          const [list] = yield* old.told
+          clients[0]!.send(request(1, "resources/subscribe", { uri: "a" }))
+          const [subscribe] = yield* old.told
+          const next = mux.attach(process)
+          let isDrained = false
+          mux.sharing.whenDrained(old.process, () => {
+            isDrained = true
+          })
+          assert.deepStrictEqual([mux.sharing.inFlight(old.process), mux.sharing.callsOf(old.process)], [1, 0])
+          old.answer(list!, { tools: [{ name: "old" }] })
+          assert.isNull(mux.sharing.lists.tools)
+          assert.isFalse(isDrained)
+          old.answer(subscribe!)
+          assert.isTrue(isDrained)
+          assert.deepStrictEqual(outcomes(yield* clients[0]!.told), [[1, null]])
+          assert.deepStrictEqual(methods(yield* next.told), ["tools/list", "resources/subscribe"])
+          let isIdle = false
+          mux.attach(process)
+          mux.sharing.whenDrained(next.process, () => {
+            isIdle = true
+          })
+          assert.isTrue(isIdle)
         })
-        assert.deepStrictEqual([mux.sharing.inFlight(old.process), mux.sharing.callsOf(old.process)], [1, 0])
-        old.answer(ask!, { tools: [] })
-        assert.isTrue(isDrained)
-      })
     )
 
     it.effect("may see the end of the one before from within its last answer, which is whole", () =>

@@ -61,7 +61,7 @@ export class World {
     this.#sendHeld()
     this.#step(event)
     for (const server of this.#draining) {
-      assert.strictEqual(server.isDrained, server.pending.length + server.openAsks.size === 0, "drained")
+      assert.strictEqual(server.isDrained, server.pending.length === 0, "drained")
     }
   }
 
@@ -382,7 +382,12 @@ export class World {
       isDrained: false
     }
     const old = this.#server
-    if (old !== null) this.#draining = [...this.#draining, old]
+    if (old !== null) {
+      this.#draining = [...this.#draining, old]
+      // What only the pool asked, nobody waits for any more.
+      for (const ask of old.openAsks) this.#lists.lost(ask)
+      old.openAsks.clear()
+    }
     this.#servers.push(server)
     this.#server = server
     this.#isUnavailable = false
@@ -411,9 +416,10 @@ export class World {
     this.#draining = this.#draining.filter((other) => other !== server)
     const isWritten = (request: Request) => !unwritten.has(`request ${request.marker}`)
     let isOfOneCall = false
-    if (isCrash && held.length === 1 && isWritten(held[0]!)) {
-      const crashes = crashesOf(held[0]!) + 1
-      held[0]!.client.crashes.set(keyOf(held[0]!), crashes)
+    const [sole, ...others] = held.filter(isWritten)
+    if (isCrash && sole !== undefined && others.length === 0) {
+      const crashes = crashesOf(sole) + 1
+      sole.client.crashes.set(keyOf(sole), crashes)
       isOfOneCall = crashes <= 3
     }
     for (const ask of asks) this.#lists.lost(ask)
