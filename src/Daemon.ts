@@ -1,11 +1,11 @@
 /**
  * The daemon, and the composition root: how a request finds its way.
  *
- *   client ── Unix socket ── Session ── Multiplexer ── ServerProcess ── MCP server
- *             UnixListener              McpPool        Supervisor
+ *   client ── Unix socket ── Session ── Sharing ── Multiplexer ── ServerProcess ── MCP server
+ *             UnixListener              McpPool                   Supervisor
  *
- * `UnixListener` turns bytes into sessions, a session knows who asks, the multiplexer matches answers to requests, the
- * supervisor keeps a process there, and the process is bytes again.
+ * `UnixListener` turns bytes into sessions, a session knows who asks, sharing knows which process takes the request, the
+ * multiplexer matches its answers to requests, the supervisor keeps a process there, and the process is bytes again.
  */
 import { Effect, Layer, type LogLevel, Option } from "effect"
 import * as net from "node:net"

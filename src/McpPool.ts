@@ -5,7 +5,7 @@
 import { Context, Effect, Layer, LogLevel, Option, References, type Schedule, type Scope, Stream } from "effect"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
-import type { PoolSettings, ServerOptions } from "./config/ServerSpec.ts"
+import type { PoolSettings, ServerOptions, ServerSpec } from "./config/ServerSpec.ts"
 import type { Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type RestartFailed, type ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import type { LogEntry } from "./server/LogEntry.ts"
@@ -84,7 +84,7 @@ export const make = Effect.fnUntraced(function* (
 
   for (const entry of entries) {
     settings.set(entry.name, PooledServer.settingsOf(entry))
-    const shared = entry._tag === "Configured" ? byIdentity.get(entry.spec.identity) : undefined
+    const shared = entry._tag === "Configured" ? byIdentity.get(processOf(entry.spec)) : undefined
     if (shared !== undefined) {
       if (!isSameSupervision(settings.get(shared.names[0]!)!, settings.get(entry.name)!)) {
         yield* Effect.logWarning(
@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function* (
       }
     })
     servers.set(entry.name, server)
-    if (entry._tag === "Configured") byIdentity.set(entry.spec.identity, server)
+    if (entry._tag === "Configured") byIdentity.set(processOf(entry.spec), server)
   }
 
   const names = [...servers.keys()]
@@ -216,6 +216,10 @@ export const layerConfig = (config: PoolConfig.PoolConfig, options?: StartOption
       return pool
     })
   ).pipe(Layer.provide(Reaper.layer({ directory: options?.directory })))
+
+/** Equal texts share a process: what the pool adds of its own may hold credentials, too. */
+const processOf = ({ identity, pool: { extraEnv, sessionFile } }: ServerSpec): string =>
+  JSON.stringify([identity, Object.entries(extraEnv).sort(), sessionFile])
 
 /** Sockets and what a session may leave unread are a name's own, the rest is the process's. */
 const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {

@@ -85,7 +85,9 @@ export class PreflightFailed extends Schema.TaggedError<PreflightFailed>()("Pref
   /** Tools that are required, or that the process before it had. */
   missing: Schema.Array(Schema.String),
   /** Tools that it lists; null where it did not list any in time, or answered with an error. */
-  listed: Schema.NullOr(Schema.Array(Schema.String))
+  listed: Schema.NullOr(Schema.Array(Schema.String)),
+  /** It did not answer in time. */
+  timedOut: Schema.Boolean
 }) {
   override get message(): string {
     const missing = `${this.missing.length === 1 ? "tool" : "tools"} ${enumerate(this.missing)}`
@@ -126,7 +128,7 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
         ? `was ended by ${this.signal}`
         : this.exitCode !== null
           ? `exited with code ${this.exitCode}`
-          : "closed its stdout"
+          : "closed its stdin or stdout"
     return `server "${this.server}" ${how}${this.phase === "handshake" ? " before it answered initialize" : ""}`
   }
 }
@@ -164,16 +166,16 @@ const inWords: { readonly [state: string]: string } = {
   refusing: "refuses this call"
 }
 
-/** A rolling restart did not come to pass: the process from before goes on. */
+/** No other process took over where one was asked for. */
 export class RestartFailed extends Schema.TaggedError<RestartFailed>()("RestartFailed", {
   server: Schema.String,
   /** What the new process failed with. */
   reason: Schema.String,
-  /** What a person can do about it. */
-  hint: Schema.String
+  /** What a person can do about it, and whether the old process goes on. */
+  hint: Schema.NullOr(Schema.String)
 }) {
   override get message(): string {
-    return `server "${this.server}" was not restarted and goes on as it was: ${this.reason}: ${this.hint}`
+    return `server "${this.server}" was not restarted: ${this.reason}${this.hint === null ? "" : `: ${this.hint}`}`
   }
 }
 

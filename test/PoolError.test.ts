@@ -126,14 +126,14 @@ describe("PoolError", () => {
       assert.strictEqual(message({ state: "refusing", hint }), 'server "git" refuses this call: pick it up')
     })
 
-    it("say that a restart left the old process running, and why", () => {
+    it("say that a restart came to nothing, and why", () => {
       const { message } = new PoolError.RestartFailed({ server: "git", reason: "it fell", hint: "pick it up" })
-      assert.strictEqual(message, 'server "git" was not restarted and goes on as it was: it fell: pick it up')
+      assert.strictEqual(message, 'server "git" was not restarted: it fell: pick it up')
     })
 
     it("say which tools are missing, and name no more of them than can be read", () => {
       const message = (missing: ReadonlyArray<string>, listed: ReadonlyArray<string> | null) =>
-        new PoolError.PreflightFailed({ server: "git", pid: 1, missing, listed }).message
+        new PoolError.PreflightFailed({ server: "git", pid: 1, missing, listed, timedOut: false }).message
       assert.strictEqual(message(["log"], []), 'server "git" lacks tool log; it has none')
       assert.strictEqual(message(["log", "show"], ["diff"]), 'server "git" lacks tools log, show; it has diff')
       assert.strictEqual(message(["log"], null), 'server "git" did not list its tools: tool log may be missing')

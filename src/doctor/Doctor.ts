@@ -8,7 +8,7 @@ import * as Files from "./Files.ts"
 import type { Finding } from "./Finding.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as NodeVersion from "./NodeVersion.ts"
-import * as Owner from "./Owner.ts"
+import * as ProcessRecord from "../server/ProcessRecord.ts"
 import * as ServerCommand from "./ServerCommand.ts"
 import * as Shell from "./Shell.ts"
 import * as Sockets from "./Sockets.ts"
@@ -35,7 +35,7 @@ export const run = Effect.fnUntraced(function* (
   const { configFiles, entryOf, only, runtimeDir } = options
   const commands = Shell.commands({ runtimeDir: options.isUsualDirectory ? null : runtimeDir, configFiles })
   const daemon = yield* Daemon.ask(runtimeDir)
-  const owner = yield* Owner.find(runtimeDir)
+  const owner = yield* ProcessRecord.owner(runtimeDir)
   const known = daemon.kind === "running" ? daemon.status.servers.map(({ name }) => name) : []
   const configuration = yield* Configuration.check({
     files: configFiles,

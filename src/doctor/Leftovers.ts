@@ -2,18 +2,18 @@
 import { Effect } from "effect"
 import * as Reaper from "../server/Reaper.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Owner from "./Owner.ts"
+import * as ProcessRecord from "../server/ProcessRecord.ts"
 import * as Shell from "./Shell.ts"
 
 const { ok, problem, warning } = of("leftovers")
 
 export const check = Effect.fnUntraced(function* (options: {
   readonly runtimeDir: string
-  readonly owner: Owner.Owner
+  readonly owner: ProcessRecord.Owner
   readonly commands: Shell.Commands
 }): Effect.fn.Return<ReadonlyArray<Finding>> {
   const { commands, owner, runtimeDir } = options
-  const record = Owner.file(runtimeDir)
+  const record = ProcessRecord.fileOf(runtimeDir)
   if (owner.kind === "none" || owner.kind === "live") return [ok(record, "nothing is left of earlier daemons")]
   if (owner.kind === "unreadable") return [warning(record, "is not a record of processes", Shell.line("rm", record))]
   const left = yield* Reaper.leftovers(runtimeDir)

@@ -5,15 +5,12 @@
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
 import { forServer, internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
-import type { Handshake } from "../server/ServerProcess.ts"
+import { type Handshake, protocolVersions } from "../server/Opening.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
 import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
 import { decodeString, methodOf } from "./Words.ts"
-
-/** The versions that begin with `initialize`: to a client the server is presented in its own. */
-export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
 
 /** Messages are read one after another: one envelope serves all sessions. */
 const envelope = new Envelope()
@@ -318,7 +315,7 @@ const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
   return null
 }
 
-/** The server's own answer in the client's version, without what sharing cannot honour yet: tasks have no owner. */
+/** The server's own answer in the client's version, if the pool knows that, without what sharing cannot honour yet: tasks have no owner. */
 const presented = (id: string, handshake: Handshake, wanted: string): string => {
   const { tasks: _, ...capabilities } = handshake.capabilities
   const protocolVersion = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]

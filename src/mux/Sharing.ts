@@ -147,8 +147,25 @@ export class Sharing implements Upstream {
     return this.#of(process)?.calls.ofClients() ?? 0
   }
 
-  /** Asks the server something, for the pool itself or on behalf of a client. The returned function forgets the question. */
+  /**
+   * Asks the server something, for the pool itself or on behalf of a client; the latter once more where a process ended
+   * meanwhile, since that is to subscribe or to set a level. The returned function forgets the question.
+   */
   ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null = null): () => void {
+    if (client === null) return this.#askOnce(method, params, done, null)
+    return this.#askOnce(
+      method,
+      params,
+      (outcome) => {
+        const isLost = outcome.kind === "refused" && outcome.error._tag === "OutcomeUnknown"
+        if (isLost && this.clients.has(client)) this.#askOnce(method, params, done, client)
+        else done(outcome)
+      },
+      client
+    )
+  }
+
+  #askOnce(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): () => void {
     let forget = () => {}
     const send = (multiplexer: Multiplexer) => {
       const id = multiplexer.ask(method, params, done, client)
@@ -262,8 +279,7 @@ export class Sharing implements Upstream {
 
   /** Whether a request is kept, so that it can be made again: what only reads, and tools that say that it does no harm. */
   #keeps(method: string, tool: string | null, line: Line): boolean {
-    const isRepeatable =
-      method === "tools/call" ? this.lists.isRepeatable(tool) : method.endsWith("/list") || method.endsWith("/read")
+    const isRepeatable = method === "tools/call" ? this.lists.isRepeatable(tool) : reads.has(method)
     return isRepeatable && line.end - line.start <= maxKept && (this.#current?.calls.size ?? 0) < maxKeptCalls
   }
 
@@ -347,6 +363,15 @@ export class Sharing implements Upstream {
     this.#held.clear()
   }
 }
+
+/** Requests that only read. */
+const reads: ReadonlySet<string> = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read"
+])
 
 const noLogging = Reply.json({ code: methodNotFound, message: "the server offers no logging" })
 

@@ -1,6 +1,6 @@
 /**
  * The seam between sessions and servers: what a session may ask of whatever stands behind a server's name, and what it
- * offers in return. One process implements it today; to a session, many processes or a remote server look the same.
+ * offers in return. To a session, one process, several of them or a remote server look the same.
  */
 import type { Line } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"

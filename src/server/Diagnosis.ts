@@ -54,7 +54,9 @@ const timedOut = (end: ProcessError): boolean => end._tag === "HandshakeFailed" 
 const wasRefused = (end: ProcessError): boolean => end._tag === "HandshakeFailed" && !end.timedOut
 const exitedEarly = (end: ProcessError): boolean => end._tag === "ProcessExited" && end.phase === "handshake"
 
-const commandOf = (end: ProcessError): string => (end._tag === "SpawnFailed" ? `"${end.command}"` : "its command")
+/** Without its directory: clients see hints, too. */
+const commandOf = (end: ProcessError): string =>
+  end._tag === "SpawnFailed" ? `"${end.command.slice(end.command.lastIndexOf("/") + 1)}"` : "its command"
 
 /** What the error alone settles, whatever the process said. */
 const facts: ReadonlyArray<Fact> = [
@@ -72,7 +74,10 @@ const facts: ReadonlyArray<Fact> = [
   {
     classification: "command-not-found",
     is: failedToSpawn("ENOENT", "ENOTDIR"),
-    hint: (end) => `${commandOf(end)} is not on the daemon's PATH: use its absolute path`
+    hint: (end) =>
+      end._tag === "SpawnFailed" && end.command.includes("/")
+        ? `${commandOf(end)} is not where "command" says: mend the path`
+        : `${commandOf(end)} is not on the daemon's PATH: use its absolute path`
   },
   {
     classification: "permission",
@@ -98,9 +103,15 @@ const facts: ReadonlyArray<Fact> = [
   // Nothing ran: there is nothing to see.
   { classification: "unknown", is: (end) => end._tag === "SpawnFailed", hint: () => null },
   {
+    classification: "timeout",
+    is: (end) => end._tag === "PreflightFailed" && end.timedOut,
+    hint: (end) => `raise pool.startTimeout if it is only slow, or ${seeLogs(end)}`
+  },
+  {
     classification: "missing-tools",
     is: (end) => end._tag === "PreflightFailed",
-    hint: ({ server }) => `mcp-pool restart ${server} accepts a new list; pool.requiredTools names what must be there`
+    hint: ({ server }) =>
+      `mcp-pool restart ${server} --now accepts a new list; pool.requiredTools names what must be there`
   },
   {
     classification: "timeout",

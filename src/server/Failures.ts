@@ -30,7 +30,9 @@ export interface Facts {
 export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isKnown: Traces["isKnown"]): Failures => {
   const env = "env" in server ? { ...server.env, ...server.pool.extraEnv } : {}
   const traces = { given: new Set(Object.keys(env)), isKnown }
-  const conceal = concealing(Object.entries(env).flatMap(([name, value]) => (isInherited(name) ? [] : [value])))
+  const declared = Object.entries(env).flatMap(([name, value]) => (isInherited(name) ? [] : [value]))
+  const content = "pool" in server ? (server.pool.sessionFile?.content ?? "null") : "null"
+  const conceal = concealing([...declared, ...textsOf(JSON.parse(content))])
   let failures: ReadonlyArray<Failure> = []
   return {
     add: (end, { also, inFlight, nextAttemptAt, now }) => {
@@ -59,6 +61,10 @@ export const make = (server: ServerSpec | ServerConfigError, log: ServerLog, isK
   }
 }
 
+/** A failure on one line. */
+export const explained = ({ classification, hint, message }: Failure): string =>
+  `${message}${classification === "unknown" ? "" : ` (${classification})`}${hint === null ? "" : ` — ${hint}`}`
+
 const iso = (millis: number): string => new Date(millis).toISOString()
 
 const phaseOf = (end: ProcessError): Failure["phase"] => {
@@ -78,7 +84,7 @@ const phaseOf = (end: ProcessError): Failure["phase"] => {
   }
 }
 
-/** Values of its environment that a server prints are not shown again, but for those that mean nothing. */
+/** Values of its environment and session file that a server prints are not shown again, but for the shortest. */
 const concealing = (values: ReadonlyArray<string>): ((printed: string) => string) => {
   const secrets = values
     .flatMap((value) => value.split(/\r?\n/).map(printable))
@@ -86,6 +92,12 @@ const concealing = (values: ReadonlyArray<string>): ((printed: string) => string
     // One may be a part of another.
     .sort((a, b) => b.length - a.length)
   return (printed) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), printed)
+}
+
+/** All texts in a JSON value. */
+const textsOf = (value: unknown): ReadonlyArray<string> => {
+  if (typeof value === "string") return [value]
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsOf) : []
 }
 
 const minSecret = 6

@@ -11,8 +11,6 @@ import * as ServerProcess from "./ServerProcess.ts"
 export interface Incarnation {
   readonly process: ServerProcess.ServerProcess
   readonly scope: Scope.Closeable
-  /** When it was started, in milliseconds since the epoch. */
-  readonly startedAt: number
   /** Fails when the process has ended, or has answered no health probe. */
   readonly ended: Effect.Effect<never, ServerProcess.Failed | ProbeFailed>
   /** Probes it, where its server is probed, as long as it lives. */
@@ -27,7 +25,6 @@ export const open = Effect.fnUntraced(function* (options: {
   readonly parent: Scope.Scope
 }): Effect.fn.Return<Incarnation, ServerProcess.Failed, Reaper> {
   const { log, mustList, parent, spec } = options
-  const startedAt = yield* Clock.currentTimeMillis
   const scope = yield* Scope.fork(parent)
   const process = yield* ServerProcess.make(spec, log, mustList).pipe(
     Scope.provide(scope),
@@ -38,7 +35,6 @@ export const open = Effect.fnUntraced(function* (options: {
   return {
     process,
     scope,
-    startedAt,
     ended: Effect.raceFirst(process.ended, Deferred.await(dead)),
     probe: ({ ask, isIdle }) => {
       const { probe } = spec.pool

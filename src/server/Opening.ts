@@ -16,8 +16,8 @@ export interface Handshake {
   readonly result: { readonly [key: string]: unknown }
 }
 
-/** The protocol version the pool asks servers for: the newest that has a handshake. */
-export const protocolVersion = "2025-11-25"
+/** The versions that begin with `initialize`, the newest first; the pool asks servers for that one. */
+export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
 
 export interface OpeningOptions {
   readonly write: (line: string) => void
@@ -51,7 +51,11 @@ export class Opening implements LineReceiver {
 
   /** The handshake; fails with what is wrong with the server's answer. */
   readonly initialize: Effect.Effect<Handshake, string> = Effect.suspend(() =>
-    this.#ask("initialize", { protocolVersion, capabilities: {}, clientInfo: { name: "mcp-pool", version } })
+    this.#ask("initialize", {
+      protocolVersion: protocolVersions[0],
+      capabilities: {},
+      clientInfo: { name: "mcp-pool", version }
+    })
   ).pipe(
     Effect.flatMap(({ error, result }) => {
       if (error !== null) {
@@ -59,6 +63,9 @@ export class Opening implements LineReceiver {
       }
       if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
         return Effect.fail("initialize was answered without a protocolVersion")
+      }
+      if (!protocolVersions.some((version) => version === result["protocolVersion"])) {
+        return Effect.fail(`the pool does not speak its protocol version ${JSON.stringify(result["protocolVersion"])}`)
       }
       this.#isShaken = true
       this.#say({ method: "notifications/initialized" })
@@ -91,6 +98,11 @@ export class Opening implements LineReceiver {
     })
   })
 
+  /** Whether the server is to say something. */
+  get isAwaiting(): boolean {
+    return this.#awaited !== null || this.#onListChanged !== null
+  }
+
   /** Notifications since the handshake, as they came. */
   takeEarly(): ReadonlyArray<Buffer> {
     return this.#early.splice(0)
@@ -111,7 +123,10 @@ export class Opening implements LineReceiver {
       return
     }
     const awaited = this.#awaited
-    if (awaited === null || id !== awaited.id) return this.#options.onStray(text)
+    if (awaited === null || id !== awaited.id) {
+      // Nobody waits for it any more, or it was never asked for.
+      return typeof id === "number" && id < this.#nextId ? undefined : this.#options.onStray(text)
+    }
     this.#awaited = null
     this.#options.onAnswer()
     awaited.resume({ result, error: isRecord(error) ? error : null })

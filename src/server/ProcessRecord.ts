@@ -114,6 +114,22 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 })
 
+/** Whose record lies in a directory. */
+export type Owner =
+  | { readonly kind: "none" }
+  /** The file is something else. */
+  | { readonly kind: "unreadable" }
+  | { readonly kind: "live" | "gone"; readonly pid: number }
+
+/** The pool that wrote the record, and whether that one still lives. */
+export const owner = Effect.fnUntraced(function* (directory: string): Effect.fn.Return<Owner> {
+  const file = fileOf(directory)
+  const record = parse(file)
+  if (Option.isNone(record)) return { kind: fs.existsSync(file) ? "unreadable" : "none" }
+  const isOwnerLive = yield* isLive(record.value, yield* ProcessTable.boot)
+  return { kind: isOwnerLive ? "live" : "gone", pid: record.value.pid }
+})
+
 /** Live processes that an earlier pool with this directory left behind; none while that pool lives. */
 export const leftovers = Effect.fnUntraced(function* (
   directory: string
@@ -132,7 +148,8 @@ const none: ProcessRecord = {
   close: () => {}
 }
 
-const fileOf = (directory: string): string => path.join(directory, "processes.json")
+/** Where the record lies. */
+export const fileOf = (directory: string): string => path.join(directory, "processes.json")
 
 const parse = (file: string): Option.Option<Record> => {
   try {

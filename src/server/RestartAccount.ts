@@ -1,5 +1,5 @@
 /** What one server may still spend on restarts. The only file that drives a restart Schedule. */
-import { type Duration, Effect, Exit, Schedule } from "effect"
+import { Duration, Effect, Exit, Schedule } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
 import * as RestartPolicy from "./RestartPolicy.ts"
 
@@ -22,28 +22,37 @@ export const make = Effect.fnUntraced(function* (
   const ofOneCall =
     schedule === undefined
       ? yield* Schedule.toStep(RestartPolicy.budget({ ...budget, max: Math.max(budget.max, forgiven) }))
-      : own
+      : null
   const lifetime = yield* Schedule.toStep(
     budget.lifetime === undefined ? Schedule.forever : RestartPolicy.lifetime(budget.lifetime)
   )
-  const verdict = (steps: ReadonlyArray<typeof own>) =>
-    Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended) {
-      if (Exit.isFailure(yield* Effect.exit(lifetime(now, ended)))) return { _tag: "Exhausted" } satisfies Verdict
-      for (const step of steps) {
-        const decision = yield* Effect.exit(step(now, ended))
-        if (Exit.isSuccess(decision)) return { _tag: "Granted", delay: decision.value[1] } satisfies Verdict
-      }
-      return { _tag: "Spent" } satisfies Verdict
-    })
+  const charge = Effect.fnUntraced(function* (step: typeof own, now: number, ended: RestartPolicy.Ended) {
+    const decision = yield* Effect.exit(step(now, ended))
+    if (Exit.isFailure(decision)) return { _tag: "Spent" } satisfies Verdict
+    return { _tag: "Granted", delay: Duration.min(decision.value[1], longest) } satisfies Verdict
+  })
+  const lives = Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended) {
+    return Exit.isSuccess(yield* Effect.exit(lifetime(now, ended)))
+  })
+  /** For one that ended by itself. */
+  const ofServer = Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended): Effect.fn.Return<Verdict> {
+    return (yield* lives(now, ended)) ? yield* charge(own, now, ended) : { _tag: "Exhausted" }
+  })
   return {
-    /** For one that ended by itself. */
-    ofServer: verdict([own]),
+    ofServer,
     /** For one that ended while it held one call alone. */
-    ofOneCall: verdict(ofOneCall === own ? [own] : [ofOneCall, own]),
+    ofOneCall: Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended): Effect.fn.Return<Verdict> {
+      const verdict = ofOneCall === null ? null : yield* charge(ofOneCall, now, ended)
+      return verdict?._tag === "Granted" ? verdict : yield* ofServer(now, ended)
+    }),
     /** For one attempt out of a crash loop that was never ready. */
-    ofAttempt: verdict([])
+    ofAttempt: Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended): Effect.fn.Return<Verdict> {
+      return (yield* lives(now, ended)) ? { _tag: "Spent" } : { _tag: "Exhausted" }
+    })
   }
 })
 
+/** What Node's timers keep. */
+const longest = Duration.millis(2 ** 31 - 1)
 /** Starts that three crashes need. */
 const forgiven = 4

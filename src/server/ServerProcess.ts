@@ -2,7 +2,7 @@
  * One incarnation of a server: a child process in a process group of its own, its lines, its MCP handshake and the
  * preflight. A scoped resource: closing the scope ends it as the specification asks (close stdin, wait, SIGTERM, wait,
  * SIGKILL), whatever the reason, and leaves no member of its group and nothing that carries its marker. The only file that
- * spawns or signals servers.
+ * spawns servers, and that signals them while the pool lives.
  *
  * It stands on `node:child_process`, not on `effect/process`: the lines of all sessions pass here, and a Stream, a Sink
  * and a pass-through between pipe and multiplexer would cost more CPU than the multiplexing itself.
@@ -64,9 +64,6 @@ export const make = Effect.fnUntraced(function* (
   let heard = 0
 
   const stdin = new LineWriter(child.stdin)
-  // A write to a process that is gone fails: its exit tells the story.
-  child.stdin.on("error", () => {})
-
   const opening = new Opening({
     write: (line) => stdin.push(line),
     onStray: (text) => log.stray(pid, text),
@@ -79,27 +76,25 @@ export const make = Effect.fnUntraced(function* (
   const say = Effect.runSyncWith(yield* Effect.context<never>())
   /** A bug that one line brings to light must not take the others down. */
   const sayBug = (cause: unknown) => say(Effect.logError("this is a bug", cause))
-  const reader = new LineReader({
-    maxLine: spec.pool.maxLine,
-    receiver: {
-      onLine: (line) => {
-        try {
-          receiver.onLine(line)
-        } catch (cause) {
-          sayBug(cause)
-        }
-      },
-      onPieces: (pieces, length) => {
-        try {
-          return receiver.onPieces?.(pieces, length) === true
-        } catch (cause) {
-          sayBug(cause)
-          return true
-        }
-      },
-      onLongLine: (line) => receiver.onLongLine(line)
-    }
-  })
+  const guarded: LineReceiver = {
+    onLine: (line) => {
+      try {
+        receiver.onLine(line)
+      } catch (cause) {
+        sayBug(cause)
+      }
+    },
+    onPieces: (pieces, length) => {
+      try {
+        return receiver.onPieces?.(pieces, length) === true
+      } catch (cause) {
+        sayBug(cause)
+        return true
+      }
+    },
+    onLongLine: (line) => receiver.onLongLine(line)
+  }
+  const reader = new LineReader({ maxLine: spec.pool.maxLine, receiver: guarded })
 
   const end = (exitCode: number | null, signal: string | null) => {
     const uptime = phase === "running" ? Date.now() - readyAt : 0
@@ -114,7 +109,12 @@ export const make = Effect.fnUntraced(function* (
     if (stdin.unread > spec.pool.maxUnread) child.stdout.pause()
   })
   child.stdin.on("drain", () => {
-    if (receiver !== opening && stdin.unread <= spec.pool.maxUnread) child.stdout.resume()
+    const isRead = receiver !== opening || opening.isAwaiting
+    if (isRead && stdin.unread <= spec.pool.maxUnread) child.stdout.resume()
+  })
+  child.stdin.on("error", () => {
+    // A write to a process that is gone fails: its exit tells the story. One that lives on reads no more.
+    setTimeout(() => hasExited(child) || end(null, null), stdinGrace)
   })
   child.stdout.on("close", () => {
     // Without stdout it serves nobody, even if it lives on.
@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(function* (
       if (Option.isSome(tools) && missing.length === 0) return tools.value
       // Some register their tools after the handshake, and say so.
       if (again && Option.isSome(yield* Effect.timeoutOption(opening.toolsChanged, registration))) continue
-      return yield* new PreflightFailed({ server: spec.name, pid, missing, listed })
+      return yield* new PreflightFailed({ server: spec.name, pid, missing, listed, timedOut: false })
     }
   })
   /** Fails after a `startTimeout` in which it wrote nothing to stderr: what downloads or compiles says so there. */
@@ -162,10 +162,12 @@ export const make = Effect.fnUntraced(function* (
       yield* Effect.sleep(startTimeout)
       periods++
     } while (hasWritten && periods < maxPeriods)
+    if (phase === "preflight") {
+      return yield* new PreflightFailed({ server: spec.name, pid, missing: mustList, listed: null, timedOut: true })
+    }
     const within = `${Duration.format(startTimeout)} (pool.startTimeout)`
-    const awaited = phase === "handshake" ? "initialize" : "tools/list"
     const still = periods === 1 ? "" : `, though it has written to stderr for ${periods} times as long`
-    return yield* failed(`no answer to ${awaited} within ${within}${still}`, true)
+    return yield* failed(`no answer to initialize within ${within}${still}`, true)
   })
   const { handshake, tools } = yield* Effect.raceFirst(Effect.raceFirst(open, patience), Deferred.await(ended))
   phase = "running"
@@ -178,7 +180,7 @@ export const make = Effect.fnUntraced(function* (
     stdin,
     attach: (next) => {
       receiver = next
-      for (const bytes of opening.takeEarly()) next.onLine(Line.of(bytes))
+      for (const bytes of opening.takeEarly()) guarded.onLine(Line.of(bytes))
       child.stdout.resume()
     },
     heard: () => heard,
@@ -261,7 +263,7 @@ const shutdown = Effect.fnUntraced(function* (child: Child, marker: Marker, stop
   // Its last words may block it on a full pipe.
   child.stdout.resume()
   // One that has ended, or talks to nobody any more, need not be asked kindly: another waits to be started.
-  const isOver = hasExited(child) || child.stdout.closed
+  const isOver = hasExited(child) || child.stdout.closed || child.stdin.errored !== null
   let left = yield* leftAfter(child, marker, isOver ? Duration.zero : stop.stdin)
   if (left.length > 0) {
     signalAll(child, left, "SIGTERM")
@@ -354,6 +356,8 @@ const lineFeed = Buffer.from("\n")
 const stderrLine = 4096
 /** How long the last output of a process that exited is waited for, in milliseconds. */
 const exitGrace = 20
+/** How long the exit of a process that takes no more is waited for, in milliseconds. */
+const stdinGrace = 100
 /** How often a group that outlives its leader is looked at, in milliseconds. */
 const groupPoll = Duration.millis(20)
 const killTime = 5000

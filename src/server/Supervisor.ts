@@ -3,13 +3,13 @@
  * another without a gap, and gives up when the Schedule is done. Lives as long as the pool.
  */
 import {
+  Cause,
   Clock,
   Deferred,
   Duration,
   Effect,
   Exit,
   Fiber,
-  Option,
   Queue,
   Result,
   type Schedule,
@@ -18,7 +18,7 @@ import {
 } from "effect"
 import type { PoolSettings, ServerSpec } from "../config/ServerSpec.ts"
 import { type ProbeFailed, type ProcessError, RestartFailed, ServerConfigError } from "../PoolError.ts"
-import type { Failures } from "./Failures.ts"
+import { explained, type Failures } from "./Failures.ts"
 import * as Incarnation from "./Incarnation.ts"
 import type { Reaper } from "./Reaper.ts"
 import * as Recycling from "./Recycling.ts"
@@ -69,10 +69,22 @@ export interface Supervisor {
   readonly settled: Effect.Effect<void>
 }
 
-/** One wish for another process in place of the one that runs. */
+/** One wish for another process in place of one that runs. */
 interface Replacement {
+  readonly of: Incarnation.Incarnation
   readonly cause: Extract<Trigger, "request" | "age" | "memory">
   readonly done: Deferred.Deferred<void, RestartFailed>
+}
+
+/** A process that is being started. */
+type Opening = Fiber.Fiber<Result.Result<Incarnation.Incarnation, ServerProcess.Failed>>
+
+/** How the process that took requests ended. */
+interface Ending {
+  readonly running: Incarnation.Incarnation
+  readonly end: ServerProcess.Failed | ProbeFailed
+  /** What was to take over, and still may. */
+  readonly opening: Opening | null
 }
 
 /** What comes after an incarnation: when the next one starts, in milliseconds since the epoch, and why. */
@@ -100,6 +112,7 @@ export const make = Effect.fnUntraced(function* (options: {
   let state: ServerState = "stopped"
   let current: Incarnation.Incarnation | null = null
   const draining = new Set<Incarnation.Incarnation>()
+  const drains = new Set<Fiber.Fiber<void>>()
   let starts = 0
   let loop: Fiber.Fiber<void> | null = null
   let settled = Deferred.makeUnsafe<void>()
@@ -123,14 +136,23 @@ export const make = Effect.fnUntraced(function* (options: {
     return observer.onProcessEnd(incarnation.process, { isCrash })
   }
 
-  const open = Effect.fnUntraced(function* (spec: ServerSpec, cause: Trigger, parent: Scope.Scope) {
-    const incarnation = yield* Incarnation.open({ spec, log, mustList: toolsFor(spec, cause), parent })
-    yield* Scope.addFinalizer(
-      incarnation.scope,
-      Effect.sync(() => void letGo(incarnation, false))
+  /** Starts a process that must list some tools; interrupted with `parent`, and nothing of it is left then. */
+  const begin = (spec: ServerSpec, mustList: ReadonlyArray<string>, parent: Scope.Scope) =>
+    Incarnation.open({ spec, log, mustList, parent }).pipe(
+      Effect.tap((incarnation) =>
+        Scope.addFinalizer(
+          incarnation.scope,
+          Effect.sync(() => void letGo(incarnation, false))
+        )
+      ),
+      Effect.result,
+      Effect.forkIn(parent)
     )
-    return incarnation
-  })
+
+  /** What a process that was started again by itself, or beside another, must list: what the one before listed when new. */
+  const asBefore = ({ pool }: ServerSpec): ReadonlyArray<string> => [
+    ...new Set([...pool.requiredTools, ...observer.initialTools()])
+  ]
 
   /** A process takes over from now on. */
   const become = Effect.fnUntraced(function* (next: Incarnation.Incarnation, cause: Trigger, pool: PoolSettings) {
@@ -139,24 +161,36 @@ export const make = Effect.fnUntraced(function* (options: {
     observer.onProcess(next.process)
     go("running", yield* Clock.currentTimeMillis, cause)
     Deferred.doneUnsafe(settled, Effect.void)
+    grant(Effect.void)
     yield* next.probe({ ask: observer.ask, isIdle: () => current === next && observer.isIdle(next.process) })
-    yield* Effect.forkIn(recycle(pool, next), next.scope)
+    yield* Effect.forkIn(recycle(pool, next, cause), next.scope)
   })
 
-  /** Wishes for another process; returns when that has taken over, or when there is no need for it any more. */
-  const want = Effect.fnUntraced(function* (cause: Replacement["cause"]) {
-    const replacement = { cause, done: yield* Deferred.make<void, RestartFailed>() }
+  /** Wishes for another process in place of one; returns when another has taken over. */
+  const want = Effect.fnUntraced(function* (of: Incarnation.Incarnation, cause: Replacement["cause"]) {
+    const replacement = { of, cause, done: yield* Deferred.make<void, RestartFailed>() }
     wanted.add(replacement)
     yield* Queue.offer(replacements, replacement)
     yield* Deferred.await(replacement.done).pipe(Effect.ensuring(Effect.sync(() => wanted.delete(replacement))))
   })
 
-  /** Wishes for another process when this one is due, and not too soon again where that fails. */
-  const recycle = Effect.fnUntraced(function* (pool: PoolSettings, incarnation: Incarnation.Incarnation) {
+  /** Ends all wishes: another process has taken over, or none will. */
+  const grant = (how: Effect.Effect<void, RestartFailed>) => {
+    for (const { done } of wanted) Deferred.doneUnsafe(done, how)
+  }
+
+  /** Wishes for another process when this one is due; never sooner than five minutes after the last such wish. */
+  const recycle = Effect.fnUntraced(function* (
+    pool: PoolSettings,
+    incarnation: Incarnation.Incarnation,
+    cause: Trigger
+  ) {
     const isCurrent = () => current === incarnation
+    if (cause === "age" || cause === "memory") yield* Effect.sleep(patience)
     while (isCurrent()) {
-      const cause = yield* Recycling.due(pool, incarnation.process)
-      if (isCurrent()) yield* Effect.ignore(want(cause))
+      const due = yield* Recycling.due(pool, incarnation.process)
+      // One that drains may take long: there are never more by themselves.
+      if (isCurrent() && draining.size === 0) yield* Effect.ignore(want(incarnation, due))
       yield* Effect.sleep(patience)
     }
   })
@@ -177,53 +211,6 @@ export const make = Effect.fnUntraced(function* (options: {
     yield* Scope.close(incarnation.scope, Exit.void)
   })
 
-  /** Starts another process beside `old`; says whether it has taken over. */
-  const replace = Effect.fnUntraced(function* (
-    spec: ServerSpec,
-    old: Incarnation.Incarnation,
-    { cause, done }: Replacement,
-    parent: Scope.Scope
-  ) {
-    const opening = yield* Effect.forkIn(Effect.result(open(spec, cause, parent)), parent)
-    const first = yield* Effect.raceFirst(
-      Effect.asSome(Fiber.join(opening)),
-      Effect.as(Effect.exit(old.ended), Option.none())
-    )
-    if (Option.isNone(first)) {
-      // A restart like any other follows; what may be ready in this very moment is not needed.
-      const abandon = Fiber.interrupt(opening).pipe(
-        Effect.andThen(Fiber.await(opening)),
-        Effect.flatMap((exit) =>
-          Exit.isSuccess(exit) && Result.isSuccess(exit.value)
-            ? Scope.close(exit.value.success.scope, Exit.void)
-            : Effect.void
-        )
-      )
-      yield* Effect.forkIn(abandon, parent)
-      return false
-    }
-    if (Result.isFailure(first.value)) {
-      const now = yield* Clock.currentTimeMillis
-      const also = `to stop the old process first: mcp-pool restart ${name} --now`
-      const failure = failures.add(first.value.failure, { now, inFlight: 0, nextAttemptAt: null, also })
-      go("running", now, "failure", failure)
-      yield* Deferred.fail(
-        done,
-        new RestartFailed({ server: name, reason: failure.message, hint: failure.hint ?? also })
-      )
-      return false
-    }
-    starts++
-    yield* become(first.value.success, cause, spec.pool)
-    yield* Effect.forkIn(drain(old), parent)
-    yield* Deferred.succeed(done, undefined)
-    return true
-  })
-
-  /** The tools that a process must list: what it lists by itself may shrink only where a person wants another process. */
-  const toolsFor = ({ pool }: ServerSpec, cause: Trigger): ReadonlyArray<string> =>
-    cause === "request" ? pool.requiredTools : [...new Set([...pool.requiredTools, ...observer.initialTools()])]
-
   /** Runs processes until one ends for good; never fails. */
   const supervise = Effect.fnUntraced(function* (spec: ServerSpec, parent: Scope.Scope) {
     let account = yield* RestartAccount.make(spec.pool.budget, options.schedule)
@@ -239,7 +226,9 @@ export const make = Effect.fnUntraced(function* (options: {
       const now = yield* Clock.currentTimeMillis
       const give = (to: ServerState, nextAttemptAt: number | null, also?: string) => {
         const facts = { now, inFlight: loss.inFlight, nextAttemptAt, ...(also === undefined ? {} : { also }) }
-        go(to, now, "failure", failures.add(end, facts))
+        const failure = failures.add(end, facts)
+        go(to, now, "failure", failure)
+        if (to !== "restarting") grant(Effect.fail(refusal(failure)))
       }
       if (!isWorthRetrying(end, spec.pool.restart)) {
         const clean = end._tag === "ProcessExited" && end.phase === "running" && end.exitCode === 0
@@ -264,13 +253,44 @@ export const make = Effect.fnUntraced(function* (options: {
       give(verdict._tag === "Spent" ? "crash-loop" : "restarting", next.at)
       return next
     })
-    let cause: Trigger = "request"
+    /** Until one ends by itself: this one, or what has taken over meanwhile. Another may be on its way by then. */
+    const run = Effect.fnUntraced(function* (first: Incarnation.Incarnation): Effect.fn.Return<Ending, never, Reaper> {
+      let running = first
+      for (;;) {
+        const news = yield* Effect.raceFirst(Effect.flip(running.ended), Queue.take(replacements))
+        if (!("of" in news)) return { running, end: news, opening: null }
+        // It has been replaced since.
+        if (news.of !== running) continue
+        const opening = yield* begin(spec, asBefore(spec), parent)
+        const opened = yield* Effect.raceFirst(Fiber.join(opening), Effect.flip(running.ended))
+        if (!Result.isResult(opened)) return { running, end: opened, opening }
+        if (Result.isFailure(opened)) {
+          const now = yield* Clock.currentTimeMillis
+          const also = `the old process goes on; to stop it first: mcp-pool restart ${name} --now`
+          const failure = failures.add(opened.failure, { now, inFlight: 0, nextAttemptAt: null, also })
+          go("running", now, "failure", failure)
+          yield* Deferred.fail(news.done, refusal(failure))
+          continue
+        }
+        starts++
+        yield* become(opened.success, news.cause, spec.pool)
+        const drained = yield* Effect.forkIn(drain(running), parent)
+        drains.add(drained)
+        drained.addObserver(() => drains.delete(drained))
+        if (news.cause === "request") account = yield* RestartAccount.make(spec.pool.budget, options.schedule)
+        running = opened.success
+      }
+    })
+
+    let mustList = spec.pool.requiredTools
+    let opening: Opening | null = null
     for (;;) {
       const startedAt = yield* Clock.currentTimeMillis
       starts++
-      const opened: Result.Result<Incarnation.Incarnation, ServerProcess.Failed> = yield* Effect.result(
-        open(spec, cause, parent)
+      const opened: Result.Result<Incarnation.Incarnation, ServerProcess.Failed> = yield* Fiber.join(
+        opening ?? (yield* begin(spec, mustList, parent))
       )
+      opening = null
       let next: Next | null
       if (Result.isFailure(opened)) {
         next = yield* decide(opened.failure, null, startedAt)
@@ -278,28 +298,38 @@ export const make = Effect.fnUntraced(function* (options: {
       } else {
         isAttempt = false
         yield* become(opened.success, "ready", spec.pool)
-        let running: Incarnation.Incarnation = opened.success
-        let end: ServerProcess.Failed | ProbeFailed | null = null
-        while (end === null) {
-          const news = yield* Effect.raceFirst(Effect.result(running.ended), Queue.take(replacements))
-          if (!Result.isResult(news)) {
-            if (!(yield* replace(spec, running, news, parent))) continue
-            if (news.cause === "request") account = yield* RestartAccount.make(spec.pool.budget, options.schedule)
-            running = current ?? running
-          } else if (Result.isFailure(news)) end = news.failure
-        }
+        const ended: Ending = yield* run(opened.success)
         // At once, though what it leaves behind may take its time to end.
-        next = yield* decide(end, running, running.startedAt)
-        yield* Queue.clear(replacements)
-        for (const { done } of wanted) yield* Deferred.succeed(done, undefined)
-        yield* Scope.close(running.scope, Exit.void)
+        next = yield* decide(ended.end, ended.running, ended.running.process.startedAt)
+        opening = ended.opening
+        if (opening !== null && next?.cause !== "failure") {
+          yield* abandon(opening)
+          opening = null
+        }
+        const close = Scope.close(ended.running.scope, Exit.void)
+        // Where the next one is on its way, it need not wait for that.
+        yield* opening === null ? close : Effect.forkIn(close, parent)
       }
-      if (next === null) return
-      yield* sleepUntil(next.at)
+      if (next === null) return yield* Effect.asVoid(Fiber.awaitAll(drains))
+      if (opening === null) yield* sleepUntil(next.at)
       isAttempt = next.cause === "attempt"
       if (isAttempt) go("restarting", yield* Clock.currentTimeMillis, "attempt")
-      cause = next.cause
+      mustList = asBefore(spec)
     }
+  })
+
+  const refusal = ({ hint, message }: Pick<Failure, "hint" | "message">) =>
+    new RestartFailed({ server: name, reason: message, hint })
+
+  /** The loop has ended: nobody may go on waiting for it. */
+  const over = Effect.fnUntraced(function* (exit: Exit.Exit<void>) {
+    const isBug = Exit.isFailure(exit) && Cause.hasDies(exit.cause)
+    if (isBug) {
+      yield* Effect.logError(`${name}: this is a bug`, exit.cause)
+      if (isLegal(state, "failed")) go("failed", yield* Clock.currentTimeMillis, "failure")
+    }
+    Deferred.doneUnsafe(settled, Effect.void)
+    grant(Effect.fail(refusal({ message: "it was stopped meanwhile", hint: `mcp-pool start ${name}` })))
   })
 
   const launch = Effect.fnUntraced(function* (via: "starting" | "restarting") {
@@ -314,7 +344,7 @@ export const make = Effect.fnUntraced(function* (options: {
       (scope) => supervise(server, scope),
       (scope, exit) => Scope.close(scope, exit)
     ).pipe(
-      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(settled, Effect.void))),
+      Effect.onExit(over),
       Effect.provide(context),
       // Not in the pool's scope, which would end its fibers one after another: whoever made this ends it by `stop`.
       Effect.forkDetach({ startImmediately: true })
@@ -353,12 +383,15 @@ export const make = Effect.fnUntraced(function* (options: {
       go("stopped", yield* Clock.currentTimeMillis, "request")
     }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1)),
     restart: ({ now }) =>
-      Effect.suspend(() =>
-        state === "running" && loop !== null && !now
-          ? Effect.raceFirst(want("request"), Effect.asVoid(Fiber.await(loop)))
-          : relaunch
-      )
+      Effect.suspend(() => (current !== null && state === "running" && !now ? want(current, "request") : relaunch))
   }
+})
+
+/** What it may become in this very moment is ended too. */
+const abandon = Effect.fnUntraced(function* (opening: Opening) {
+  yield* Fiber.interrupt(opening)
+  const exit = yield* Fiber.await(opening)
+  if (Exit.isSuccess(exit) && Result.isSuccess(exit.value)) yield* Scope.close(exit.value.success.scope, Exit.void)
 })
 
 /** A timer may come a moment early. */
@@ -375,9 +408,6 @@ const isWorthRetrying = (end: ProcessError, restart: ServerSpec["pool"]["restart
   if (restart === "always" || end._tag !== "ProcessExited") return true
   return end.phase !== "running" || end.exitCode !== 0
 }
-
-const explained = ({ classification, hint, message }: Failure): string =>
-  `${message}${classification === "unknown" ? "" : ` (${classification})`}${hint === null ? "" : ` — ${hint}`}`
 
 /** Errnos of a system that is short of something for the moment. */
 const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])

@@ -4,14 +4,14 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Leftovers from "../../src/doctor/Leftovers.ts"
-import * as Owner from "../../src/doctor/Owner.ts"
+import * as ProcessRecord from "../../src/server/ProcessRecord.ts"
 import * as ProcessTable from "../../src/server/ProcessTable.ts"
 import * as Processes from "../support/Processes.ts"
 import * as TestPool from "../support/TestPool.ts"
 import { commands, ill } from "./Say.ts"
 
 const check = Effect.fnUntraced(function* (runtimeDir: string) {
-  const owner = yield* Owner.find(runtimeDir)
+  const owner = yield* ProcessRecord.owner(runtimeDir)
   return { owner, said: ill(yield* Leftovers.check({ runtimeDir, owner, commands })) }
 })
 
@@ -38,7 +38,7 @@ const record = Effect.fnUntraced(function* (
 ) {
   const births = yield* Effect.promise(() => ProcessTable.bornOf(groups))
   fs.writeFileSync(
-    Owner.file(runtimeDir),
+    ProcessRecord.fileOf(runtimeDir),
     JSON.stringify({
       ...pool,
       boot: yield* ProcessTable.boot,
@@ -62,7 +62,7 @@ describe("Leftovers", () => {
       const runtimeDir = yield* TestPool.temporaryDirectory
       const pid = yield* leader
       yield* record(runtimeDir, [pid])
-      const before = fs.readFileSync(Owner.file(runtimeDir), "utf8")
+      const before = fs.readFileSync(ProcessRecord.fileOf(runtimeDir), "utf8")
       const { said } = yield* check(runtimeDir)
       assert.deepStrictEqual(said, [
         [
@@ -74,14 +74,14 @@ describe("Leftovers", () => {
         ]
       ])
       assert.isTrue(yield* Processes.isAlive(pid))
-      assert.strictEqual(fs.readFileSync(Owner.file(runtimeDir), "utf8"), before)
+      assert.strictEqual(fs.readFileSync(ProcessRecord.fileOf(runtimeDir), "utf8"), before)
     })
   )
 
   it.live("warns of a record of which nothing is left, and of a file that is none", () =>
     Effect.gen(function* () {
       const runtimeDir = yield* TestPool.temporaryDirectory
-      const file = Owner.file(runtimeDir)
+      const file = ProcessRecord.fileOf(runtimeDir)
       yield* record(runtimeDir, [])
       assert.deepStrictEqual(
         (yield* check(runtimeDir)).said.map(([ok, subject, , mend]) => [ok, subject, mend]),

@@ -609,7 +609,7 @@ describe("Diagnosis", () => {
       ["no format of a program", notSpawned("ENOEXEC"), "unknown", "#!"],
       [
         "tools",
-        new PreflightFailed({ ...itself, missing: ["search"], listed: [] }),
+        new PreflightFailed({ ...itself, missing: ["search"], listed: [], timedOut: false }),
         "missing-tools",
         "mcp-pool restart git",
         "pool.requiredTools"

@@ -89,7 +89,7 @@ describe("Failures", () => {
       [exited({ phase: "preflight", uptime: 0 }), "preflight", pid, null],
       [new ProbeFailed({ server, pid, misses: 3, uptime: 8 }), "running", pid, 8],
       [new HandshakeFailed({ server, pid, timedOut: true, reason: "late" }), "handshake", pid, null],
-      [new PreflightFailed({ server, pid, missing: ["a"], listed: [] }), "preflight", pid, null],
+      [new PreflightFailed({ server, pid, missing: ["a"], listed: [], timedOut: false }), "preflight", pid, null],
       [new SpawnFailed({ server, command: "x", code: "ENOENT", cause: null }), "spawn", null, null],
       [
         new ServerConfigError({ server, file: "f", field: "command", variable: null, reason: "is empty" }),
