@@ -20,7 +20,7 @@ describe("a server that", () => {
       const failed = yield* states.reached("bad", "failed")
       assert.strictEqual(failed.failure?.kind, "SpawnFailed")
       assert.strictEqual(failed.failure?.message, 'server "bad" did not start: /no/such/command: ENOENT')
-      assert.match(failed.failure?.hint ?? "", /not on the daemon's PATH/)
+      assert.strictEqual(failed.failure?.hint, '"command" is not where "command" says: mend the path')
       assert.isNull(failed.failure?.nextAttemptAt)
       assert.deepStrictEqual((yield* pool.status)[0]?.lastFailure, failed.failure)
 
@@ -52,7 +52,7 @@ describe("a server that", () => {
       const failed = yield* states.reached("bad", "failed")
       assert.strictEqual(failed.failure?.kind, "SpawnFailed")
       assert.match(failed.failure?.message ?? "", /EACCES$/)
-      assert.strictEqual(failed.failure?.hint, `"${command}" is not executable: chmod +x`)
+      assert.strictEqual(failed.failure?.hint, '"server" is not executable: chmod +x')
       yield* Tools.serves(yield* connect("good"))
     })
   )
@@ -211,10 +211,47 @@ describe("a server that", () => {
       assert.isFalse(yield* Processes.isAlive(pid))
       assert.notStrictEqual(again.pid, pid)
       const { failure } = yield* states.reached("bad", "restarting")
-      assert.strictEqual(failure?.message, 'server "bad" closed its stdout')
+      assert.strictEqual(failure?.message, 'server "bad" closed its stdin or stdout')
       assert.isNull(failure?.exitCode)
       yield* Tools.serves(client)
       yield* Tools.serves(yield* connect("good"))
+    })
+  )
+
+  it.live("closes stdin but lives on is ended, and what it never read goes to the next", () =>
+    Effect.gen(function* () {
+      const once = path.join(yield* TestPool.temporaryDirectory, "once")
+      const answer =
+        '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{}}}'
+      const script = `read line; printf '%s\\n' '${answer}'; read line; exec 0<&-; while :; do sleep 1; done`
+      const { connect, states } = yield* TestPool.make(({ marker, server }) => ({
+        bad: {
+          command: "sh",
+          args: [
+            "-c",
+            `if mkdir "${once}"; then ${script}; else exec "$@"; fi`,
+            marker,
+            process.execPath,
+            ...(server("bad").args ?? [])
+          ]
+        }
+      }))
+      const client = yield* connect("bad")
+      assert.strictEqual(LineClient.textOf(yield* client.call("echo", { text: "unread" })), "unread")
+      const { failure } = yield* states.reached("bad", "restarting")
+      assert.strictEqual(failure?.message, 'server "bad" closed its stdin or stdout')
+      assert.isFalse(yield* Processes.isAlive(failure?.pid ?? 0))
+    })
+  )
+
+  it.live("speaks an unknown protocol version fails its handshake, and is ended", () =>
+    Effect.gen(function* () {
+      const { marker, states } = yield* TestPool.make(({ bad }) => ({ bad: bad("futuristic", { restart: "never" }) }))
+      const { failure } = yield* states.reached("bad", "failed")
+      assert.strictEqual(failure?.kind, "HandshakeFailed")
+      assert.strictEqual(failure?.classification, "protocol-mismatch")
+      assert.match(failure?.message ?? "", /does not speak its protocol version "9999-01-01"$/)
+      assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
     })
   )
 

@@ -146,7 +146,7 @@ describe("PoolError", () => {
         new PoolError.ProcessExited({ server: "git", pid: 1, phase: "running", uptime: 1, ...fields }).message
       assert.strictEqual(exited({ exitCode: 3, signal: null }), 'server "git" exited with code 3')
       assert.strictEqual(exited({ exitCode: null, signal: "SIGKILL" }), 'server "git" was ended by SIGKILL')
-      assert.strictEqual(exited({ exitCode: null, signal: null }), 'server "git" closed its stdout')
+      assert.strictEqual(exited({ exitCode: null, signal: null }), 'server "git" closed its stdin or stdout')
       const early = new PoolError.ProcessExited({
         server: "git",
         pid: 1,

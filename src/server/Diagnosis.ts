@@ -110,8 +110,7 @@ const facts: ReadonlyArray<Fact> = [
   {
     classification: "missing-tools",
     is: (end) => end._tag === "PreflightFailed",
-    hint: ({ server }) =>
-      `mcp-pool restart ${server} --now accepts a new list; pool.requiredTools names what must be there`
+    hint: () => "pool.requiredTools names what must be there; beyond that, a restart with --now accepts a new list"
   },
   {
     classification: "timeout",

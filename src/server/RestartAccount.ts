@@ -1,5 +1,5 @@
 /** What one server may still spend on restarts. The only file that drives a restart Schedule. */
-import { Duration, Effect, Exit, Schedule } from "effect"
+import { Duration, Effect, Result, Schedule } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
 import * as RestartPolicy from "./RestartPolicy.ts"
 
@@ -27,12 +27,12 @@ export const make = Effect.fnUntraced(function* (
     budget.lifetime === undefined ? Schedule.forever : RestartPolicy.lifetime(budget.lifetime)
   )
   const charge = Effect.fnUntraced(function* (step: typeof own, now: number, ended: RestartPolicy.Ended) {
-    const decision = yield* Effect.exit(step(now, ended))
-    if (Exit.isFailure(decision)) return { _tag: "Spent" } satisfies Verdict
-    return { _tag: "Granted", delay: Duration.min(decision.value[1], longest) } satisfies Verdict
+    const decision = yield* Effect.result(step(now, ended))
+    if (Result.isFailure(decision)) return { _tag: "Spent" } satisfies Verdict
+    return { _tag: "Granted", delay: Duration.min(decision.success[1], longest) } satisfies Verdict
   })
   const lives = Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended) {
-    return Exit.isSuccess(yield* Effect.exit(lifetime(now, ended)))
+    return Result.isSuccess(yield* Effect.result(lifetime(now, ended)))
   })
   /** For one that ended by itself. */
   const ofServer = Effect.fnUntraced(function* (now: number, ended: RestartPolicy.Ended): Effect.fn.Return<Verdict> {

@@ -160,8 +160,9 @@ export const make = Effect.fnUntraced(function* (options: {
     current = next
     observer.onProcess(next.process)
     go("running", yield* Clock.currentTimeMillis, cause)
-    Deferred.doneUnsafe(settled, Effect.void)
     grant(Effect.void)
+    // Last, since who waits for this may go on at once.
+    Deferred.doneUnsafe(settled, Effect.void)
     yield* next.probe({ ask: observer.ask, isIdle: () => current === next && observer.isIdle(next.process) })
     yield* Effect.forkIn(recycle(pool, next, cause), next.scope)
   })

@@ -248,12 +248,25 @@ describe("Subscriptions", () => {
       })
     )
 
-    it.effect("that were being asked for when the process ended are answered", () =>
+    it.effect("that were being asked for when the process ended are asked of the next, once", () =>
       Effect.gen(function* () {
-        const { clients, mux } = makeShared(1, {}, resources)
-        clients[0]!.send(subscribe(1))
-        mux.detach()
-        assert.deepStrictEqual(outcomes(yield* clients[0]!.told), [[1, "OutcomeUnknown"]])
+        for (const isWritten of [true, false]) {
+          const { clients, mux, server } = makeShared(1, {}, resources)
+          const client = clients[0]!
+          client.send(subscribe(1))
+          if (isWritten) yield* server.told
+          mux.detach()
+          assert.deepStrictEqual(yield* client.told, [])
+          const next = mux.attach(resources)
+          const asks = (yield* next.told).filter(({ method }) => method === "resources/subscribe")
+          assert.lengthOf(asks, 1)
+          client.send(subscribe(2))
+          mux.detach()
+          assert.deepStrictEqual(outcomes(yield* client.told), [
+            [1, "OutcomeUnknown"],
+            [2, "OutcomeUnknown"]
+          ])
+        }
       })
     )
   })

@@ -1,6 +1,6 @@
 /** What becomes of a server that ends again and again. Only the pool's own waits are virtual; the processes are real. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Schedule } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Logger, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
@@ -290,6 +290,32 @@ describe("a restart Schedule of the user's own", () => {
       }
       const running = yield* states.reached("one", "running", 4)
       assert.strictEqual(Date.parse(running.at), 3 * 60_000)
+    })
+  )
+
+  it.effect("may wait longer than a clock can", () =>
+    Effect.gen(function* () {
+      const { pool, states } = yield* poolWith(Schedule.spaced(Duration.infinity))
+      yield* pool.start("one")
+      kill(yield* states.reached("one", "running"))
+      assert.isNotNull((yield* states.reached("one", "restarting")).failure?.nextAttemptAt)
+      yield* pool.restart("one")
+      yield* states.reached("one", "running", 2)
+    })
+  )
+
+  it.effect("that is broken leaves its server failed, and says that it is a bug", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const keep = Logger.make(({ message }) => void lines.push(String(message)))
+      const broken = Schedule.fromStep(Effect.succeed(() => Effect.die("broken")))
+      const { pool, states } = yield* Effect.provide(poolWith(broken), Logger.layer([keep]))
+      yield* pool.start("one")
+      kill(yield* states.reached("one", "running"))
+      yield* states.reached("one", "failed")
+      assert.include(lines.join(" "), "this is a bug")
+      yield* pool.start("one")
+      yield* states.reached("one", "running", 2)
     })
   )
 })

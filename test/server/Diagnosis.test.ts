@@ -611,7 +611,7 @@ describe("Diagnosis", () => {
         "tools",
         new PreflightFailed({ ...itself, missing: ["search"], listed: [], timedOut: false }),
         "missing-tools",
-        "mcp-pool restart git",
+        "--now",
         "pool.requiredTools"
       ],
       ["probes", new ProbeFailed({ ...itself, misses: 3, uptime: 1000 }), "timeout", "pool.probe", "mcp-pool logs git"],

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Option, Stream } from "effect"
 import * as LineClient from "../support/LineClient.ts"
+import * as Processes from "../support/Processes.ts"
 import * as TestPool from "../support/TestPool.ts"
 
 describe("McpPool", () => {
@@ -178,6 +179,22 @@ describe("McpPool", () => {
         const client = yield* connect("good")
         assert.strictEqual(LineClient.textOf(yield* client.call("echo", { text: "hi" })), "hi")
       })
+  )
+
+  it.live("shares no process between names to which it gives other variables or documents of its own", () =>
+    Effect.gen(function* () {
+      const { marker, pool } = yield* TestPool.make(({ server }) => ({
+        one: server("one"),
+        two: server("one", { extraEnv: { TOKEN: "a" } }),
+        three: server("one", { extraEnv: { TOKEN: "b" } }),
+        four: server("one", { sessionFile: { content: {} } }),
+        five: server("one")
+      }))
+      assert.lengthOf(yield* Processes.withMarker(marker), 4)
+      const [one, two, three, four, five] = (yield* pool.status).map(({ pid }) => pid)
+      assert.strictEqual(one, five)
+      assert.strictEqual(new Set([one, two, three, four]).size, 4)
+    })
   )
 
   it.live("streams the steps of both names of a shared process", () =>

@@ -98,17 +98,16 @@ describe("a recycled server", () => {
     })
   )
 
-  it.live("hands over again and again under calls", () =>
+  it.effect("hands over again and again, never within five minutes", () =>
     Effect.gen(function* () {
-      const it = yield* TestPool.make(({ server }) => ({ one: server("one", { maxAge: "200 millis" }) }))
-      const clients = yield* Effect.all([it.connect("one"), it.connect("one"), it.connect("one")])
-      const calls = yield* busy(clients)
-      yield* it.states.reached("one", "running", 4)
-      yield* calls.end
-      const [first, ...others] = it.states.steps("one").filter(({ to }) => to === "running")
-      assert.strictEqual(first?.cause, "ready")
-      assert.isTrue(others.every(({ cause, failure }) => cause === "age" && failure === null))
-      yield* Processes.gone(first?.pid ?? 0)
+      const it = yield* TestPool.make(({ server }) => ({ one: server("one", { maxAge: "1 minute" }) }))
+      yield* TestClock.adjust("1 minute")
+      yield* it.states.reached("one", "running", 2)
+      for (const times of [3, 4]) {
+        yield* TestClock.adjust("5 minutes")
+        const { at, cause } = yield* it.states.reached("one", "running", times)
+        assert.deepStrictEqual({ at, cause }, { at: new Date((5 * times - 9) * 60_000).toISOString(), cause: "age" })
+      }
     })
   )
 

@@ -152,10 +152,13 @@ describe("a restart", () => {
     })
   )
 
-  it.live("accepts a process that lists less than the one before", () =>
+  it.live("accepts a process that lists less than the one before only where that is ended first", () =>
     Effect.gen(function* () {
       const { client, pid, pool } = yield* setUp([{ lists: [["stats", "extra"]] }, { lists: [["stats"]] }])
-      yield* pool.restart("one")
+      const { message } = yield* Effect.flip(pool.restart("one"))
+      assert.include(message, "lacks tool extra; it has stats")
+      assert.strictEqual(yield* pidOf(client), pid)
+      yield* pool.restart("one", { now: true })
       assert.notStrictEqual(yield* pidOf(client), pid)
       yield* client.notification("notifications/tools/list_changed")
     })
@@ -334,26 +337,44 @@ describe("while a new process starts", () => {
     })
   )
 
-  it.live("the old one may crash: a third takes over, and nothing of the second is left", () =>
+  it.live("the old one may crash: the new one follows it, without another start", () =>
+    Effect.gen(function* () {
+      const test = yield* setUp([{}, { start: "slow" }, {}])
+      const { client, marker, pool, states } = test
+      const restarting = yield* Effect.forkChild(pool.restart("one"))
+      const second = (yield* logged(test, ({ text }) => text.startsWith("still at it"))).pid ?? 0
+      yield* crash(client)
+      yield* Fiber.join(restarting)
+      assert.strictEqual(yield* pidOf(client), second)
+      assert.deepStrictEqual(yield* Processes.withMarker(marker), [second])
+      assert.deepStrictEqual(wayOf(states), ["starting", "running", "restarting", "running"])
+      assert.strictEqual((yield* statusOf(test)).restarts, 1)
+    })
+  )
+
+  it.live("both may crash: a third takes over, and nothing of the second is left", () =>
     Effect.gen(function* () {
       const test = yield* setUp([{}, { start: "waits" }, {}])
       const { client, marker, pid, pool, states } = test
       const restarting = yield* Effect.forkChild(pool.restart("one"))
       const second = yield* waiting(test)
       yield* crash(client)
+      process.kill(second, "SIGKILL")
       yield* Fiber.join(restarting)
       yield* states.reached("one", "running", 2)
       yield* Tools.serves(client)
-      yield* Processes.gone(second)
       const third = yield* pidOf(client)
       assert.notInclude([pid, second], third)
       assert.deepStrictEqual(yield* Processes.withMarker(marker), [third])
-      assert.deepStrictEqual(wayOf(states), ["starting", "running", "restarting", "running"])
-      assert.strictEqual((yield* statusOf(test)).lastFailure?.pid, pid)
+      assert.deepStrictEqual(wayOf(states), ["starting", "running", "restarting", "restarting", "running"])
+      assert.deepStrictEqual(
+        (yield* statusOf(test)).failures.map((failure) => failure.pid),
+        [pid, second]
+      )
     })
   )
 
-  it.live("the server can be stopped: neither is left, and the restart returns", () =>
+  it.live("the server can be stopped: neither is left, and the restart fails", () =>
     Effect.gen(function* () {
       const test = yield* setUp([{}, { start: "waits" }, {}])
       const { client, marker, pool, states } = test
@@ -362,7 +383,7 @@ describe("while a new process starts", () => {
       yield* waiting(test)
       yield* pool.stop("one")
       assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
-      yield* Fiber.join(restarting)
+      assert.include((yield* Effect.flip(Fiber.join(restarting))).message, "it was stopped meanwhile")
       assert.strictEqual(LineClient.kindOf(yield* Fiber.join(call)), "OutcomeUnknown")
       assert.strictEqual(LineClient.kindOf(yield* client.call("echo")), "ServerUnavailable")
       yield* states.reached("one", "stopped")
@@ -379,7 +400,7 @@ describe("while a new process starts", () => {
       const restarting = yield* Effect.forkChild(pool.restart("one"))
       const second = yield* waiting(test)
       yield* pool.restart("one", { now: true })
-      yield* Fiber.join(restarting)
+      yield* Effect.flip(Fiber.join(restarting))
       const third = yield* pidOf(client)
       assert.notInclude([pid, second], third)
       assert.deepStrictEqual(yield* Processes.withMarker(marker), [third])
@@ -394,7 +415,7 @@ describe("while a new process starts", () => {
       yield* waiting(test)
       yield* test.close
       assert.deepStrictEqual(yield* Processes.withMarker(test.marker), [])
-      yield* Fiber.join(restarting)
+      yield* Effect.flip(Fiber.join(restarting))
     })
   )
 })
@@ -411,6 +432,23 @@ describe("a process that drains", () => {
       assert.strictEqual(LineClient.textOf(yield* Fiber.join(call)), "woken")
       yield* Processes.gone(pid)
       assert.isFalse(client.received().some(({ id }) => id === "one"))
+    })
+  )
+
+  it.live("outlives the server's end for good", () =>
+    Effect.gen(function* () {
+      const { client, pid, pool, states } = yield* setUp()
+      const call = yield* inFlight(client, "call")
+      yield* pool.restart("one")
+      yield* client.send({ id: "bye", method: "tools/call", params: { name: "exit", arguments: { code: 0 } } })
+      yield* states.reached("one", "stopped")
+      assert.deepStrictEqual(
+        (yield* pool.status)[0]?.processes.map(({ draining, pid }) => ({ draining, pid })),
+        [{ draining: true, pid }]
+      )
+      wake(pid)
+      assert.strictEqual(LineClient.textOf(yield* Fiber.join(call)), "woken")
+      yield* Processes.gone(pid)
     })
   )
 
