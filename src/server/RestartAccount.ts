@@ -1,6 +1,7 @@
 /** What one server may still spend on restarts. The only file that drives a restart Schedule. */
 import { Duration, Effect, Result, Schedule } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
+import type { ProcessError } from "../PoolError.ts"
 import * as RestartPolicy from "./RestartPolicy.ts"
 
 /** What the Schedules say of one more restart. */
@@ -51,6 +52,17 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** Whether another start may go better than the last. */
+export const isWorthRetrying = (end: ProcessError, restart: PoolSettings["restart"]): boolean => {
+  if (restart === "never") return false
+  if (end._tag === "SpawnFailed") return passing.has(end.code)
+  if (restart === "always" || end._tag !== "ProcessExited") return true
+  return end.phase !== "running" || end.exitCode !== 0
+}
+
+/** Errnos of a system that is short of something for the moment. */
+const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])
 
 /** What Node's timers keep. */
 const longest = Duration.millis(2 ** 31 - 1)

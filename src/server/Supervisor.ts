@@ -2,26 +2,14 @@
  * Keeps one server alive: starts it, watches it, starts it again as its restart Schedule says, replaces a process by
  * another without a gap, and gives up when the Schedule is done. Lives as long as the pool.
  */
-import {
-  Cause,
-  Clock,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Queue,
-  Result,
-  type Schedule,
-  Scope,
-  Semaphore
-} from "effect"
+import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Result, type Schedule, Scope, Semaphore } from "effect"
 import type { PoolSettings, ServerSpec } from "../config/ServerSpec.ts"
 import { type ProbeFailed, type ProcessError, RestartFailed, ServerConfigError } from "../PoolError.ts"
 import { explained, type Failures } from "./Failures.ts"
 import * as Incarnation from "./Incarnation.ts"
 import type { Reaper } from "./Reaper.ts"
 import * as Recycling from "./Recycling.ts"
+import * as Replacements from "./Replacements.ts"
 import * as RestartAccount from "./RestartAccount.ts"
 import type { Ended } from "./RestartPolicy.ts"
 import type { ServerLog } from "./ServerLog.ts"
@@ -69,13 +57,6 @@ export interface Supervisor {
   readonly settled: Effect.Effect<void>
 }
 
-/** One wish for another process in place of one that runs. */
-interface Replacement {
-  readonly of: Incarnation.Incarnation
-  readonly cause: Extract<Trigger, "request" | "age" | "memory">
-  readonly done: Deferred.Deferred<void, RestartFailed>
-}
-
 /** A process that is being started. */
 type Opening = Fiber.Fiber<Result.Result<Incarnation.Incarnation, ServerProcess.Failed>>
 
@@ -106,9 +87,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const { failures, log, name, observer, server } = options
   const context = yield* Effect.context<Reaper>()
   const oneAtATime = yield* Semaphore.make(1)
-  const replacements = yield* Queue.unbounded<Replacement>()
-  /** Those whose end is awaited. */
-  const wanted = new Set<Replacement>()
+  const replacements = yield* Replacements.make
   let state: ServerState = "stopped"
   let current: Incarnation.Incarnation | null = null
   const draining = new Set<Incarnation.Incarnation>()
@@ -160,25 +139,12 @@ export const make = Effect.fnUntraced(function* (options: {
     current = next
     observer.onProcess(next.process)
     go("running", yield* Clock.currentTimeMillis, cause)
-    grant(Effect.void)
+    replacements.answer(Effect.void)
     // Last, since who waits for this may go on at once.
     Deferred.doneUnsafe(settled, Effect.void)
     yield* next.probe({ ask: observer.ask, isIdle: () => current === next && observer.isIdle(next.process) })
     yield* Effect.forkIn(recycle(pool, next, cause), next.scope)
   })
-
-  /** Wishes for another process in place of one; returns when another has taken over. */
-  const want = Effect.fnUntraced(function* (of: Incarnation.Incarnation, cause: Replacement["cause"]) {
-    const replacement = { of, cause, done: yield* Deferred.make<void, RestartFailed>() }
-    wanted.add(replacement)
-    yield* Queue.offer(replacements, replacement)
-    yield* Deferred.await(replacement.done).pipe(Effect.ensuring(Effect.sync(() => wanted.delete(replacement))))
-  })
-
-  /** Ends all wishes: another process has taken over, or none will. */
-  const grant = (how: Effect.Effect<void, RestartFailed>) => {
-    for (const { done } of wanted) Deferred.doneUnsafe(done, how)
-  }
 
   /** Wishes for another process when this one is due; never sooner than five minutes after the last such wish. */
   const recycle = Effect.fnUntraced(function* (
@@ -191,7 +157,7 @@ export const make = Effect.fnUntraced(function* (options: {
     while (isCurrent()) {
       const due = yield* Recycling.due(pool, incarnation.process)
       // One that drains may take long: there are never more by themselves.
-      if (isCurrent() && draining.size === 0) yield* Effect.ignore(want(incarnation, due))
+      if (isCurrent() && draining.size === 0) yield* Effect.ignore(replacements.want(incarnation, due))
       yield* Effect.sleep(patience)
     }
   })
@@ -229,9 +195,9 @@ export const make = Effect.fnUntraced(function* (options: {
         const facts = { now, inFlight: loss.inFlight, nextAttemptAt, ...(also === undefined ? {} : { also }) }
         const failure = failures.add(end, facts)
         go(to, now, "failure", failure)
-        if (to !== "restarting") grant(Effect.fail(refusal(failure)))
+        if (to !== "restarting") replacements.answer(Effect.fail(refusal(failure)))
       }
-      if (!isWorthRetrying(end, spec.pool.restart)) {
+      if (!RestartAccount.isWorthRetrying(end, spec.pool.restart)) {
         const clean = end._tag === "ProcessExited" && end.phase === "running" && end.exitCode === 0
         give(clean ? "stopped" : "failed", null)
         return null
@@ -258,7 +224,7 @@ export const make = Effect.fnUntraced(function* (options: {
     const run = Effect.fnUntraced(function* (first: Incarnation.Incarnation): Effect.fn.Return<Ending, never, Reaper> {
       let running = first
       for (;;) {
-        const news = yield* Effect.raceFirst(Effect.flip(running.ended), Queue.take(replacements))
+        const news = yield* Effect.raceFirst(Effect.flip(running.ended), replacements.next)
         if (!("of" in news)) return { running, end: news, opening: null }
         // It has been replaced since.
         if (news.of !== running) continue
@@ -270,7 +236,7 @@ export const make = Effect.fnUntraced(function* (options: {
           const also = `the old process goes on; to stop it first: mcp-pool restart ${name} --now`
           const failure = failures.add(opened.failure, { now, inFlight: 0, nextAttemptAt: null, also })
           go("running", now, "failure", failure)
-          yield* Deferred.fail(news.done, refusal(failure))
+          news.fail(refusal(failure))
           continue
         }
         starts++
@@ -330,7 +296,7 @@ export const make = Effect.fnUntraced(function* (options: {
       if (isLegal(state, "failed")) go("failed", yield* Clock.currentTimeMillis, "failure")
     }
     Deferred.doneUnsafe(settled, Effect.void)
-    grant(Effect.fail(refusal({ message: "it was stopped meanwhile", hint: `mcp-pool start ${name}` })))
+    replacements.answer(Effect.fail(refusal({ message: "it was stopped meanwhile", hint: `mcp-pool start ${name}` })))
   })
 
   const launch = Effect.fnUntraced(function* (via: "starting" | "restarting") {
@@ -384,7 +350,9 @@ export const make = Effect.fnUntraced(function* (options: {
       go("stopped", yield* Clock.currentTimeMillis, "request")
     }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1)),
     restart: ({ now }) =>
-      Effect.suspend(() => (current !== null && state === "running" && !now ? want(current, "request") : relaunch))
+      Effect.suspend(() =>
+        current !== null && state === "running" && !now ? replacements.want(current, "request") : relaunch
+      )
   }
 })
 
@@ -401,17 +369,6 @@ const sleepUntil = Effect.fnUntraced(function* (at: number) {
     yield* Effect.sleep(Math.ceil(at - now))
   }
 })
-
-/** Whether another start may go better than the last. */
-const isWorthRetrying = (end: ProcessError, restart: ServerSpec["pool"]["restart"]): boolean => {
-  if (restart === "never") return false
-  if (end._tag === "SpawnFailed") return passing.has(end.code)
-  if (restart === "always" || end._tag !== "ProcessExited") return true
-  return end.phase !== "running" || end.exitCode !== 0
-}
-
-/** Errnos of a system that is short of something for the moment. */
-const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])
 
 /** Between attempts out of a crash loop, and between replacements that a limit asks for. */
 const patience = Duration.minutes(5)

@@ -84,7 +84,7 @@ Node.js v22.19.0`,
   ],
   [
     "Node: the script itself",
-    `Error: Cannot find module '/home/somebody/work/dist/index.js'
+    `Error: Cannot find module '/home/somebody/app/dist/index.js'
     at Module._resolveFilename (node:internal/modules/cjs/loader:1225:15) {
   code: 'MODULE_NOT_FOUND',
   requireStack: []
