@@ -223,8 +223,8 @@ describe("a server that", () => {
       const once = path.join(yield* TestPool.temporaryDirectory, "once")
       const answer =
         '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{}}}'
-      const script = `read line; printf '%s\\n' '${answer}'; read line; exec 0<&-; while :; do sleep 1; done`
-      const { connect, states } = yield* TestPool.make(({ marker, server }) => ({
+      const script = `read line; printf '%s\\n' '${answer}'; read line; exec 0<&-; echo deaf >&2; while :; do sleep 1; done`
+      const { connect, pool, states } = yield* TestPool.make(({ marker, server }) => ({
         bad: {
           command: "sh",
           args: [
@@ -237,6 +237,10 @@ describe("a server that", () => {
         }
       }))
       const client = yield* connect("bad")
+      yield* pool.logs("bad", { follow: true }).pipe(
+        Stream.filter(({ text }) => text === "deaf"),
+        Stream.runHead
+      )
       assert.strictEqual(LineClient.textOf(yield* client.call("echo", { text: "unread" })), "unread")
       const { failure } = yield* states.reached("bad", "restarting")
       assert.strictEqual(failure?.message, 'server "bad" closed its stdin or stdout')
