@@ -3,7 +3,6 @@
  * offers in return. To a session, one process, several of them or a remote server look the same.
  */
 import type { Line } from "../lines/LineReader.ts"
-import type { LineWriter } from "../lines/LineWriter.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { Handshake } from "../server/ServerProcess.ts"
 import type { Envelope } from "./Envelope.ts"
@@ -18,13 +17,21 @@ export type Outcome =
   | { readonly kind: "error"; readonly text: string }
   | { readonly kind: "refused"; readonly error: RequestError }
 
+/** Where lines for a client go, in pieces, its line feed last. */
+export interface Out {
+  /** Bytes that it has not taken yet. */
+  readonly unread: number
+  /** Strings are latin-1. */
+  readonly push: (piece: string | Buffer) => void
+}
+
 /** A session as an upstream sees it. */
 export interface Client {
   /** Unique in the daemon. */
   readonly id: number
   /** The name under which it came to the server. */
   readonly server: string
-  readonly out: LineWriter
+  readonly out: Out
   /** Bytes that may wait in `out`, or one message. */
   readonly maxUnread: number
   /** It has sent `notifications/initialized`: what is everybody's is for it too. */

@@ -1,0 +1,59 @@
+/**
+ * Servers that can be asked, wherever they are: in a pool of this process, behind a daemon's sockets, or in a test. What
+ * `McpProxy` and `ToolCache` stand on. Lives as long as its layer's scope.
+ */
+import { Context, type Effect, Schema, type Stream } from "effect"
+import type { RequestError, ServerNotFound } from "./PoolError.ts"
+
+/** How far a request has come (https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress). */
+export const Progress = Schema.Struct({
+  progress: Schema.Finite,
+  total: Schema.optionalKey(Schema.Finite),
+  message: Schema.optionalKey(Schema.String)
+})
+export type Progress = typeof Progress.Type
+
+/** The server answered with an error of its own. */
+export class RequestRejected extends Schema.TaggedError<RequestRejected>()("RequestRejected", {
+  server: Schema.String,
+  /** JSON-RPC's. */
+  code: Schema.Finite,
+  reason: Schema.String,
+  /** As the server gave it; absent where it gave none. */
+  data: Schema.optionalKey(Schema.Unknown)
+}) {
+  override get message(): string {
+    return `server "${this.server}" answered with error ${this.code}: ${this.reason}`
+  }
+}
+
+/** Why a request has no result. */
+export type ConnectionError = ServerNotFound | RequestError | RequestRejected
+
+/** A list of a server that may have changed. */
+export interface ListChange {
+  readonly server: string
+  readonly list: "tools" | "prompts" | "resources"
+}
+
+export class Connections extends Context.Service<
+  Connections,
+  {
+    /** In the order of the configuration. */
+    readonly names: ReadonlyArray<string>
+    /**
+     * Asks one server; the result is as the server gave it. Interrupting it cancels the request at the server. Waits for a
+     * process as sessions do (`pool.queueTimeout`).
+     */
+    readonly request: (
+      server: string,
+      method: string,
+      params: { readonly [key: string]: unknown },
+      options?: { readonly onProgress?: ((progress: Progress) => void) | undefined }
+    ) => Effect.Effect<unknown, ConnectionError>
+    /** What servers say of their lists, and the pool where another process lists other things. */
+    readonly changes: Stream.Stream<ListChange>
+    /** Returns when each server that was told to start has run or failed once. */
+    readonly ready: Effect.Effect<void>
+  }
+>()("effect-mcp-pool/Connections") {}

@@ -1,0 +1,302 @@
+/**
+ * The tools, resources and prompts of all servers as one service: lists them under names of their own and executes them
+ * with typed errors. Lives as long as its layer's scope. After the seed's `MCPProxyService`, without its faults.
+ */
+import type {
+  CallToolResult,
+  CompleteResult,
+  GetPromptResult,
+  ReadResourceResult,
+  Resource,
+  Tool
+} from "@modelcontextprotocol/sdk/types.js"
+import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
+import { type ConnectionError, Connections, type Progress, RequestRejected } from "./Connections.ts"
+import * as McpPool from "./McpPool.ts"
+import type { PoolOptions } from "./config/PoolOptions.ts"
+import type { ServerOptions } from "./config/ServerSpec.ts"
+import * as PoolConnections from "./PoolConnections.ts"
+import type { ConfigFileError, OutcomeUnknown, Overloaded, ResultTooLarge, ServerConfigError } from "./PoolError.ts"
+import type { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import * as ToolCache from "./ToolCache.ts"
+import * as ToolNames from "./ToolNames.ts"
+
+/** No server has a tool of that name. */
+export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
+  name: Schema.String,
+  /** Names like it that there are. */
+  nearest: Schema.Array(Schema.String),
+  /** Servers whose tools are not known, since they have not listed any. */
+  unknown: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const hint = this.nearest.length === 0 ? "" : `: did you mean ${this.nearest.join(" or ")}?`
+    const unknown = this.unknown.length === 0 ? "" : ` (${this.unknown.join(", ")} listed no tools)`
+    return `no tool "${this.name}"${hint}${unknown}`
+  }
+}
+
+/** Several servers have a tool of that bare name. */
+export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbiguous", {
+  name: Schema.String,
+  /** The names that say which. */
+  candidates: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `several servers have a tool "${this.name}": ${this.candidates.join(", ")}`
+  }
+}
+
+/** A tool was not executed in time. Where it was `executing`, it was cancelled at the server, and may have had effects. */
+export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout", {
+  server: Schema.String,
+  tool: Schema.String,
+  /** `waiting` for a process, and so never sent; or `executing`, or waiting and then executing. */
+  phase: Schema.Literals(["waiting", "executing"])
+}) {
+  override get message(): string {
+    return this.phase === "waiting"
+      ? `no process of server "${this.server}" came in time: ${this.tool} was not sent`
+      : `server "${this.server}" did not answer ${this.tool} in time`
+  }
+}
+
+/** At least one server is configured, and none has started. */
+export class AllServersFailed extends Schema.TaggedError<AllServersFailed>()("AllServersFailed", {
+  failures: Schema.Array(Schema.Struct({ server: Schema.String, reason: Schema.String }))
+}) {
+  override get message(): string {
+    return `no server has started:\n${this.failures.map(({ reason, server }) => `  ${server}: ${reason}`).join("\n")}`
+  }
+}
+
+/** Why a tool that is there has no result. */
+export type ExecutionError = ServerUnavailable | OutcomeUnknown | ResultTooLarge | Overloaded | RequestRejected
+
+/** Why `executeTool` has no result. */
+export type ToolError = ToolNotFound | ToolAmbiguous | ToolTimeout | ServerNotFound | ExecutionError
+
+/** One tool of one server. */
+export interface ProxyTool {
+  /** At most 64 characters of `[a-zA-Z0-9_-]`: `server__tool` where that fits. */
+  readonly name: string
+  readonly server: string
+  /** As the server lists it. */
+  readonly tool: Tool
+}
+
+export interface ExecuteOptions {
+  /** For waiting and executing together: 30 seconds; `Duration.infinity` for none. */
+  readonly timeout?: Duration.Input | undefined
+  /** Called in the order in which the server reports, before the result. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined
+}
+
+/** What `streamTool` tells. */
+export type ToolEvent =
+  | { readonly _tag: "Progress"; readonly progress: Progress }
+  | { readonly _tag: "Result"; readonly result: CallToolResult }
+
+export class McpProxy extends Context.Service<
+  McpProxy,
+  {
+    /** The tools of all servers that have listed any, in the order of the configuration and by name. */
+    readonly listTools: Effect.Effect<ReadonlyArray<ProxyTool>>
+    /**
+     * Executes a tool under its exposed name, as `server__tool`, or under its bare name where only one server has it. A
+     * tool that failed is a value (`isError`). Interrupting it cancels the call at the server.
+     */
+    readonly executeTool: (
+      name: string,
+      args?: { readonly [key: string]: unknown },
+      options?: ExecuteOptions
+    ) => Effect.Effect<CallToolResult, ToolError>
+    /** The same as a stream: its progress, then its result. A reader that falls behind by 1,024 loses the oldest progress. */
+    readonly streamTool: (
+      name: string,
+      args?: { readonly [key: string]: unknown },
+      options?: Pick<ExecuteOptions, "timeout">
+    ) => Stream.Stream<ToolEvent, ToolError>
+    /** All pages of one server's resources. */
+    readonly listResources: (server: string) => Effect.Effect<ReadonlyArray<Resource>, ConnectionError>
+    readonly readResource: (server: string, uri: string) => Effect.Effect<ReadResourceResult, ConnectionError>
+    readonly getPrompt: (
+      server: string,
+      name: string,
+      args?: { readonly [key: string]: string }
+    ) => Effect.Effect<GetPromptResult, ConnectionError>
+    /** Completion of an argument (https://modelcontextprotocol.io/specification/2025-11-25/server/utilities/completion). */
+    readonly complete: (
+      server: string,
+      params: { readonly [key: string]: unknown }
+    ) => Effect.Effect<CompleteResult["completion"], ConnectionError>
+  }
+>()("effect-mcp-pool/McpProxy") {}
+
+export const make = Effect.gen(function* () {
+  const connections = yield* Connections
+  const cache = yield* ToolCache.ToolCache
+  let known: { readonly of: ToolCache.Snapshot; readonly tools: Known } | null = null
+
+  const tools = Effect.map(cache.snapshot, (snapshot) => {
+    if (known?.of !== snapshot) known = { of: snapshot, tools: knownOf(snapshot) }
+    return known.tools
+  })
+
+  const find = (name: string): Effect.Effect<Target, ToolNotFound | ToolAmbiguous> =>
+    Effect.flatMap(tools, ({ find, unknown }): Effect.Effect<Target, ToolNotFound | ToolAmbiguous> => {
+      const found = find(name)
+      switch (found.kind) {
+        case "found":
+          return Effect.succeed(found)
+        case "ambiguous":
+          return Effect.fail(new ToolAmbiguous({ name, candidates: found.candidates }))
+        case "unknown":
+          return Effect.fail(new ToolNotFound({ name, nearest: found.nearest, unknown }))
+      }
+    })
+
+  const execute = (
+    { server, tool }: Target,
+    args: { readonly [key: string]: unknown },
+    { onProgress, timeout = defaultTimeout }: ExecuteOptions
+  ): Effect.Effect<CallToolResult, Exclude<ToolError, ToolNotFound | ToolAmbiguous>> =>
+    connections.request(server, "tools/call", { name: tool, arguments: args }, { onProgress }).pipe(
+      Effect.matchEffect({
+        onFailure: (error) => Effect.fail(toToolError(error, server, tool)),
+        // The cast: a server's result is passed on as it came.
+        onSuccess: (result) => Effect.succeed(result as CallToolResult)
+      }),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.fail(new ToolTimeout({ server, tool, phase: "executing" }))
+      })
+    )
+
+  // The casts below: results are passed on as they came.
+  return McpProxy.of({
+    listTools: Effect.map(tools, ({ list }) => list),
+    executeTool: (name, args = {}, options = {}) =>
+      Effect.flatMap(find(name), (found) => execute(found, args, options)),
+    streamTool: (name, args = {}, options = {}) =>
+      Stream.callback<ToolEvent, ToolError>(
+        (queue) =>
+          Effect.flatMap(find(name), (found) =>
+            execute(found, args, {
+              ...options,
+              onProgress: (progress) => void Queue.offerUnsafe(queue, { _tag: "Progress", progress })
+            })
+          ).pipe(
+            Effect.matchCauseEffect({
+              onFailure: (cause) => Queue.failCause(queue, cause),
+              onSuccess: (result) => Effect.andThen(Queue.offer(queue, { _tag: "Result", result }), Queue.end(queue))
+            })
+          ),
+        { bufferSize: maxUnreadProgress, strategy: "sliding" }
+      ),
+    listResources: Effect.fnUntraced(function* (server) {
+      const resources: Array<Resource> = []
+      let cursor: string | undefined
+      do {
+        const page = (yield* connections.request(server, "resources/list", cursor === undefined ? {} : { cursor })) as {
+          readonly resources?: ReadonlyArray<Resource>
+          readonly nextCursor?: string
+        }
+        resources.push(...(page.resources ?? []))
+        cursor = page.nextCursor
+      } while (cursor !== undefined && resources.length < maxResources)
+      return resources
+    }),
+    readResource: (server, uri) =>
+      Effect.map(connections.request(server, "resources/read", { uri }), (result) => result as ReadResourceResult),
+    getPrompt: (server, name, args = {}) =>
+      Effect.map(
+        connections.request(server, "prompts/get", { name, arguments: args }),
+        (result) => result as GetPromptResult
+      ),
+    complete: (server, params) =>
+      Effect.map(
+        connections.request(server, "completion/complete", params),
+        (result) => (result as CompleteResult).completion
+      )
+  })
+})
+
+/** The proxy of given connections, with a tool cache of its own. */
+export const layerConnections = (options?: ToolCache.Options): Layer.Layer<McpProxy, never, Connections> =>
+  Layer.effect(McpProxy, make).pipe(Layer.provide(ToolCache.layer(options)))
+
+/** The proxy of a pool. */
+export const layerPool = (options?: ToolCache.Options): Layer.Layer<McpProxy, never, McpPool.McpPool> =>
+  layerConnections(options).pipe(Layer.provide(PoolConnections.layer))
+
+/**
+ * The proxy of a pool of its own: ready when each server has run or failed once, side by side. Closing the layer's scope
+ * ends every process.
+ */
+export const layer = (
+  options: ToolCache.Options & {
+    readonly servers: Readonly<Record<string, ServerOptions>>
+    /** Settings for all of them. */
+    readonly pool?: PoolOptions | undefined
+  }
+): Layer.Layer<McpProxy, ConfigFileError | ServerConfigError | AllServersFailed> =>
+  Layer.effectDiscard(started).pipe(
+    Layer.provideMerge(layerPool(options)),
+    Layer.provide(McpPool.layer({ servers: options.servers, pool: options.pool, autoStart: false }))
+  )
+
+const started = Effect.gen(function* () {
+  const pool = yield* McpPool.McpPool
+  yield* pool.startAll
+  const status = yield* pool.status
+  if (status.length === 0 || status.some(({ state }) => state === "running")) return
+  const failures = status.map(({ lastFailure, name, state }) => ({
+    server: name,
+    reason: lastFailure === null ? `it is ${state}` : lastFailure.message
+  }))
+  return yield* new AllServersFailed({ failures })
+})
+
+/** A tool by its original names. */
+interface Target {
+  readonly server: string
+  readonly tool: string
+}
+
+/** What follows from one snapshot. */
+interface Known {
+  readonly list: ReadonlyArray<ProxyTool>
+  readonly find: ReturnType<typeof ToolNames.index>
+  readonly unknown: ReadonlyArray<string>
+}
+
+const knownOf = ({ failures, servers }: ToolCache.Snapshot): Known => {
+  const list = servers.flatMap(({ server, tools }) =>
+    tools.map((tool): ProxyTool => ({ name: ToolNames.exposed(server, tool.name), server, tool }))
+  )
+  return {
+    list,
+    find: ToolNames.index(list.map(({ server, tool }) => ({ server, tool: tool.name }))),
+    unknown: [...failures.keys()]
+  }
+}
+
+const toToolError = (
+  error: ConnectionError,
+  server: string,
+  tool: string
+): Exclude<ToolError, ToolNotFound | ToolAmbiguous> => {
+  switch (error._tag) {
+    case "QueueTimeout":
+      return new ToolTimeout({ server, tool, phase: "waiting" })
+    case "RequestTimeout":
+      return new ToolTimeout({ server, tool, phase: "executing" })
+    default:
+      return error
+  }
+}
+
+const defaultTimeout = "30 seconds"
+const maxUnreadProgress = 1024
+const maxResources = 10_000

@@ -1,0 +1,95 @@
+/** The servers of a pool in this process as `Connections`: an application is one more client of each that it asks. */
+import { Effect, Layer, Option, Schema } from "effect"
+import { type ConnectionError, Connections, type ListChange, Progress, RequestRejected } from "./Connections.ts"
+import { McpPool } from "./McpPool.ts"
+import { type Answer, LocalClient } from "./mux/LocalClient.ts"
+import type { Endpoint } from "./McpPool.ts"
+import * as Feed from "./server/Feed.ts"
+
+export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
+  Connections,
+  Effect.gen(function* () {
+    const pool = yield* McpPool
+    const changes = Feed.make<ListChange>(maxChanges)
+    const clients = new Map<string, LocalClient>()
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const client of clients.values()) client.close()
+      })
+    )
+
+    const open = (server: string, { upstream }: Endpoint): LocalClient => {
+      const onNotification = (method: string) => {
+        const list = lists.get(method)
+        if (list !== undefined) changes.publish({ server, list })
+      }
+      const client = new LocalClient({ id: -1 - clients.size, server, upstream, onNotification })
+      clients.set(server, client)
+      client.open()
+      return client
+    }
+    const ask = (
+      client: LocalClient,
+      method: string,
+      params: { readonly [key: string]: unknown },
+      onProgress: ((progress: Progress) => void) | undefined
+    ): Effect.Effect<unknown, ConnectionError> =>
+      Effect.callback((resume) => {
+        const told =
+          onProgress === undefined ? null : (params: unknown) => Option.map(decodeProgress(params), onProgress)
+        const cancel = client.request(method, params, (answer) => resume(outcomeOf(client.server, answer)), told)
+        return Effect.sync(cancel)
+      })
+
+    return Connections.of({
+      names: pool.names,
+      request: (server, method, params, options) => {
+        const client = clients.get(server)
+        if (client !== undefined) return ask(client, method, params, options?.onProgress)
+        return Effect.flatMap(pool.endpoint(server), (endpoint) =>
+          ask(clients.get(server) ?? open(server, endpoint), method, params, options?.onProgress)
+        )
+      },
+      changes: changes.stream,
+      ready: pool.awaitSettled
+    })
+  })
+)
+
+const outcomeOf = (server: string, answer: Answer): Effect.Effect<unknown, ConnectionError> => {
+  switch (answer.kind) {
+    case "result":
+      return Effect.succeed(answer.value)
+    case "refused":
+      return Effect.fail(answer.error)
+    case "error":
+      return Effect.fail(rejected(server, answer.error))
+  }
+}
+
+/** A server's error object as a typed error; what it lacks is made up for. */
+const rejected = (server: string, error: unknown): RequestRejected => {
+  const { code, data, message } = (typeof error === "object" && error !== null ? error : {}) as {
+    readonly code?: unknown
+    readonly data?: unknown
+    readonly message?: unknown
+  }
+  return new RequestRejected({
+    server,
+    code: typeof code === "number" && Number.isFinite(code) ? code : unknownCode,
+    reason: typeof message === "string" ? message : "without a message",
+    ...(data === undefined ? {} : { data })
+  })
+}
+
+const decodeProgress = Schema.decodeUnknownOption(Progress)
+
+const lists: ReadonlyMap<string, ListChange["list"]> = new Map([
+  ["notifications/tools/list_changed", "tools"],
+  ["notifications/prompts/list_changed", "prompts"],
+  ["notifications/resources/list_changed", "resources"]
+])
+
+/** JSON-RPC's internal error. */
+const unknownCode = -32603
+const maxChanges = 1024

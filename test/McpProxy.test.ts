@@ -1,0 +1,69 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { randomUUID } from "node:crypto"
+import * as McpProxy from "../src/McpProxy.ts"
+import * as Proxy from "./suites/Proxy.ts"
+import * as Processes from "./support/Processes.ts"
+import * as TestPool from "./support/TestPool.ts"
+
+/** Nothing of a test's servers may be left when its scope closes. */
+const marked = Effect.gen(function* () {
+  const marker = `fixture-${randomUUID()}`
+  yield* Effect.addFinalizer(() =>
+    Effect.map(Processes.killAll(marker), (pids) => assert.deepStrictEqual(pids, [], "processes are left running"))
+  )
+  return marker
+})
+
+describe("McpProxy.layer", () => {
+  Proxy.suite(
+    Effect.fnUntraced(function* (servers) {
+      return McpProxy.layer({ servers: yield* servers(TestPool.fixtures(yield* marked)) })
+    })
+  )
+
+  it.live("runs where one server of several has started", () =>
+    Effect.gen(function* () {
+      const { server } = TestPool.fixtures(yield* marked)
+      const layer = McpProxy.layer({ servers: { bad: { command: "/no/such/command" }, good: server("good") } })
+      yield* Effect.gen(function* () {
+        const proxy = yield* McpProxy.McpProxy
+        assert.strictEqual(Proxy.textOf(yield* proxy.executeTool("echo", { text: "hi" })), "hi")
+        const { message } = yield* Effect.flip(proxy.executeTool("ecco"))
+        assert.include(message, "bad listed no tools")
+      }).pipe(Effect.provide(layer))
+    })
+  )
+
+  it.live("fails where none of several has started, with each failure", () =>
+    Effect.gen(function* () {
+      const { bad } = TestPool.fixtures(yield* marked)
+      const servers = { gone: { command: "/no/such/command" }, exits: bad("exits", { restart: "never" }) }
+      const error = yield* Effect.flip(Effect.provide(McpProxy.McpProxy, McpProxy.layer({ servers })))
+      if (error._tag !== "AllServersFailed") return assert.fail(error._tag)
+      assert.deepStrictEqual(
+        error.failures.map(({ server }) => server),
+        ["gone", "exits"]
+      )
+      for (const part of ["ENOENT", "exited with code 3"]) assert.include(error.message, part)
+    })
+  )
+
+  it.live("has no tools where no server is configured", () =>
+    Effect.gen(function* () {
+      const tools = yield* Effect.flatMap(McpProxy.McpProxy, ({ listTools }) => listTools)
+      assert.deepStrictEqual(tools, [])
+    }).pipe(Effect.provide(McpProxy.layer({ servers: {} })))
+  )
+
+  it.live("leaves no process where its build is interrupted half-way", () =>
+    Effect.gen(function* () {
+      const { bad, server } = TestPool.fixtures(yield* marked)
+      const servers = { good: server("good"), silent: bad("silent", { startTimeout: "300 millis", restart: "never" }) }
+      const exit = yield* Effect.exit(
+        Effect.scoped(Layer.build(McpProxy.layer({ servers }))).pipe(Effect.timeout("150 millis"))
+      )
+      assert.isTrue(Exit.isFailure(exit))
+    })
+  )
+})
