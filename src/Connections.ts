@@ -36,6 +36,12 @@ export interface ListChange {
   readonly list: "tools" | "prompts" | "resources"
 }
 
+export interface RequestOptions {
+  readonly onProgress?: ((progress: Progress) => void) | undefined
+  /** Milliseconds; none unless given. */
+  readonly timeout?: number | undefined
+}
+
 export class Connections extends Context.Service<
   Connections,
   {
@@ -43,13 +49,14 @@ export class Connections extends Context.Service<
     readonly names: ReadonlyArray<string>
     /**
      * Asks one server; the result is as the server gave it. Interrupting it cancels the request at the server. Waits for a
-     * process as sessions do (`pool.queueTimeout`).
+     * process as sessions do (`pool.queueTimeout`); with `timeout`, in milliseconds, it is cancelled then and fails with
+     * `RequestTimeout`, at most a twentieth of a second late.
      */
     readonly request: (
       server: string,
       method: string,
       params: { readonly [key: string]: unknown },
-      options?: { readonly onProgress?: ((progress: Progress) => void) | undefined }
+      options?: RequestOptions
     ) => Effect.Effect<unknown, ConnectionError>
     /** What servers say of their lists, and the pool where another process lists other things. */
     readonly changes: Stream.Stream<ListChange>

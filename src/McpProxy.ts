@@ -11,7 +11,7 @@ import type {
   Tool
 } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
-import { type ConnectionError, Connections, type Progress, RequestRejected } from "./Connections.ts"
+import { type ConnectionError, Connections, type Progress, type RequestRejected } from "./Connections.ts"
 import * as McpPool from "./McpPool.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { ServerOptions } from "./config/ServerSpec.ts"
@@ -161,16 +161,15 @@ export const make = Effect.gen(function* () {
     args: { readonly [key: string]: unknown },
     { onProgress, timeout = defaultTimeout }: ExecuteOptions
   ): Effect.Effect<CallToolResult, Exclude<ToolError, ToolNotFound | ToolAmbiguous>> =>
-    connections.request(server, "tools/call", { name: tool, arguments: args }, { onProgress }).pipe(
-      Effect.matchEffect({
-        onFailure: (error) => Effect.fail(toToolError(error, server, tool)),
-        // The cast: a server's result is passed on as it came.
-        onSuccess: (result) => Effect.succeed(result as CallToolResult)
-      }),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => Effect.fail(new ToolTimeout({ server, tool, phase: "executing" }))
-      })
+    Effect.mapError(
+      // The cast: a server's result is passed on as it came.
+      connections.request(
+        server,
+        "tools/call",
+        { name: tool, arguments: args },
+        { onProgress, timeout: Duration.toMillis(timeout) }
+      ) as Effect.Effect<CallToolResult, ConnectionError>,
+      (error) => toToolError(error, server, tool)
     )
 
   // The casts below: results are passed on as they came.
@@ -297,6 +296,6 @@ const toToolError = (
   }
 }
 
-const defaultTimeout = "30 seconds"
+const defaultTimeout = Duration.seconds(30)
 const maxUnreadProgress = 1024
 const maxResources = 10_000

@@ -1,6 +1,13 @@
 /** The servers of a pool in this process as `Connections`: an application is one more client of each that it asks. */
 import { Effect, Layer, Option, Schema } from "effect"
-import { type ConnectionError, Connections, type ListChange, Progress, RequestRejected } from "./Connections.ts"
+import {
+  type ConnectionError,
+  Connections,
+  type ListChange,
+  Progress,
+  RequestRejected,
+  type RequestOptions
+} from "./Connections.ts"
 import { McpPool } from "./McpPool.ts"
 import { type Answer, LocalClient } from "./mux/LocalClient.ts"
 import type { Endpoint } from "./McpPool.ts"
@@ -32,22 +39,23 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
       client: LocalClient,
       method: string,
       params: { readonly [key: string]: unknown },
-      onProgress: ((progress: Progress) => void) | undefined
+      { onProgress, timeout }: RequestOptions
     ): Effect.Effect<unknown, ConnectionError> =>
       Effect.callback((resume) => {
         const told =
           onProgress === undefined ? null : (params: unknown) => Option.map(decodeProgress(params), onProgress)
-        const cancel = client.request(method, params, (answer) => resume(outcomeOf(client.server, answer)), told)
+        const onAnswer = (answer: Answer) => resume(outcomeOf(client.server, answer))
+        const cancel = client.request(method, params, onAnswer, { onProgress: told, timeout: timeout ?? Infinity })
         return Effect.sync(cancel)
       })
 
     return Connections.of({
       names: pool.names,
-      request: (server, method, params, options) => {
+      request: (server, method, params, options = {}) => {
         const client = clients.get(server)
-        if (client !== undefined) return ask(client, method, params, options?.onProgress)
+        if (client !== undefined) return ask(client, method, params, options)
         return Effect.flatMap(pool.endpoint(server), (endpoint) =>
-          ask(clients.get(server) ?? open(server, endpoint), method, params, options?.onProgress)
+          ask(clients.get(server) ?? open(server, endpoint), method, params, options)
         )
       },
       changes: changes.stream,

@@ -70,6 +70,8 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     ])
   )
   let snapshot: Snapshot | null = null
+  /** Of the snapshot as a whole. */
+  let freshUntil = 0
 
   const keep = (entry: Entry, now: number, outcome: Result.Result<Listed, ConnectionError>) => {
     snapshot = null
@@ -121,6 +123,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       if (list !== "tools" || entry === undefined) return Effect.void
       if (entry.reading !== null) entry.isOutdated = true
       entry.freshUntil = 0
+      freshUntil = 0
       // What nobody has asked for yet need not be read.
       return entry.known === null || entry.reading !== null ? Effect.void : Effect.forkIn(read(entry), scope)
     }),
@@ -137,14 +140,18 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     }
   }
 
+  const renewed = Effect.fnUntraced(function* (now: number) {
+    const stale = [...entries.values()].filter((entry) => !isFresh(entry, now))
+    if (stale.length > 0) yield* Effect.forEach(stale, read, { concurrency: "unbounded", discard: true })
+    freshUntil = Math.min(...[...entries.values()].map((entry) => entry.freshUntil))
+    snapshot ??= take()
+    return snapshot
+  })
+
   return ToolCache.of({
-    snapshot: Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const stale = [...entries.values()].filter((entry) => !isFresh(entry, now))
-      if (stale.length > 0) yield* Effect.forEach(stale, read, { concurrency: "unbounded", discard: true })
-      snapshot ??= take()
-      return snapshot
-    }),
+    snapshot: Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      snapshot !== null && now < freshUntil ? Effect.succeed(snapshot) : renewed(now)
+    ),
     ofServer: Effect.fnUntraced(function* (server) {
       const entry = entries.get(server)
       if (entry === undefined) return yield* new ServerNotFound({ server, names: connections.names })

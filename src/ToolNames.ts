@@ -2,8 +2,8 @@
  * The names under which a proxy shows the tools of several servers, and the way back from a name to a tool. Pure, and
  * without Effect.
  *
- * A name is `server__tool`, which ends the server at its first `__`. Where that is not possible, it is the readable part
- * of both and a hash. No name is of both kinds: what ends like a hash has one.
+ * A name is `server__tool`, which ends the server at its first `__`. Where that is not possible, it is the readable
+ * part of both and a hash. No name is of both kinds: what ends like a hash has one.
  */
 import type * as Crypto from "node:crypto"
 import { nearest } from "./nearest.ts"
@@ -19,7 +19,7 @@ export type Resolution =
   | ({ readonly kind: "found" } & Tool)
   /** The shown names of all the tools that it may mean. */
   | { readonly kind: "ambiguous"; readonly candidates: ReadonlyArray<string> }
-  /** Up to three names that are like it, the most alike first; each of them, looked up, is found. */
+  /** Up to three names of at most 64 characters that are like it, the most alike first, each of another tool. */
   | { readonly kind: "unknown"; readonly nearest: ReadonlyArray<string> }
 
 /**
@@ -39,8 +39,8 @@ export const exposed = (server: string, tool: string): string => {
  * The name with a hash, which every tool has, though few are shown under it: server and tool, each character that
  * [OpenAI](https://platform.openai.com/docs/api-reference/chat/create) and
  * [Bedrock](https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecification.html) refuse as `_`,
- * cut to 55 characters, `_`, and the first 8 hex digits of the SHA-256 of the JSON text of `[server, tool]`. A long tool
- * takes room from a long server, of which 20 characters stay.
+ * cut to 55 characters, `_`, and the first 8 hex digits of the SHA-256 of the JSON text of `[server, tool]`. A long
+ * tool takes room from a long server, of which 20 characters stay.
  */
 export const hashed = (server: string, tool: string): string => {
   // Loaded by who asks: most names need none.
@@ -53,8 +53,9 @@ export const hashed = (server: string, tool: string): string => {
 
 /**
  * The way back, for many lookups: a name as it is shown; else `server__tool`, the name with a hash, or the tool's own
- * name, as long as only one tool is meant. A name that is shown never means another tool. The limits of `exposed`, 64
- * characters of those that OpenAI and Bedrock accept, do not bind what is looked up.
+ * name, as long as only one tool is meant. A name that is shown never means another tool. A lookup is one in a map, but
+ * for an unknown name, which is compared with all. The limits of `exposed`, 64 characters of those that OpenAI and
+ * Bedrock accept, do not bind what is looked up.
  */
 export const index = (tools: Iterable<Tool>): ((name: string) => Resolution) => {
   const entries = new Map<string, Entry>()
@@ -84,10 +85,11 @@ export const index = (tools: Iterable<Tool>): ((name: string) => Resolution) => 
   const meant = (name: string): ReadonlyArray<Entry> =>
     shown.get(name) ?? [...new Set([...(other.get(name) ?? []), ...byHash(name)])]
 
+  // Bounded in length, since each comparison takes the product of both.
   const neighbours = (name: string): ReadonlyArray<string> => {
-    if (name.length > longestCompared) return []
+    if (name.length > longest) return []
     const names = [...shown.keys(), ...[...entries.values()].map(({ tool }) => tool)]
-    const left = new Set(names.filter(({ length }) => length <= longestCompared))
+    const left = new Set(names.filter(({ length }) => length <= longest))
     const near: Array<string> = []
     const seen = new Set<Entry>()
     while (near.length < mostNeighbours) {
@@ -131,9 +133,6 @@ const longest = 64
 const hashLength = 8
 const serverKept = 20
 const mostNeighbours = 3
-
-/** The most that a tool's own name [should have](https://modelcontextprotocol.io/specification/2025-11-25/server/tools). */
-const longestCompared = 128
 
 const valid = /^[a-zA-Z0-9_-]{1,64}$/
 const refused = /[^a-zA-Z0-9_-]/g

@@ -3,7 +3,7 @@
  * so are answers. Plain synchronous code; lives from `open` to `close`.
  */
 import { Line } from "../lines/LineReader.ts"
-import { Overloaded, type RequestError } from "../PoolError.ts"
+import { Overloaded, type RequestError, RequestTimeout } from "../PoolError.ts"
 import { version } from "../version.ts"
 import { Envelope } from "./Envelope.ts"
 import type { Client, Out, Refusal, Upstream } from "./Upstream.ts"
@@ -16,6 +16,8 @@ export type Answer =
   | { readonly kind: "refused"; readonly error: RequestError }
 
 interface Waiting {
+  /** Milliseconds since the epoch. */
+  readonly deadline: number
   readonly onAnswer: (answer: Answer) => void
   readonly onProgress: ((params: unknown) => void) | null
 }
@@ -46,6 +48,7 @@ export class LocalClient implements Client {
   readonly #waiting = new Map<number, Waiting>()
   readonly #onNotification: LocalClientOptions["onNotification"]
   #nextId = 1
+  #isSweeping = false
   #pieces: Array<string | Buffer> = []
 
   constructor(options: LocalClientOptions) {
@@ -70,7 +73,7 @@ export class LocalClient implements Client {
     method: string,
     params: { readonly [key: string]: unknown },
     onAnswer: Waiting["onAnswer"],
-    onProgress: Waiting["onProgress"] = null
+    { onProgress = null, timeout = Infinity }: { onProgress?: Waiting["onProgress"]; timeout?: number } = {}
   ): () => void {
     const id = this.#nextId++
     this.calls++
@@ -79,7 +82,8 @@ export class LocalClient implements Client {
       onAnswer({ kind: "refused", error: new Overloaded({ server: this.server, reason }) })
       return () => {}
     }
-    this.#waiting.set(id, { onAnswer, onProgress })
+    this.#waiting.set(id, { onAnswer, onProgress, deadline: Date.now() + timeout })
+    if (timeout !== Infinity) this.#sweepSoon()
     const meta = params["_meta"]
     const sent =
       onProgress === null
@@ -87,11 +91,31 @@ export class LocalClient implements Client {
         : { ...params, _meta: { ...(typeof meta === "object" ? meta : undefined), progressToken: id } }
     const line = this.#line({ jsonrpc: "2.0", id, method, params: sent })
     this.#upstream.request(this, line, this.#envelope, method)
-    return () => {
-      if (!this.#waiting.delete(id)) return
-      const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: id } }
-      this.#upstream.cancel(this, String(id), this.#line(cancelled), this.#envelope)
-    }
+    return () => this.#cancel(id)
+  }
+
+  #cancel(id: number): void {
+    if (!this.#waiting.delete(id)) return
+    const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: id } }
+    this.#upstream.cancel(this, String(id), this.#line(cancelled), this.#envelope)
+  }
+
+  /** One timer for all deadlines, and only while there are some. */
+  #sweepSoon(): void {
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    setTimeout(() => {
+      this.#isSweeping = false
+      const now = Date.now()
+      let hasDeadlines = false
+      for (const [id, { deadline, onAnswer }] of this.#waiting) {
+        if (deadline <= now) {
+          this.#cancel(id)
+          onAnswer({ kind: "refused", error: new RequestTimeout({ server: this.server }) })
+        } else hasDeadlines ||= deadline !== Infinity
+      }
+      if (hasDeadlines) this.#sweepSoon()
+    }, sweepInterval)
   }
 
   fail(id: string, refusal: Refusal): void {
@@ -112,6 +136,8 @@ export class LocalClient implements Client {
 
   #line(message: object): Line {
     const line = Line.of(Buffer.from(JSON.stringify(message)))
+    // Short lines go on as text: many of them become one write.
+    if (line.end <= shortLine) line.text = line.bytes.toString("latin1")
     this.#envelope.scan(line.bytes, line.start, line.end)
     return line
   }
@@ -165,5 +191,9 @@ const textOf = (pieces: ReadonlyArray<string | Buffer>): string => {
 
 const beyondAscii = /[\u0080-\u00ff]/
 const lineFeed = 0x0a
+/** Bytes, as `LineReader` has it. */
+const shortLine = 64 * 1024
+/** Milliseconds. */
+const sweepInterval = 50
 /** Requests that are not answered yet. */
 const maxInFlight = 4096
