@@ -12,12 +12,16 @@ import type {
 } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress, type RequestRejected } from "./Connections.ts"
+import * as Arguments from "./Arguments.ts"
 import * as McpPool from "./McpPool.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { ServerOptions } from "./config/ServerSpec.ts"
+import type { DaemonNotRunning } from "./control/ControlClient.ts"
 import * as PoolConnections from "./PoolConnections.ts"
 import type { ConfigFileError, OutcomeUnknown, Overloaded, ResultTooLarge, ServerConfigError } from "./PoolError.ts"
 import type { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import * as TestConnections from "./TestConnections.ts"
+import * as SocketConnections from "./SocketConnections.ts"
 import * as ToolCache from "./ToolCache.ts"
 import * as ToolNames from "./ToolNames.ts"
 
@@ -61,6 +65,19 @@ export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout"
   }
 }
 
+/** The arguments do not fit the tool's `inputSchema`; they were not sent. */
+export class InvalidArguments extends Schema.TaggedError<InvalidArguments>()("InvalidArguments", {
+  server: Schema.String,
+  tool: Schema.String,
+  /** Where, as JSON Pointers, and what; never a value. */
+  mistakes: Schema.Array(Schema.Struct({ path: Schema.String, reason: Schema.String }))
+}) {
+  override get message(): string {
+    const mistakes = this.mistakes.map(({ path, reason }) => (path === "" ? reason : `${path} ${reason}`))
+    return `the arguments of ${this.tool} do not fit its schema: ${mistakes.join("; ")}`
+  }
+}
+
 /** At least one server is configured, and none has started. */
 export class AllServersFailed extends Schema.TaggedError<AllServersFailed>()("AllServersFailed", {
   failures: Schema.Array(Schema.Struct({ server: Schema.String, reason: Schema.String }))
@@ -74,7 +91,7 @@ export class AllServersFailed extends Schema.TaggedError<AllServersFailed>()("Al
 export type ExecutionError = ServerUnavailable | OutcomeUnknown | ResultTooLarge | Overloaded | RequestRejected
 
 /** Why `executeTool` has no result. */
-export type ToolError = ToolNotFound | ToolAmbiguous | ToolTimeout | ServerNotFound | ExecutionError
+export type ToolError = ToolNotFound | ToolAmbiguous | InvalidArguments | ToolTimeout | ServerNotFound | ExecutionError
 
 /** One tool of one server. */
 export interface ProxyTool {
@@ -88,6 +105,8 @@ export interface ProxyTool {
 export interface ExecuteOptions {
   /** For waiting and executing together: 30 seconds; `Duration.infinity` for none. */
   readonly timeout?: Duration.Input | undefined
+  /** Arguments are looked at first, and fail with `InvalidArguments` where they do not fit the tool's `inputSchema`. */
+  readonly validate?: boolean | undefined
   /** Called in the order in which the server reports, before the result. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
 }
@@ -115,7 +134,7 @@ export class McpProxy extends Context.Service<
     readonly streamTool: (
       name: string,
       args?: { readonly [key: string]: unknown },
-      options?: Pick<ExecuteOptions, "timeout">
+      options?: Omit<ExecuteOptions, "onProgress">
     ) => Stream.Stream<ToolEvent, ToolError>
     /** All pages of one server's resources. */
     readonly listResources: (server: string) => Effect.Effect<ReadonlyArray<Resource>, ConnectionError>
@@ -156,11 +175,27 @@ export const make = Effect.gen(function* () {
       }
     })
 
+  const checked = Effect.fnUntraced(function* ({ server, tool }: Target, args: unknown) {
+    const { list } = yield* tools
+    const found = list.find((one) => one.server === server && one.tool.name === tool)
+    const mistakes = found === undefined ? [] : yield* Arguments.mistakesIn(found.tool.inputSchema, args)
+    if (mistakes.length > 0) return yield* new InvalidArguments({ server, tool, mistakes })
+  })
+
   const execute = (
+    target: Target,
+    args: { readonly [key: string]: unknown },
+    options: ExecuteOptions
+  ): Effect.Effect<CallToolResult, Exclude<ToolError, ToolNotFound | ToolAmbiguous>> =>
+    options.validate === true
+      ? Effect.andThen(checked(target, args), send(target, args, options))
+      : send(target, args, options)
+
+  const send = (
     { server, tool }: Target,
     args: { readonly [key: string]: unknown },
     { onProgress, timeout = defaultTimeout }: ExecuteOptions
-  ): Effect.Effect<CallToolResult, Exclude<ToolError, ToolNotFound | ToolAmbiguous>> =>
+  ): Effect.Effect<CallToolResult, ToolTimeout | ServerNotFound | ExecutionError> =>
     Effect.mapError(
       // The cast: a server's result is passed on as it came.
       connections.request(
@@ -225,9 +260,21 @@ export const make = Effect.gen(function* () {
 export const layerConnections = (options?: ToolCache.Options): Layer.Layer<McpProxy, never, Connections> =>
   Layer.effect(McpProxy, make).pipe(Layer.provide(ToolCache.layer(options)))
 
+/** The proxy of servers that a test scripts, without any process, and what to script them with. */
+export const layerTest = (
+  options: TestConnections.Options & ToolCache.Options
+): Layer.Layer<McpProxy | Connections | TestConnections.TestConnections> =>
+  layerConnections(options).pipe(Layer.provideMerge(TestConnections.layer(options)))
+
 /** The proxy of a pool. */
 export const layerPool = (options?: ToolCache.Options): Layer.Layer<McpProxy, never, McpPool.McpPool> =>
   layerConnections(options).pipe(Layer.provide(PoolConnections.layer))
+
+/** The proxy of a running daemon's servers. */
+export const layerSocket = (
+  options: ToolCache.Options & SocketConnections.Options = {}
+): Layer.Layer<McpProxy, DaemonNotRunning> =>
+  layerConnections(options).pipe(Layer.provide(SocketConnections.layer(options)))
 
 /**
  * The proxy of a pool of its own: ready when each server has run or failed once, side by side. Closing the layer's scope
@@ -285,7 +332,7 @@ const toToolError = (
   error: ConnectionError,
   server: string,
   tool: string
-): Exclude<ToolError, ToolNotFound | ToolAmbiguous> => {
+): ToolTimeout | ServerNotFound | ExecutionError => {
   switch (error._tag) {
     case "QueueTimeout":
       return new ToolTimeout({ server, tool, phase: "waiting" })

@@ -42,10 +42,20 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
       { onProgress, timeout }: RequestOptions
     ): Effect.Effect<unknown, ConnectionError> =>
       Effect.callback((resume) => {
-        const told =
-          onProgress === undefined ? null : (params: unknown) => Option.map(decodeProgress(params), onProgress)
+        const told = (params: unknown) => {
+          try {
+            Option.map(decodeProgress(params), onProgress ?? (() => {}))
+          } catch (cause) {
+            // The application's bug is that request's alone.
+            cancel()
+            resume(Effect.die(cause))
+          }
+        }
         const onAnswer = (answer: Answer) => resume(outcomeOf(client.server, answer))
-        const cancel = client.request(method, params, onAnswer, { onProgress: told, timeout: timeout ?? Infinity })
+        const cancel = client.request(method, params, onAnswer, {
+          onProgress: onProgress === undefined ? null : told,
+          timeout: timeout ?? Infinity
+        })
         return Effect.sync(cancel)
       })
 

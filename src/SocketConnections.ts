@@ -64,7 +64,12 @@ export const make = Effect.fnUntraced(function* (
     return connection
   }
 
-  const request: Connections["Service"]["request"] = (server, method, params, { onProgress } = {}) =>
+  const request: Connections["Service"]["request"] = (
+    server,
+    method,
+    params,
+    { onProgress, timeout = Infinity } = {}
+  ) =>
     Effect.callback<unknown, ConnectionError>((resume) => {
       const path = sockets.get(server)
       if (path === undefined) return resume(Effect.fail(new ServerNotFound({ server, names })))
@@ -72,6 +77,7 @@ export const make = Effect.fnUntraced(function* (
       const current = connections.get(server)
       const connection = current === undefined || current.isEnded ? open(server, path) : current
       const id = connection.ask(method, params, {
+        deadline: performance.now() + timeout,
         done: (outcome) => resume(Effect.fromResult(outcome)),
         onProgress:
           onProgress === undefined
@@ -79,14 +85,14 @@ export const make = Effect.fnUntraced(function* (
             : (progress) => {
                 try {
                   onProgress(progress)
-                } catch (cause) { throw cause;
+                } catch (cause) {
                   // A bug of one caller must not take the others' connection down.
-                  connection.withdraw(id)
+                  connection.withdraw(id, "interrupted")
                   resume(Effect.die(cause))
                 }
               }
       })
-      return Effect.sync(() => connection.withdraw(id))
+      return Effect.sync(() => void connection.withdraw(id, "interrupted"))
     })
 
   return Connections.of({
@@ -129,6 +135,8 @@ type Refused = RequestError | RequestRejected
 type Outcome = Result.Result<unknown, Refused>
 
 interface Asked {
+  /** Milliseconds, as `performance` counts them. */
+  readonly deadline: number
   readonly done: (outcome: Outcome) => void
   readonly onProgress: ((progress: Progress) => void) | undefined
 }
@@ -156,6 +164,8 @@ class Connection {
   #held: Map<number, string> | null = new Map()
   #heldLength = 0
   #nextId = initializeId + 1
+  /** One for all deadlines, and only while there are some. */
+  #sweep: NodeJS.Timeout | null = null
 
   constructor(options: ConnectionOptions) {
     this.#options = options
@@ -169,7 +179,8 @@ class Connection {
     this.#socket.on("error", (error: NodeJS.ErrnoException) => this.#break(error.code ?? error.message))
     this.#socket.on("end", () => this.#break("it closed the connection"))
     this.#socket.on("close", () => this.#break("it closed the connection"))
-    this.#asked.set(initializeId, { done: (outcome) => this.#onHandshake(outcome), onProgress: undefined })
+    const done = (outcome: Outcome) => this.#onHandshake(outcome)
+    this.#asked.set(initializeId, { deadline: Infinity, done, onProgress: undefined })
     const clientInfo = { name: "effect-mcp-pool", version }
     this.#out.push(Reply.request(initializeId, "initialize", { protocolVersion, capabilities: {}, clientInfo }))
   }
@@ -184,6 +195,7 @@ class Connection {
       return id
     }
     this.#asked.set(id, asked)
+    if (asked.deadline !== Infinity) this.#sweepSoon()
     if (this.#held === null) this.#out.push(text)
     else {
       this.#held.set(id, text)
@@ -192,16 +204,16 @@ class Connection {
     return id
   }
 
-  /** Nobody waits for it any more: it is cancelled at the server, if it has an answer to come. */
-  withdraw(id: number): void {
-    if (!this.#asked.delete(id)) return
+  /** Nobody waits for it any more: it is cancelled at the server, if it was sent. Says whether it was still unanswered. */
+  withdraw(id: number, reason: string): boolean {
+    if (!this.#asked.delete(id)) return false
     const held = this.#held?.get(id)
-    if (held === undefined) {
-      this.#out.push(Reply.notification("notifications/cancelled", { requestId: id, reason: "interrupted" }))
-    } else {
+    if (held === undefined) this.#out.push(Reply.notification("notifications/cancelled", { requestId: id, reason }))
+    else {
       this.#held?.delete(id)
       this.#heldLength -= held.length
     }
+    return true
   }
 
   close(): void {
@@ -216,12 +228,27 @@ class Connection {
   #end(reason: Refused): void {
     if (this.isEnded) return
     this.isEnded = true
+    clearTimeout(this.#sweep ?? undefined)
     this.#out.discard()
     this.#socket.destroy()
     const outcome = Result.fail(this.#held === null ? new OutcomeUnknown({ server: this.#options.server }) : reason)
     const asked = [...this.#asked.values()]
     this.#asked.clear()
     for (const { done } of asked) done(outcome)
+  }
+
+  #sweepSoon(): void {
+    this.#sweep ??= setTimeout(() => {
+      this.#sweep = null
+      const now = performance.now()
+      const late = [...this.#asked].filter(([, { deadline }]) => deadline <= now)
+      for (const [id, { done }] of late) {
+        // Fibers go on within `done`: it may be withdrawn by now.
+        if (!this.withdraw(id, "timed out")) continue
+        done(Result.fail(new RequestTimeout({ server: this.#options.server })))
+      }
+      if ([...this.#asked.values()].some(({ deadline }) => deadline !== Infinity)) this.#sweepSoon()
+    }, sweepInterval)
   }
 
   #onHandshake(outcome: Outcome): void {
@@ -291,6 +318,8 @@ const maxInFlight = 4096
 const maxUnsent = 64 * 1024 * 1024
 /** Bytes: far more than a pool lets through by default, and still a bound. */
 const maxLine = 256 * 1024 * 1024
+/** Milliseconds. */
+const sweepInterval = 50
 const maxUnseenChanges = 1024
 
 const lists: { readonly [method: string]: ListChange["list"] } = {

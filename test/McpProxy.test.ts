@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer } from "effect"
 import { randomUUID } from "node:crypto"
+import * as McpPool from "../src/McpPool.ts"
 import * as McpProxy from "../src/McpProxy.ts"
 import * as Proxy from "./suites/Proxy.ts"
+import * as DaemonProcess from "./support/DaemonProcess.ts"
 import * as Processes from "./support/Processes.ts"
 import * as TestPool from "./support/TestPool.ts"
 
@@ -64,6 +66,29 @@ describe("McpProxy.layer", () => {
         Effect.scoped(Layer.build(McpProxy.layer({ servers }))).pipe(Effect.timeout("150 millis"))
       )
       assert.isTrue(Exit.isFailure(exit))
+    })
+  )
+})
+
+describe("McpProxy.layerPool", () => {
+  Proxy.suite(
+    Effect.fnUntraced(function* (servers) {
+      const pool = McpPool.layer({ servers: yield* servers(TestPool.fixtures(yield* marked)) })
+      return McpProxy.layerPool().pipe(Layer.provide(pool))
+    })
+  )
+})
+
+describe("McpProxy.layerSocket", () => {
+  Proxy.suite(
+    Effect.fnUntraced(function* (servers) {
+      const marker = `fixture-${randomUUID()}`
+      yield* Effect.addFinalizer(() => Effect.orDie(Processes.gone(marker)))
+      const options = yield* servers(TestPool.fixtures(marker))
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      const daemon = yield* DaemonProcess.launch(runtimeDir, () => options)
+      yield* daemon.ready
+      return McpProxy.layerSocket({ runtimeDir })
     })
   )
 })

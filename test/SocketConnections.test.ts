@@ -160,6 +160,23 @@ describe("SocketConnections of a daemon", () => {
     })
   )
 
+  it.live("cancels a request that has no answer in time, and no other", () =>
+    Effect.gen(function* () {
+      const { connections } = yield* serving
+      const other = yield* sleeping(connections, "other")
+      const params = { name: "sleep", arguments: { label: "late" } }
+      const error = yield* Effect.flip(connections.request("shared", "tools/call", params, { timeout: 1 }))
+      assert.deepStrictEqual(error, new RequestTimeout({ server: "shared" }))
+      const cancellations = JSON.parse(yield* call(connections, "until", { list: "cancellations", count: 1 }))
+      assert.deepStrictEqual(
+        cancellations.map(({ label }: { readonly label: unknown }) => label),
+        ["late"]
+      )
+      yield* call(connections, "wake", { label: "other" })
+      assert.strictEqual(yield* Fiber.join(other), "woken")
+    })
+  )
+
   it.live("fails with the server's own error", () =>
     Effect.gen(function* () {
       const { connections } = yield* serving
@@ -482,6 +499,18 @@ describe("SocketConnections", () => {
       assert.strictEqual(request!.method, "second")
       send({ id: request!.id, result: 2 })
       assert.strictEqual(yield* Fiber.join(second), 2)
+    })
+  )
+
+  it.live("sends nothing of a request whose time is over during the handshake", () =>
+    Effect.gen(function* () {
+      const { connections, received, send } = yield* scripted({ handshake: false })
+      const error = yield* Effect.flip(connections.request("shared", "first", {}, { timeout: 1 }))
+      assert.deepStrictEqual(error, new RequestTimeout({ server: "shared" }))
+      yield* Effect.forkChild(connections.request("shared", "second", {}), { startImmediately: true })
+      send({ id: (yield* Queue.take(received)).id, result: {} })
+      const [, request] = yield* Queue.takeN(received, 2)
+      assert.strictEqual(request!.method, "second")
     })
   )
 

@@ -84,11 +84,11 @@ export class LocalClient implements Client {
     }
     this.#waiting.set(id, { onAnswer, onProgress, deadline: Date.now() + timeout })
     if (timeout !== Infinity) this.#sweepSoon()
-    const meta = params["_meta"]
-    const sent =
-      onProgress === null
-        ? params
-        : { ...params, _meta: { ...(typeof meta === "object" ? meta : undefined), progressToken: id } }
+    const { _meta: meta, ...rest } = params
+    // A token of somebody else's could be another request's.
+    const { progressToken: _, ...foreign } = (meta ?? {}) as { readonly [key: string]: unknown }
+    const token = onProgress === null ? {} : { progressToken: id }
+    const sent = meta === undefined && onProgress === null ? params : { ...rest, _meta: { ...foreign, ...token } }
     const line = this.#line({ jsonrpc: "2.0", id, method, params: sent })
     this.#upstream.request(this, line, this.#envelope, method)
     return () => this.#cancel(id)

@@ -74,6 +74,41 @@ export const suite = (provide: Provide): void => {
     })
   )
 
+  withProxy(
+    "looks at arguments first where it is asked to, and names what does not fit",
+    (proxy) =>
+      Effect.gen(function* () {
+        const wrong = { text: 1, secret: "value" }
+        const error = yield* Effect.flip(proxy.executeTool("echo", wrong, { validate: true }))
+        if (error._tag !== "InvalidArguments") return assert.fail(error._tag)
+        assert.deepStrictEqual(
+          [...error.mistakes].sort((a, b) => a.path.length - b.path.length),
+          [
+            { path: "", reason: "must NOT have additional properties: secret" },
+            { path: "/text", reason: "must be string" }
+          ]
+        )
+        assert.notInclude(error.message, "value")
+        assert.strictEqual(textOf(yield* proxy.executeTool("echo", { text: "fits" }, { validate: true })), "fits")
+        assert.strictEqual(textOf(yield* proxy.executeTool("echo", wrong)), "1")
+        assert.strictEqual(textOf(yield* proxy.executeTool("length", { text: "abc" }, { validate: true })), "3")
+      }),
+    {
+      one: [
+        {
+          name: "echo",
+          inputSchema: {
+            type: "object",
+            properties: { text: { type: "string" } },
+            required: ["text"],
+            additionalProperties: false
+          }
+        },
+        { name: "length", inputSchema: { type: "no such type" } }
+      ]
+    }
+  )
+
   withProxy("tells progress in order, before the result", (proxy) =>
     Effect.gen(function* () {
       const told: Array<number> = []
