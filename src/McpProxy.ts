@@ -55,12 +55,13 @@ export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbi
 export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout", {
   server: Schema.String,
   tool: Schema.String,
-  /** `waiting` for a process, and so never sent; or `executing`, or waiting and then executing. */
+  /** `waiting` for a process or for lists of tools, and so never sent; or `executing`, or waiting and then executing. */
   phase: Schema.Literals(["waiting", "executing"])
 }) {
   override get message(): string {
+    const server = this.server === "" ? "a server" : `server "${this.server}"`
     return this.phase === "waiting"
-      ? `no process of server "${this.server}" came in time: ${this.tool} was not sent`
+      ? `${server} was not ready in time: ${this.tool} was not sent`
       : `server "${this.server}" did not answer ${this.tool} in time`
   }
 }
@@ -175,6 +176,37 @@ export const make = Effect.gen(function* () {
       }
     })
 
+  /** A name that begins with its server's is found without a look at the others, which may be slow to list theirs. */
+  const findNow = (name: string): Target | null => {
+    for (const server of connections.names) {
+      if (!name.startsWith(server) || !name.startsWith("__", server.length)) continue
+      const tool = name.slice(server.length + 2)
+      if (cache.known(server)?.tools.some((one) => one.name === tool) === true) return { server, tool }
+    }
+    return null
+  }
+
+  /** In a list that is fresh, or read for it within the time that the whole may take. */
+  const findIn = (name: string, { timeout = defaultTimeout }: ExecuteOptions) =>
+    Effect.suspend((): Effect.Effect<Target, ToolNotFound | ToolAmbiguous | ToolTimeout> => {
+      const found = findNow(name)
+      if (found !== null) return Effect.succeed(found)
+      const server = connections.names.find((server) => name.startsWith(`${server}__`))
+      const own = server === undefined ? Effect.void : Effect.ignore(cache.ofServer(server))
+      return Effect.andThen(
+        own,
+        Effect.suspend(() => {
+          const found = findNow(name)
+          return found === null ? find(name) : Effect.succeed(found)
+        })
+      ).pipe(
+        Effect.timeoutOrElse({
+          duration: timeout,
+          orElse: () => Effect.fail(new ToolTimeout({ server: server ?? "", tool: name, phase: "waiting" }))
+        })
+      )
+    })
+
   const checked = Effect.fnUntraced(function* ({ server, tool }: Target, args: unknown) {
     const { list } = yield* tools
     const found = list.find((one) => one.server === server && one.tool.name === tool)
@@ -211,11 +243,11 @@ export const make = Effect.gen(function* () {
   return McpProxy.of({
     listTools: Effect.map(tools, ({ list }) => list),
     executeTool: (name, args = {}, options = {}) =>
-      Effect.flatMap(find(name), (found) => execute(found, args, options)),
+      Effect.flatMap(findIn(name, options), (found) => execute(found, args, options)),
     streamTool: (name, args = {}, options = {}) =>
       Stream.callback<ToolEvent, ToolError>(
         (queue) =>
-          Effect.flatMap(find(name), (found) =>
+          Effect.flatMap(findIn(name, options), (found) =>
             execute(found, args, {
               ...options,
               onProgress: (progress) => void Queue.offerUnsafe(queue, { _tag: "Progress", progress })
@@ -230,6 +262,7 @@ export const make = Effect.gen(function* () {
       ),
     listResources: Effect.fnUntraced(function* (server) {
       const resources: Array<Resource> = []
+      let pages = 0
       let cursor: string | undefined
       do {
         const page = (yield* connections.request(server, "resources/list", cursor === undefined ? {} : { cursor })) as {
@@ -238,7 +271,8 @@ export const make = Effect.gen(function* () {
         }
         resources.push(...(page.resources ?? []))
         cursor = page.nextCursor
-      } while (cursor !== undefined && resources.length < maxResources)
+        pages++
+      } while (cursor !== undefined && resources.length < maxResources && pages < maxPages)
       return resources
     }),
     readResource: (server, uri) =>
@@ -346,3 +380,4 @@ const toToolError = (
 const defaultTimeout = Duration.seconds(30)
 const maxUnreadProgress = 1024
 const maxResources = 10_000
+const maxPages = 1000

@@ -4,7 +4,7 @@
  */
 import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Clock, Context, Deferred, Duration, Effect, Layer, Result, Stream } from "effect"
-import { type ConnectionError, Connections } from "./Connections.ts"
+import { type ConnectionError, Connections, RequestRejected } from "./Connections.ts"
 import { ServerNotFound } from "./PoolError.ts"
 import * as Feed from "./server/Feed.ts"
 
@@ -32,6 +32,8 @@ export class ToolCache extends Context.Service<
   {
     /** All of them; those that are not fresh are read first, side by side. */
     readonly snapshot: Effect.Effect<Snapshot>
+    /** What is known of one server now, fresh or not; asks nothing. Null where it has never listed any. */
+    readonly known: (server: string) => ServerTools | null
     /** One server's. Fails only where it has never listed any. */
     readonly ofServer: (server: string) => Effect.Effect<ServerTools, ConnectionError>
     /** The server each time its tools are others than before. A watcher that falls behind by 1,024 loses the oldest. */
@@ -83,7 +85,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     }
     const { tools, ttlMs } = outcome.success
     const text = JSON.stringify(tools)
-    const isChanged = entry.known !== null && text !== entry.text
+    const isChanged = (entry.known !== null || entry.failure !== null) && text !== entry.text
     entry.failure = null
     entry.text = text
     entry.freshUntil = now + Math.min(ttl, ttlMs ?? ttl)
@@ -92,27 +94,34 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
   }
 
   /** Reads one server's list; interrupted only with the cache, since many may wait for it. */
-  const read = Effect.fnUntraced(function* (entry: Entry) {
-    if (entry.reading !== null) return yield* Deferred.await(entry.reading)
-    const reading = Deferred.makeUnsafe<void>()
-    entry.reading = reading
-    const work = Effect.gen(function* () {
-      do {
-        entry.isOutdated = false
-        const outcome = yield* Effect.result(listed(connections, entry.server))
-        keep(entry, yield* Clock.currentTimeMillis, outcome)
-      } while (entry.isOutdated)
-    }).pipe(
-      Effect.ensuring(
-        Effect.sync(() => {
-          entry.reading = null
-          Deferred.doneUnsafe(reading, Effect.void)
-        })
+  const begin = (entry: Entry) =>
+    Effect.suspend(() => {
+      const reading = Deferred.makeUnsafe<void>()
+      entry.reading = reading
+      const work = Effect.gen(function* () {
+        for (let i = 0; i === 0 || (entry.isOutdated && i < maxReadings); i++) {
+          entry.isOutdated = false
+          const outcome = yield* Effect.result(listed(connections, entry.server))
+          keep(entry, yield* Clock.currentTimeMillis, outcome)
+        }
+        // It changes faster than it can be read: whoever asks next has it read again.
+        if (entry.isOutdated) entry.freshUntil = 0
+      }).pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            entry.reading = null
+            Deferred.doneUnsafe(reading, exit)
+          })
+        )
       )
-    )
-    yield* Effect.forkIn(work, scope)
-    return yield* Deferred.await(reading)
-  })
+      // At once: a fiber that is interrupted before its start would leave all who wait.
+      return Effect.as(Effect.forkIn(work, scope, { startImmediately: true }), reading)
+    })
+
+  const read = (entry: Entry) =>
+    Effect.suspend(() =>
+      entry.reading === null ? Effect.uninterruptible(begin(entry)) : Effect.succeed(entry.reading)
+    ).pipe(Effect.flatMap(Deferred.await))
 
   const isFresh = (entry: Entry, now: number) =>
     entry.reading === null && (entry.known !== null || entry.failure !== null) && now < entry.freshUntil
@@ -125,7 +134,8 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       entry.freshUntil = 0
       freshUntil = 0
       // What nobody has asked for yet need not be read.
-      return entry.known === null || entry.reading !== null ? Effect.void : Effect.forkIn(read(entry), scope)
+      const isKnown = entry.known !== null || entry.failure !== null
+      return isKnown && entry.reading === null ? Effect.forkIn(read(entry), scope) : Effect.void
     }),
     Effect.forkScoped({ startImmediately: true })
   )
@@ -158,6 +168,7 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
       if (!isFresh(entry, yield* Clock.currentTimeMillis)) yield* read(entry)
       return entry.known ?? (yield* Effect.fail(entry.failure ?? new ServerNotFound({ server, names: [] })))
     }),
+    known: (server) => entries.get(server)?.known ?? null,
     changes: changes.stream
   })
 })
@@ -179,13 +190,19 @@ const listed = Effect.fnUntraced(function* (
   const tools: Array<Tool> = []
   let ttlMs: number | null = null
   let cursor: string | undefined
+  let pages = 0
   do {
-    const result = yield* connections.request(server, "tools/list", cursor === undefined ? {} : { cursor })
+    pages++
+    const params = cursor === undefined ? {} : { cursor }
+    const result = yield* connections.request(server, "tools/list", params, { timeout: listTimeout })
     const page = (typeof result === "object" && result !== null ? result : {}) as { readonly [key: string]: unknown }
-    if (Array.isArray(page["tools"])) tools.push(...(page["tools"] as Array<unknown>).filter(isTool))
+    if (!Array.isArray(page["tools"])) {
+      return yield* new RequestRejected({ server, code: -32603, reason: "its list of tools is none" })
+    }
+    tools.push(...(page["tools"] as Array<unknown>).filter(isTool))
     if (typeof page["ttlMs"] === "number") ttlMs = Math.min(ttlMs ?? Infinity, page["ttlMs"])
     cursor = typeof page["nextCursor"] === "string" ? page["nextCursor"] : undefined
-  } while (cursor !== undefined && tools.length < maxTools)
+  } while (cursor !== undefined && tools.length < maxTools && pages < maxPages)
   return { tools: tools.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)), ttlMs }
 })
 
@@ -195,5 +212,10 @@ const isTool = (value: unknown): value is Tool =>
 const defaultTtl = "300 seconds"
 /** How soon after a failure a server is asked again, in milliseconds. */
 const retryAfter = 5000
+/** How often a list is read in a row where it changes meanwhile. */
+const maxReadings = 5
+/** For one page, in milliseconds. */
+const listTimeout = 30_000
 const maxTools = 10_000
+const maxPages = 1000
 const maxChanges = 1024
