@@ -12,18 +12,18 @@ import type {
 } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress, type RequestRejected } from "./Connections.ts"
-import * as Arguments from "./Arguments.ts"
+import * as Arguments from "./proxy/Arguments.ts"
 import * as McpPool from "./McpPool.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { ServerOptions } from "./config/ServerSpec.ts"
 import type { DaemonNotRunning } from "./control/ControlClient.ts"
-import * as PoolConnections from "./PoolConnections.ts"
+import * as PoolConnections from "./proxy/PoolConnections.ts"
 import type { ConfigFileError, OutcomeUnknown, Overloaded, ResultTooLarge, ServerConfigError } from "./PoolError.ts"
 import type { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
 import * as TestConnections from "./TestConnections.ts"
-import * as SocketConnections from "./SocketConnections.ts"
+import type * as SocketConnections from "./proxy/SocketConnections.ts"
 import * as ToolCache from "./ToolCache.ts"
-import * as ToolNames from "./ToolNames.ts"
+import * as ToolNames from "./proxy/ToolNames.ts"
 
 /** No server has a tool of that name. */
 export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
@@ -307,8 +307,14 @@ export const layerPool = (options?: ToolCache.Options): Layer.Layer<McpProxy, ne
 /** The proxy of a running daemon's servers. */
 export const layerSocket = (
   options: ToolCache.Options & SocketConnections.Options = {}
-): Layer.Layer<McpProxy, DaemonNotRunning> =>
-  layerConnections(options).pipe(Layer.provide(SocketConnections.layer(options)))
+): Layer.Layer<McpProxy, DaemonNotRunning> => {
+  // Loaded by who needs it: it brings the daemon's whole protocol along.
+  const loaded = Effect.map(
+    Effect.promise(() => import("./proxy/SocketConnections.ts")),
+    (module) => module.layer(options)
+  )
+  return layerConnections(options).pipe(Layer.provide(Layer.unwrap(loaded)))
+}
 
 /**
  * The proxy of a pool of its own: ready when each server has run or failed once, side by side. Closing the layer's scope

@@ -5,12 +5,12 @@
 import { Config, Effect, Layer, Option, Predicate, Result, Schema, type Scope } from "effect"
 import * as Net from "node:net"
 import * as Os from "node:os"
-import { Connections, type ConnectionError, type ListChange, Progress, RequestRejected } from "./Connections.ts"
-import * as ControlClient from "./control/ControlClient.ts"
-import { type Line, LineReader, type LongLine } from "./lines/LineReader.ts"
-import { LineWriter } from "./lines/LineWriter.ts"
-import { responseIdOf } from "./mux/Envelope.ts"
-import * as Reply from "./mux/Reply.ts"
+import { Connections, type ConnectionError, type ListChange, Progress, RequestRejected } from "../Connections.ts"
+import * as ControlClient from "../control/ControlClient.ts"
+import { type Line, LineReader, type LongLine } from "../lines/LineReader.ts"
+import { LineWriter } from "../lines/LineWriter.ts"
+import { responseIdOf } from "../mux/Envelope.ts"
+import * as Reply from "../mux/Reply.ts"
 import {
   methodNotFound,
   OutcomeUnknown,
@@ -21,10 +21,10 @@ import {
   ResultTooLarge,
   ServerNotFound,
   ServerUnavailable
-} from "./PoolError.ts"
-import * as RuntimeDir from "./RuntimeDir.ts"
-import * as Feed from "./server/Feed.ts"
-import { version } from "./version.ts"
+} from "../PoolError.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import * as Feed from "../server/Feed.ts"
+import { version } from "../version.ts"
 
 export interface Options {
   /** Where the daemon's sockets are; by default where the command line looks for them. */

@@ -6,7 +6,7 @@
  * part of both and a hash. No name is of both kinds: what ends like a hash has one.
  */
 import type * as Crypto from "node:crypto"
-import { nearest } from "./nearest.ts"
+import { nearest } from "../nearest.ts"
 
 /** A tool of a server, each as it calls itself. */
 export interface Tool {

@@ -7,11 +7,11 @@ import {
   Progress,
   RequestRejected,
   type RequestOptions
-} from "./Connections.ts"
-import { McpPool } from "./McpPool.ts"
-import { type Answer, LocalClient } from "./mux/LocalClient.ts"
-import type { Endpoint } from "./McpPool.ts"
-import * as Feed from "./server/Feed.ts"
+} from "../Connections.ts"
+import { McpPool } from "../McpPool.ts"
+import { type Answer, LocalClient } from "../mux/LocalClient.ts"
+import type { Endpoint } from "../McpPool.ts"
+import * as Feed from "../server/Feed.ts"
 
 export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
   Connections,

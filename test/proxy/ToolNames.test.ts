@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import * as ToolNames from "../src/ToolNames.ts"
-import * as Choices from "./lines/Choices.ts"
+import * as ToolNames from "../../src/proxy/ToolNames.ts"
+import * as Choices from "../lines/Choices.ts"
 
 const thorough = { arbitrary: { runs: 1000, size: 150 } }
 

@@ -3,8 +3,8 @@ import { ConfigProvider, Context, Deferred, Effect, Exit, Fiber, Layer, Queue, S
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import { Connections, type ListChange, type Progress, RequestRejected } from "../src/Connections.ts"
-import * as ControlClient from "../src/control/ControlClient.ts"
+import { Connections, type ListChange, type Progress, RequestRejected } from "../../src/Connections.ts"
+import * as ControlClient from "../../src/control/ControlClient.ts"
 import {
   OutcomeUnknown,
   Overloaded,
@@ -15,14 +15,14 @@ import {
   ServerNotFound,
   ServerUnavailable,
   toWire
-} from "../src/PoolError.ts"
-import * as RuntimeDir from "../src/RuntimeDir.ts"
-import * as SocketConnections from "../src/SocketConnections.ts"
-import { version } from "../src/version.ts"
-import * as Harness from "./control/ControlHarness.ts"
-import * as DaemonProcess from "./support/DaemonProcess.ts"
-import { type Message, textOf } from "./support/LineClient.ts"
-import * as TestPool from "./support/TestPool.ts"
+} from "../../src/PoolError.ts"
+import * as RuntimeDir from "../../src/RuntimeDir.ts"
+import * as SocketConnections from "../../src/proxy/SocketConnections.ts"
+import { version } from "../../src/version.ts"
+import * as Harness from "../control/ControlHarness.ts"
+import * as DaemonProcess from "../support/DaemonProcess.ts"
+import { type Message, textOf } from "../support/LineClient.ts"
+import * as TestPool from "../support/TestPool.ts"
 
 const connect = (runtimeDir: string) =>
   Effect.map(Layer.build(SocketConnections.layer({ runtimeDir })), Context.get(Connections))
