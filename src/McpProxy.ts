@@ -186,25 +186,32 @@ export const make = Effect.gen(function* () {
     return null
   }
 
-  /** In a list that is fresh, or read for it within the time that the whole may take. */
-  const findIn = (name: string, { timeout = defaultTimeout }: ExecuteOptions) =>
-    Effect.suspend((): Effect.Effect<Target, ToolNotFound | ToolAmbiguous | ToolTimeout> => {
+  /** In lists that are read for it, within the time that the whole may take. */
+  const findInTime = (
+    name: string,
+    { timeout = defaultTimeout }: ExecuteOptions
+  ): Effect.Effect<Target, ToolNotFound | ToolAmbiguous | ToolTimeout> => {
+    const server = connections.names.find((server) => name.startsWith(`${server}__`))
+    const own = server === undefined ? Effect.void : Effect.ignore(cache.ofServer(server))
+    return Effect.andThen(
+      own,
+      Effect.suspend(() => {
+        const found = findNow(name)
+        return found === null ? find(name) : Effect.succeed(found)
+      })
+    ).pipe(
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () => Effect.fail(new ToolTimeout({ server: server ?? "", tool: name, phase: "waiting" }))
+      })
+    )
+  }
+
+  const executeTool: McpProxy["Service"]["executeTool"] = (name, args = {}, options = {}) =>
+    Effect.suspend(() => {
       const found = findNow(name)
-      if (found !== null) return Effect.succeed(found)
-      const server = connections.names.find((server) => name.startsWith(`${server}__`))
-      const own = server === undefined ? Effect.void : Effect.ignore(cache.ofServer(server))
-      return Effect.andThen(
-        own,
-        Effect.suspend(() => {
-          const found = findNow(name)
-          return found === null ? find(name) : Effect.succeed(found)
-        })
-      ).pipe(
-        Effect.timeoutOrElse({
-          duration: timeout,
-          orElse: () => Effect.fail(new ToolTimeout({ server: server ?? "", tool: name, phase: "waiting" }))
-        })
-      )
+      if (found !== null) return execute(found, args, options)
+      return Effect.flatMap(findInTime(name, options), (found) => execute(found, args, options))
     })
 
   const checked = Effect.fnUntraced(function* ({ server, tool }: Target, args: unknown) {
@@ -242,17 +249,14 @@ export const make = Effect.gen(function* () {
   // The casts below: results are passed on as they came.
   return McpProxy.of({
     listTools: Effect.map(tools, ({ list }) => list),
-    executeTool: (name, args = {}, options = {}) =>
-      Effect.flatMap(findIn(name, options), (found) => execute(found, args, options)),
+    executeTool,
     streamTool: (name, args = {}, options = {}) =>
       Stream.callback<ToolEvent, ToolError>(
         (queue) =>
-          Effect.flatMap(findIn(name, options), (found) =>
-            execute(found, args, {
-              ...options,
-              onProgress: (progress) => void Queue.offerUnsafe(queue, { _tag: "Progress", progress })
-            })
-          ).pipe(
+          executeTool(name, args, {
+            ...options,
+            onProgress: (progress) => void Queue.offerUnsafe(queue, { _tag: "Progress", progress })
+          }).pipe(
             Effect.matchCauseEffect({
               onFailure: (cause) => Queue.failCause(queue, cause),
               onSuccess: (result) => Effect.andThen(Queue.offer(queue, { _tag: "Result", result }), Queue.end(queue))
