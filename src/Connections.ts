@@ -36,6 +36,14 @@ export interface ListChange {
   readonly list: "tools" | "prompts" | "resources"
 }
 
+/** The notifications that tell of list changes, and of which. */
+export const listChanges: ReadonlyMap<string, ListChange["list"]> = new Map([
+  ["notifications/tools/list_changed", "tools"],
+  ["notifications/prompts/list_changed", "prompts"],
+  ["notifications/resources/list_changed", "resources"]
+])
+
+/** How a request is made. */
 export interface RequestOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Milliseconds; none unless given. */

@@ -4,14 +4,14 @@ import {
   type ConnectionError,
   Connections,
   type ListChange,
+  listChanges,
   Progress,
-  RequestRejected,
   type RequestOptions
 } from "../Connections.ts"
-import { McpPool } from "../McpPool.ts"
+import { type Endpoint, McpPool } from "../McpPool.ts"
 import { type Answer, LocalClient } from "../mux/LocalClient.ts"
-import type { Endpoint } from "../McpPool.ts"
 import * as Feed from "../server/Feed.ts"
+import { rejectedBy } from "./ErrorAnswer.ts"
 
 export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
   Connections,
@@ -27,7 +27,7 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
 
     const open = (server: string, { upstream }: Endpoint): LocalClient => {
       const onNotification = (method: string) => {
-        const list = lists.get(method)
+        const list = listChanges.get(method)
         if (list !== undefined) changes.publish({ server, list })
       }
       const client = new LocalClient({ id: -1 - clients.size, server, upstream, onNotification })
@@ -81,33 +81,10 @@ const outcomeOf = (server: string, answer: Answer): Effect.Effect<unknown, Conne
     case "refused":
       return Effect.fail(answer.error)
     case "error":
-      return Effect.fail(rejected(server, answer.error))
+      return Effect.fail(rejectedBy(server, answer.error))
   }
-}
-
-/** A server's error object as a typed error; what it lacks is made up for. */
-const rejected = (server: string, error: unknown): RequestRejected => {
-  const { code, data, message } = (typeof error === "object" && error !== null ? error : {}) as {
-    readonly code?: unknown
-    readonly data?: unknown
-    readonly message?: unknown
-  }
-  return new RequestRejected({
-    server,
-    code: typeof code === "number" && Number.isFinite(code) ? code : unknownCode,
-    reason: typeof message === "string" ? message : "without a message",
-    ...(data === undefined ? {} : { data })
-  })
 }
 
 const decodeProgress = Schema.decodeUnknownOption(Progress)
 
-const lists: ReadonlyMap<string, ListChange["list"]> = new Map([
-  ["notifications/tools/list_changed", "tools"],
-  ["notifications/prompts/list_changed", "prompts"],
-  ["notifications/resources/list_changed", "resources"]
-])
-
-/** JSON-RPC's internal error. */
-const unknownCode = -32603
 const maxChanges = 1024

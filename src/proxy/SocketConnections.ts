@@ -5,7 +5,14 @@
 import { Config, Effect, Layer, Option, Predicate, Result, Schema, type Scope } from "effect"
 import * as Net from "node:net"
 import * as Os from "node:os"
-import { Connections, type ConnectionError, type ListChange, Progress, RequestRejected } from "../Connections.ts"
+import {
+  Connections,
+  type ConnectionError,
+  type ListChange,
+  listChanges,
+  Progress,
+  RequestRejected
+} from "../Connections.ts"
 import * as ControlClient from "../control/ControlClient.ts"
 import { type Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
@@ -15,8 +22,6 @@ import {
   methodNotFound,
   OutcomeUnknown,
   Overloaded,
-  QueueTimeout,
-  type RequestError,
   RequestTimeout,
   ResultTooLarge,
   ServerNotFound,
@@ -25,6 +30,7 @@ import {
 import * as RuntimeDir from "../RuntimeDir.ts"
 import * as Feed from "../server/Feed.ts"
 import { version } from "../version.ts"
+import { malformed, type Refused, refusedBy } from "./ErrorAnswer.ts"
 
 export interface Options {
   /** Where the daemon's sockets are; by default where the command line looks for them. */
@@ -55,7 +61,7 @@ export const make = Effect.fnUntraced(function* (
       hint: `is its daemon there? mcp-pool status --runtime-dir ${runtimeDir}`,
       onReady: () => {
         // What the server said while there was no connection, nobody has heard.
-        if (known.has(server)) for (const list of Object.values(lists)) changes.publish({ server, list })
+        if (known.has(server)) for (const list of listChanges.values()) changes.publish({ server, list })
         known.add(server)
       },
       onListChanged: (list) => changes.publish({ server, list })
@@ -131,7 +137,6 @@ const socketsOf = (runtimeDir: string): Effect.Effect<ReadonlyMap<string, string
     )
   )
 
-type Refused = RequestError | RequestRejected
 type Outcome = Result.Result<unknown, Refused>
 
 interface Asked {
@@ -276,7 +281,7 @@ class Connection {
     } else if ("id" in decoded.value) this.#answerQuestion(JSON.stringify(id), method)
     else if (method === "notifications/progress") this.#progress(params)
     else {
-      const list = lists[method]
+      const list = listChanges.get(method)
       if (list !== undefined) this.#options.onListChanged(list)
     }
   }
@@ -322,12 +327,6 @@ const maxLine = 256 * 1024 * 1024
 const sweepInterval = 50
 const maxUnseenChanges = 1024
 
-const lists: { readonly [method: string]: ListChange["list"] } = {
-  "notifications/tools/list_changed": "tools",
-  "notifications/prompts/list_changed": "prompts",
-  "notifications/resources/list_changed": "resources"
-}
-
 const decodeMessage = Schema.decodeUnknownOption(
   Schema.fromJsonString(
     Schema.Struct({
@@ -355,72 +354,6 @@ const outcomeOf = (server: string, result: unknown, error: unknown): Outcome => 
   if (result !== undefined) return Result.succeed(result)
   return Result.fail(new RequestRejected({ server, code: malformed, reason: "the answer has no result" }))
 }
-
-/** JSON-RPC's internal error. */
-const malformed = -32603
-
-const refusedBy = (server: string, error: unknown): Refused => {
-  const decoded = decodeError(error)
-  if (Option.isNone(decoded)) {
-    return new RequestRejected({ server, code: malformed, reason: "the answer's error is malformed" })
-  }
-  const { message, ...rest } = decoded.value
-  return ownError(server, message, rest.data) ?? new RequestRejected({ server, reason: message, ...rest })
-}
-
-/** The pool's own error as `PoolError.toWire` wrote it; null where it is another's. Some facts stand in the message alone. */
-const ownError = (server: string, message: string, data: unknown): RequestError | null => {
-  const decoded = decodeOwn(data)
-  if (Option.isNone(decoded) || decoded.value.server !== server) return null
-  const { failure, kind, nextAttemptAt = null, state = "unavailable" } = decoded.value
-  switch (kind) {
-    case "ServerUnavailable": {
-      const facts = { server, state, failure: failure?.kind ?? null, nextAttemptAt }
-      const plain = new ServerUnavailable({ ...facts, hint: failure?.hint ?? null })
-      const hint = failure === undefined ? after(`${plain.message}: `, message) : null
-      return hint === null ? plain : new ServerUnavailable({ ...facts, hint })
-    }
-    case "ResultTooLarge": {
-      const maxLine = /\((\d{1,15}) bytes\)$/.exec(message)?.[1]
-      return maxLine === undefined ? null : new ResultTooLarge({ server, maxLine: Number(maxLine) })
-    }
-    case "Overloaded": {
-      const { message: prefix } = new Overloaded({ server, reason: "" })
-      return new Overloaded({ server, reason: after(prefix, message) ?? message })
-    }
-    case "OutcomeUnknown":
-      return new OutcomeUnknown({ server })
-    case "RequestTimeout":
-      return new RequestTimeout({ server })
-    case "QueueTimeout":
-      return new QueueTimeout({ server })
-  }
-}
-
-const decodeError = Schema.decodeUnknownOption(
-  Schema.Struct({ code: Schema.Finite, message: Schema.String, data: Schema.optionalKey(Schema.Unknown) })
-)
-const decodeOwn = Schema.decodeUnknownOption(
-  Schema.Struct({
-    kind: Schema.Literals([
-      "ServerUnavailable",
-      "OutcomeUnknown",
-      "RequestTimeout",
-      "QueueTimeout",
-      "ResultTooLarge",
-      "Overloaded"
-    ]),
-    server: Schema.String,
-    state: Schema.optionalKey(Schema.String),
-    failure: Schema.optionalKey(
-      Schema.Struct({ kind: Schema.String, hint: Schema.optionalKey(Schema.NullOr(Schema.String)) })
-    ),
-    nextAttemptAt: Schema.optionalKey(Schema.NullOr(Schema.String))
-  })
-)
-
-const after = (prefix: string, text: string): string | null =>
-  text.startsWith(prefix) ? text.slice(prefix.length) : null
 
 const unreachable = (server: string, failure: string, hint: string | null): ServerUnavailable =>
   new ServerUnavailable({ server, state: "unreachable", failure, hint, nextAttemptAt: null })
