@@ -118,7 +118,7 @@ export const make = Effect.fnUntraced(function* (
   const eachAtOnce = (f: (server: PooledServer.PooledServer) => Effect.Effect<void>) =>
     Effect.forEach(all, f, { concurrency: "unbounded", discard: true })
 
-  const stopAll = eachAtOnce(({ supervisor }) => supervisor.stop)
+  const stopAll = eachAtOnce(({ stop }) => stop)
   // A scope closes what it holds one after another; servers stop side by side.
   yield* Effect.addFinalizer(() => stopAll)
 
@@ -128,20 +128,19 @@ export const make = Effect.fnUntraced(function* (
       names.map((name) => servers.get(name)!.status(name, processes, sockets.get(name) ?? null))
     ),
     changes: changes.stream,
-    isRunning: (name) => Effect.sync(() => servers.get(name)?.supervisor.state() === "running"),
+    isRunning: (name) => Effect.sync(() => servers.get(name)?.state() === "running"),
     healthCheck: (name) =>
       Effect.suspend(() => {
         const server = servers.get(name)
-        return server?.supervisor.state() === "running" ? server.ping : Effect.succeed(false)
+        return server?.state() === "running" ? server.ping : Effect.succeed(false)
       }),
-    start: (name) => Effect.flatMap(find(name), ({ supervisor }) => supervisor.start),
-    stop: (name) => Effect.flatMap(find(name), ({ supervisor }) => supervisor.stop),
-    restart: (name, options) =>
-      Effect.flatMap(find(name), ({ supervisor }) => supervisor.restart({ now: options?.now === true })),
-    startAll: eachAtOnce(({ supervisor }) => supervisor.start),
+    start: (name) => Effect.flatMap(find(name), ({ start }) => start),
+    stop: (name) => Effect.flatMap(find(name), ({ stop }) => stop),
+    restart: (name, options) => Effect.flatMap(find(name), ({ restart }) => restart({ now: options?.now === true })),
+    startAll: eachAtOnce(({ start }) => start),
     stopAll,
-    awaitSettled: eachAtOnce(({ listed, supervisor }) => Effect.andThen(supervisor.settled, listed)),
-    endpoint: (name) => Effect.map(find(name), ({ sharing }) => ({ upstream: sharing, settings: settings.get(name)! })),
+    awaitSettled: eachAtOnce(({ listed, settled }) => Effect.andThen(settled, listed)),
+    endpoint: (name) => Effect.map(find(name), ({ upstream }) => ({ upstream, settings: settings.get(name)! })),
     serve: (name, path) =>
       Effect.acquireRelease(
         Effect.sync(() => sockets.set(name, path)),
@@ -227,8 +226,9 @@ const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
   return JSON.stringify(a) === JSON.stringify({ ...b, maxUnread, socket, socketGroup, socketMode })
 }
 
-const logChange = ({ cause, failure, from, pid, server, to }: StateChange): Effect.Effect<void> => {
-  const limit = cause === "age" ? " (maxAge)" : cause === "memory" ? " (maxMemory)" : ""
+const logChange = ({ cause, failure, from, pid, place, server, to }: StateChange): Effect.Effect<void> => {
+  const limit =
+    cause === "age" ? " (maxAge)" : cause === "memory" ? " (maxMemory)" : place > 0 ? ` (place ${place})` : ""
   const step = from === "running" && to === "running" ? "not replaced" : to
   const line = failure === null ? `${server} ${to}${limit}` : `${server} ${step}: ${failure.message}`
   const hint = failure?.hint ?? null

@@ -227,6 +227,16 @@ export class Overloaded extends Schema.TaggedError<Overloaded>()("Overloaded", {
   }
 }
 
+/** A server asked its client something, and the pool cannot tell which client that concerns, or the client cannot be asked. */
+export class QuestionNotAttributable extends Schema.TaggedError<QuestionNotAttributable>()("QuestionNotAttributable", {
+  server: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `server "${this.server}" asked what no client may answer: ${this.reason}`
+  }
+}
+
 /** A socket cannot be served at its path: somebody else's, not ours to replace, or not possible. */
 export class SocketUnusable extends Schema.TaggedError<SocketUnusable>()("SocketUnusable", {
   path: Schema.String,
@@ -281,17 +291,18 @@ export const invalidParams = -32602
 export const internalError = 31099
 
 /** The pool's own codes: outside the ranges that JSON-RPC and MCP reserve. */
-const codes: { readonly [Tag in RequestError["_tag"]]: number } = {
+const codes: { readonly [Tag in (RequestError | QuestionNotAttributable)["_tag"]]: number } = {
   ServerUnavailable: 31001,
   OutcomeUnknown: 31002,
   RequestTimeout: 31003,
   QueueTimeout: 31004,
   ResultTooLarge: 31005,
-  Overloaded: 31006
+  Overloaded: 31006,
+  QuestionNotAttributable: 31007
 }
 
 /** A JSON-RPC error object as JSON text. */
-export const toWire = (error: RequestError): string =>
+export const toWire = (error: RequestError | QuestionNotAttributable): string =>
   JSON.stringify({
     code: codes[error._tag],
     message: error.message,

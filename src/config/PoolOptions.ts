@@ -28,6 +28,10 @@ const Probe = Schema.Struct({
   misses: Schema.optional(Count)
 })
 
+const Replicas = Schema.Struct({ min: Count, max: Count }).check(
+  Schema.makeFilter(({ max, min }) => min <= max || "has a min above its max")
+)
+
 /** Whether an environment can hold a variable of this name. */
 export const isVariableName = (name: string): boolean => /^[^=\0]+$/.test(name)
 
@@ -102,24 +106,30 @@ export const PoolOptions = Schema.Struct({
   ),
   /** The group that owns the socket. */
   socketGroup: Schema.optional(Schema.NonEmptyString),
-  /** Not supported yet, but for `"shared"`. */
+  /**
+   * Who shares a process: all sessions (`"shared"`), none (`"per-session"`), or a few, each new session where the fewest
+   * are (`{ replicas: n }`, `{ replicas: { min, max } }`).
+   */
   sharing: Schema.optional(
     Schema.Union([
       Schema.Literals(["shared", "per-session"]),
-      Schema.Struct({ replicas: Schema.Union([Count, Schema.Struct({ min: Count, max: Count })]) })
+      Schema.Struct({ replicas: Schema.Union([Count, Replicas]) })
     ])
   ),
-  /** Not supported yet, but for `"auto"`. */
+  /**
+   * What a server may ask its clients (sampling, elicitation): `"auto"`, and what asks runs alone; `"lane"`, as if every
+   * tool asked; `"deny"`, nothing.
+   */
   questions: Schema.optional(Schema.Literals(["auto", "lane", "deny"])),
-  /** Not supported yet. */
+  /** What a server that asks for `roots/list` is told: URIs, or paths from the server's `cwd`. Not declared. */
   roots: Schema.optional(
     Schema.Array(
       Schema.Union([Schema.String, Schema.Struct({ uri: Schema.String, name: Schema.optional(Schema.String) })])
     )
   ),
-  /** Not supported yet. */
+  /** Requests of one session that the server has at a time; more wait: 64. */
   maxInFlight: Schema.optional(Count),
-  /** Not supported yet. */
+  /** Requests of all sessions that the server has at a time: `"none"`. */
   maxConcurrency: Schema.optional(Schema.Union([None, Count])),
   /** Not supported yet. */
   toolCacheTtl: Schema.optional(Time)
@@ -163,11 +173,6 @@ export const unknownPoolKeys = (pool: unknown): ReadonlyArray<string> => [
 /** The keys of a `pool` that are known, say something else than the default, and have no effect yet. */
 export const unsupportedPoolKeys = (pool: DecodedPoolOptions): ReadonlyArray<string> => {
   const asked: Readonly<Record<string, boolean>> = {
-    sharing: pool.sharing !== undefined && pool.sharing !== "shared",
-    questions: pool.questions !== undefined && pool.questions !== "auto",
-    roots: pool.roots !== undefined,
-    maxInFlight: pool.maxInFlight !== undefined && pool.maxInFlight !== 64,
-    maxConcurrency: pool.maxConcurrency !== undefined && pool.maxConcurrency !== "none",
     toolCacheTtl: pool.toolCacheTtl !== undefined && !Duration.equals(pool.toolCacheTtl, Duration.seconds(300))
   }
   return Object.keys(asked).filter((key) => asked[key])

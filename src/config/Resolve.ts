@@ -1,5 +1,6 @@
 /** From one server's entry to what can be started: references, paths, environment, settings. */
 import * as path from "node:path"
+import * as url from "node:url"
 import type * as Util from "node:util"
 import { Effect, Option, Predicate, type Result } from "effect"
 import { ServerConfigError } from "../PoolError.ts"
@@ -81,6 +82,15 @@ export const resolve = Effect.fnUntraced(function* (
 
   const pool = poolSettings(command, source.pool, options.pool)
   const socket = pool.socket === undefined ? undefined : yield* pathOf("pool.socket", pool.socket)
+  const roots =
+    pool.roots === undefined
+      ? undefined
+      : yield* Effect.forEach(pool.roots, (root, index) =>
+          Effect.map(text(`pool.roots.${index}`, root.uri), (uri) => ({
+            ...root,
+            uri: /^[a-z][a-z0-9+.-]*:/i.test(uri) ? uri : url.pathToFileURL(path.resolve(cwd, uri)).href
+          }))
+        )
   const extraEnv = yield* fields("pool.extraEnv", pool.extraEnv, text)
   const sessionFile =
     pool.sessionFile === undefined
@@ -97,7 +107,7 @@ export const resolve = Effect.fnUntraced(function* (
     get fingerprint() {
       return fingerprint(process)
     },
-    pool: { ...pool, socket, extraEnv, sessionFile }
+    pool: { ...pool, socket, roots, extraEnv, sessionFile }
   }
 })
 

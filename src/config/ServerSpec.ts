@@ -59,6 +59,14 @@ export interface PoolSettings {
   readonly extraEnv: Readonly<Record<string, string>>
   readonly sessionFile: SessionFile | undefined
   readonly logMessages: "owner" | "all" | "none"
+  readonly sharing: SharingPolicy
+  readonly questions: "auto" | "lane" | "deny"
+  /** Undefined: not declared. */
+  readonly roots: ReadonlyArray<Root> | undefined
+  /** Requests of one session that processes hold at a time. */
+  readonly maxInFlight: number
+  /** Requests of all sessions that processes hold at a time; undefined for no limit. */
+  readonly maxConcurrency: number | undefined
   /** Bytes. */
   readonly maxLine: number
   /** Bytes. */
@@ -67,6 +75,22 @@ export interface PoolSettings {
   /** Permission bits, e.g. 0o660. */
   readonly socketMode: number | undefined
   readonly socketGroup: string | undefined
+}
+
+/**
+ * Who shares a process. `replicas`: sessions are spread over so many processes at most, and `min` are always there. All in
+ * one: what asks questions may have up to `max` processes beside.
+ */
+export interface SharingPolicy {
+  readonly policy: "shared" | "per-session" | "replicas"
+  readonly min: number
+  readonly max: number
+}
+
+/** A root as `roots/list` tells of it. */
+export interface Root {
+  readonly uri: string
+  readonly name?: string
 }
 
 /** When an idle process is asked for a sign of life, and when it counts as dead. */
@@ -124,6 +148,11 @@ export const defaultPool: PoolSettings = {
   extraEnv: {},
   sessionFile: undefined,
   logMessages: "owner",
+  sharing: { policy: "shared", min: 1, max: 4 },
+  questions: "auto",
+  roots: undefined,
+  maxInFlight: 64,
+  maxConcurrency: undefined,
   maxLine: 10 * 1024 * 1024,
   maxUnread: 32 * 1024 * 1024,
   socket: undefined,
@@ -169,6 +198,11 @@ export const poolSettings = (
         ? undefined
         : { variable: sessionFile.variable ?? defaultSessionVariable, content: sessionFile.content },
     logMessages: own.logMessages ?? shared.logMessages ?? defaultPool.logMessages,
+    sharing: sharingPolicy(own.sharing ?? shared.sharing),
+    questions: own.questions ?? shared.questions ?? defaultPool.questions,
+    roots: (own.roots ?? shared.roots)?.map(rootOf),
+    maxInFlight: own.maxInFlight ?? shared.maxInFlight ?? defaultPool.maxInFlight,
+    maxConcurrency: limit(own.maxConcurrency ?? shared.maxConcurrency),
     maxLine: own.maxLine ?? shared.maxLine ?? defaultPool.maxLine,
     maxUnread: own.maxUnread ?? shared.maxUnread ?? defaultPool.maxUnread,
     socket: own.socket,
@@ -200,6 +234,18 @@ export const fingerprint = (parts: ProcessParts): string => {
 export const baseName = (command: string): string => command.slice(command.lastIndexOf("/") + 1).replace(/\.cmd$/i, "")
 
 const limit = <A>(value: A | "none" | undefined): A | undefined => (value === "none" ? undefined : value)
+
+const sharingPolicy = (asked: DecodedPoolOptions["sharing"]): SharingPolicy => {
+  if (asked === undefined || asked === "shared") return defaultPool.sharing
+  if (asked === "per-session") return { policy: asked, min: 1, max: 1 }
+  const { replicas } = asked
+  return { policy: "replicas", ...(typeof replicas === "number" ? { min: replicas, max: replicas } : replicas) }
+}
+
+const rootOf = (root: NonNullable<DecodedPoolOptions["roots"]>[number]): Root => {
+  if (typeof root === "string") return { uri: root }
+  return root.name === undefined ? { uri: root.uri } : { uri: root.uri, name: root.name }
+}
 
 const probeSettings = (shared: DecodedPoolOptions["probe"], own: DecodedPoolOptions["probe"]): Probe | undefined => {
   const asked = own ?? shared ?? "off"

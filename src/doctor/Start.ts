@@ -4,7 +4,7 @@ import * as PoolConfig from "../config/PoolConfig.ts"
 import { variable } from "../config/Interpolation.ts"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import * as Failures from "../server/Failures.ts"
-import { Opening } from "../server/Opening.ts"
+import { helloOf, Opening } from "../server/Opening.ts"
 import * as ProcessTable from "../server/ProcessTable.ts"
 import * as Reaper from "../server/Reaper.ts"
 import * as ServerLog from "../server/ServerLog.ts"
@@ -98,6 +98,8 @@ export const inOtherWords = (hint: string, server: string, commands: Shell.Comma
 const listTools = Effect.fnUntraced(function* (process: ServerProcess.ServerProcess) {
   if (process.handshake.capabilities.tools === undefined) return []
   const opening = new Opening({
+    hello: helloOf({ questions: "deny", roots: undefined }),
+    roots: undefined,
     write: (line) => process.stdin.push(line),
     onStray: () => {},
     onAnswer: () => {},

@@ -80,7 +80,7 @@ const makeConnections: Effect.Effect<
       const { waitingSince } = connection.session.out
       if (waitingSince > 0 && now - waitingSince > maxSilence) {
         close(connection, `it reads nothing for ${maxSilence / 1000} s while something waits for it`)
-      } else if (connection.isHalfOpen || connection.socket.isPaused()) probe(connection.socket)
+      } else if (connection.isHalfOpen) probe(connection.socket)
     }
   }
 
@@ -94,8 +94,6 @@ const makeConnections: Effect.Effect<
       maxLine: endpoint.settings.maxLine,
       maxUnread: endpoint.settings.maxUnread,
       connection: {
-        pause: () => socket.pause(),
-        resume: () => socket.resume(),
         close: (reason) => close(connection, reason),
         onIdle: () => {
           if (connection.isHalfOpen) out.end()

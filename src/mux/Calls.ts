@@ -1,23 +1,37 @@
-/** What one server has been asked and has not answered: by the id under which it knows it, in the order of asking. */
+/**
+ * What one process has been asked and has not answered: by the id under which it knows it, in the order of asking. What
+ * nobody waits for any more (cancelled, expired) stays known by its owner until the process answers it or ends.
+ */
+import type { Member } from "./Member.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 
 /** A client's request on its way. */
 export interface Call {
   readonly client: Client
+  readonly member: Member
   /** The client's own id, as JSON text. */
   readonly id: string
   /** The client's own progress token, as JSON text; null where it gave none. */
   readonly token: string | null
   readonly method: string
-  readonly tool: string | null
+  /** What it names: a tool or prompt, or the URI of a resource that is read. */
+  readonly name: string | null
   /** When it was sent, in milliseconds since the epoch. */
   readonly since: number
+  /** From when on its deadline counts: later than `since` where it stood still. */
+  deadlineFrom: number
   /** The line as it came, where it may be run a second time; else null. */
-  readonly kept: string | null
+  kept: string | null
   /** It is the second time. */
   readonly isRetry: boolean
+  /** It runs alone against all other sessions. */
+  readonly isInLane: boolean
+  /** What its answer says beside what the client asked for. */
+  readonly concern: "makes a task" | "tells of a task" | null
   /** Something of it has reached its client: progress. */
   isDelivered: boolean
+  /** The process asked something while it was in flight. */
+  hasSeenQuestion: boolean
 }
 
 /** A request of the pool's own. */
@@ -25,15 +39,27 @@ export interface Ask {
   readonly client: null
   /** A client waits for it. */
   readonly isForClient: boolean
-  /** When it was sent, in milliseconds since the epoch. */
-  readonly since: number
+  /** As a call has it. */
+  readonly deadlineFrom: number
   readonly done: (outcome: Outcome) => void
+}
+
+/** What a server has not answered though nobody waits for it any more. */
+interface Abandoned {
+  readonly owner: Member
+  readonly isInLane: boolean
 }
 
 export class Calls {
   /** Called each time the last one goes. */
   onEmpty: (() => void) | null = null
+  /** Whose the lane is: the right to be asked here. It belongs to a session, with all calls that this one has in it. */
+  laneOwner: Member | null = null
   readonly #calls = new Map<number, Call | Ask>()
+  readonly #abandoned = new Map<number, Abandoned>()
+  /** More were abandoned than are kept: whose they are is not known any more. */
+  #isBlurred = false
+  #inLane = 0
   #nextId = 1
 
   get size(): number {
@@ -44,6 +70,10 @@ export class Calls {
   add(call: Call | Ask): number {
     const id = this.#nextId++
     this.#calls.set(id, call)
+    if (call.client !== null && call.isInLane) {
+      this.laneOwner = call.member
+      this.#inLane++
+    }
     return id
   }
 
@@ -51,24 +81,42 @@ export class Calls {
     return this.#calls.get(id)
   }
 
+  /** The server has answered it; undefined where nobody waits for that. */
   take(id: number): Call | Ask | undefined {
     const call = this.#calls.get(id)
-    if (call !== undefined) this.#delete(id)
+    if (call !== undefined) this.#delete(id, call)
+    else if (this.#abandoned.size > 0) this.#abandoned.delete(id)
     return call
   }
 
   takeAll(): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
     const all = [...this.#calls]
     this.#calls.clear()
+    this.#abandoned.clear()
     return all
   }
 
-  /** Takes a client's calls, those alone for which `isWanted` holds. */
-  takeOf(client: Client, isWanted: (call: Call) => boolean): ReadonlyArray<readonly [id: number, call: Call]> {
+  /** Abandons a client's calls, those alone for which `isWanted` holds. */
+  abandon(client: Client, isWanted: (call: Call) => boolean): ReadonlyArray<readonly [id: number, call: Call]> {
     const taken: Array<readonly [number, Call]> = []
     for (const [id, call] of this.#calls) {
       if (call.client !== client || !isWanted(call)) continue
-      this.#delete(id)
+      this.#abandon(id, call)
+      taken.push([id, call])
+    }
+    return taken
+  }
+
+  /** Abandons what was sent at `before` or earlier, but for those whose deadline stands still. */
+  abandonSentBefore(
+    before: number,
+    standsStill: (member: Member) => boolean
+  ): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
+    const taken: Array<readonly [number, Call | Ask]> = []
+    for (const [id, call] of this.#calls) {
+      if (call.deadlineFrom > before || (call.client !== null && standsStill(call.member))) continue
+      if (call.client === null) this.#delete(id, call)
+      else this.#abandon(id, call)
       taken.push([id, call])
     }
     return taken
@@ -79,19 +127,8 @@ export class Calls {
     const taken: Array<Ask> = []
     for (const [id, call] of this.#calls) {
       if (call.client !== null || call.isForClient) continue
-      this.#delete(id)
+      this.#delete(id, call)
       taken.push(call)
-    }
-    return taken
-  }
-
-  /** Takes what was sent at `before` or earlier. */
-  takeSentBefore(before: number): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
-    const taken: Array<readonly [number, Call | Ask]> = []
-    for (const [id, call] of this.#calls) {
-      if (call.since > before) break
-      this.#delete(id)
-      taken.push([id, call])
     }
     return taken
   }
@@ -103,7 +140,17 @@ export class Calls {
     return count
   }
 
-  /** The only client that has calls here. */
+  /** A member's, in the order of asking. */
+  *of(member: Member): Iterable<Call> {
+    for (const call of this.#calls.values()) if (call.client !== null && call.member === member) yield call
+  }
+
+  /** All clients', in the order of asking. */
+  *clients(): Iterable<Call> {
+    for (const call of this.#calls.values()) if (call.client !== null) yield call
+  }
+
+  /** The only client that has calls here which it waits for. */
   soleOwner(): Client | null {
     let owner: Client | null = null
     for (const { client } of this.#calls.values()) {
@@ -114,8 +161,31 @@ export class Calls {
     return owner
   }
 
-  #delete(id: number): void {
+  /** Whether all that clients asked here and the server has not answered, abandoned or not, is this member's. */
+  areOnlyOf(member: Member): boolean {
+    if (this.#isBlurred) return false
+    for (const { owner } of this.#abandoned.values()) if (owner !== member) return false
+    for (const call of this.#calls.values()) if (call.client !== null && call.member !== member) return false
+    return true
+  }
+
+  /** Whether a call that ran alone was abandoned, and may still ask. */
+  get isTainted(): boolean {
+    if (this.#isBlurred) return true
+    for (const { isInLane } of this.#abandoned.values()) if (isInLane) return true
+    return false
+  }
+
+  #abandon(id: number, call: Call): void {
+    const { isInLane, member } = call
+    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { owner: member, isInLane })
+    else this.#isBlurred = true
+    this.#delete(id, call)
+  }
+
+  #delete(id: number, call: Call | Ask): void {
     this.#calls.delete(id)
+    if (call.client !== null && call.isInLane && --this.#inLane === 0) this.laneOwner = null
     if (this.#calls.size === 0) this.onEmpty?.()
   }
 }
@@ -145,3 +215,6 @@ export const canonicalId = (id: string): string => {
     return id
   }
 }
+
+/** What is kept of abandoned calls of one process. */
+const maxAbandoned = 1024

@@ -5,6 +5,7 @@
 import { Line } from "../lines/LineReader.ts"
 import { Overloaded, type RequestError, RequestTimeout } from "../PoolError.ts"
 import { version } from "../version.ts"
+import * as Capabilities from "./Capabilities.ts"
 import { Envelope } from "./Envelope.ts"
 import type { Client, Out, Refusal, Upstream } from "./Upstream.ts"
 
@@ -39,6 +40,7 @@ export class LocalClient implements Client {
   readonly maxUnread = Infinity
   readonly initialized = true
   readonly level = null
+  readonly capabilities = Capabilities.none
   readonly clientInfo = { name: "effect-mcp-pool", version }
   readonly since = Date.now()
   calls = 0
@@ -128,11 +130,6 @@ export class LocalClient implements Client {
   }
 
   overflow(): void {}
-
-  /** Its own bound is `maxInFlight`. */
-  pause(): void {}
-
-  resume(): void {}
 
   #line(message: object): Line {
     const line = Line.of(Buffer.from(JSON.stringify(message)))

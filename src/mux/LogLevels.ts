@@ -44,6 +44,7 @@ export class LogLevels {
 
   /** Tells a new process. */
   renew(): void {
+    this.#level = LogLevel.merged(this.#options.clients) ?? this.#level
     if (this.#level !== null) this.#ask(this.#level, () => {}, null)
   }
 

@@ -4,19 +4,21 @@
  */
 import { Line, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import { methodNotFound, OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
+import { OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
 import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, responseIdOf, Shape } from "./Envelope.ts"
+import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
+import { namedTask } from "./Tasks.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 import { methodOf } from "./Words.ts"
 
-export interface MultiplexerOptions extends Omit<NotificationsOptions, "calls"> {
+export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"> {
   readonly server: string
   /** Bytes. */
   readonly maxLine: number
@@ -26,9 +28,8 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "calls"> 
   readonly onListChanged: (method: string) => void
   /** A request was answered: by the server, or as the word says. */
   readonly onSettled: (call: Call, outcome: string) => void
-  /** A client whose messages wait, since the server does not read. */
-  readonly hold: (client: Client) => void
-  readonly resumeHeld: () => void
+  /** The server takes more again. */
+  readonly onDrain: () => void
 }
 
 /** What a process held when it ended. */
@@ -55,8 +56,13 @@ export class Multiplexer implements LineReceiver {
     this.process = process
     this.#options = options
     this.#stdin = process.stdin
-    this.#notifications = new Notifications({ ...options, calls: this.calls })
-    this.#stdin.onDrain = options.resumeHeld
+    this.#notifications = new Notifications({ ...options, process: this })
+    this.#stdin.onDrain = options.onDrain
+  }
+
+  /** Whether the server takes less than it is given: who has more should wait. */
+  get isFull(): boolean {
+    return this.#stdin.blocked && this.#stdin.unread > ahead
   }
 
   /** From here on it reads what the process writes. */
@@ -68,38 +74,57 @@ export class Multiplexer implements LineReceiver {
 
   request(call: Call, line: Line, envelope: Envelope): void {
     Splice.request(this.#stdin, line, envelope, this.calls.add(call))
-    if (this.#stdin.blocked) this.#options.hold(call.client)
   }
 
   /** Asks the server something, for the pool itself or on behalf of a client; says the id. */
   ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): number {
-    const id = this.calls.add({ client: null, isForClient: client !== null, since: Date.now(), done })
+    const id = this.calls.add({ client: null, isForClient: client !== null, deadlineFrom: Date.now(), done })
     this.#stdin.push(Reply.request(id, method, params))
-    if (client !== null && this.#stdin.blocked) this.#options.hold(client)
     return id
   }
 
-  notify(client: Client, line: Line): void {
-    Splice.whole(this.#stdin, line)
-    if (this.#stdin.blocked) this.#options.hold(client)
+  /** Nobody waits for an answer to it: where the server does not read, it is lost. */
+  notify(line: Line): void {
+    if (!this.isFull) Splice.whole(this.#stdin, line)
+  }
+
+  /** A client's answer to a question, under the id (JSON text) that the server gave it; it never waits. */
+  answer(line: Line, envelope: Envelope, id: string): void {
+    Splice.one(this.#stdin, line, envelope, Key.id, id)
+  }
+
+  /** A client's progress on a question, under the token (JSON text) that the server gave it. */
+  answerProgress(line: Line, envelope: Envelope, token: string): void {
+    if (!this.isFull) Splice.one(this.#stdin, line, envelope, Key.progressToken, token)
+  }
+
+  /** The pool's own answer to a question; `id` is the server's, as JSON text. */
+  answerItself(text: string): void {
+    this.#stdin.push(text)
   }
 
   /** Cancels a client's calls by its own id for them; the cancellation goes on under the id that the server knows. */
   cancel(client: Client, isWanted: (id: string) => boolean, line: Line, envelope: Envelope): void {
-    for (const [id, call] of this.calls.takeOf(client, (call) => isWanted(call.id))) {
+    for (const [id, call] of this.calls.abandon(client, (call) => isWanted(call.id))) {
       Splice.one(this.#stdin, line, envelope, Key.requestId, String(id))
       this.#options.onSettled(call, "cancelled")
     }
   }
 
-  leave(client: Client): void {
-    for (const [id] of this.calls.takeOf(client, () => true)) this.#cancelled(id, "the client is gone")
+  /** The client is gone; says what it had here. */
+  leave(client: Client): ReadonlyArray<Call> {
+    return this.calls
+      .abandon(client, () => true)
+      .map(([id, call]) => {
+        this.#cancelled(id, "the client is gone")
+        return call
+      })
   }
 
-  /** Takes what was sent at `before`, in milliseconds since the epoch, or earlier. */
-  expire(before: number): ReadonlyArray<Call | Ask> {
+  /** Abandons what was sent at `before`, in milliseconds since the epoch, or earlier, but for whose deadline stands still. */
+  expire(before: number, standsStill: (member: Member) => boolean): ReadonlyArray<Call | Ask> {
     const reason = new RequestTimeout({ server: this.#options.server }).message
-    return this.calls.takeSentBefore(before).map(([id, call]) => {
+    return this.calls.abandonSentBefore(before, standsStill).map(([id, call]) => {
       this.#cancelled(id, reason)
       return call
     })
@@ -211,33 +236,43 @@ export class Multiplexer implements LineReceiver {
   #response(line: Line): void {
     const idStart = this.#envelope.start[Key.id]!
     const idEnd = this.#envelope.end[Key.id]!
-    const call = this.calls.take(idIn(line.bytes, idStart, idEnd))
+    const id = idIn(line.bytes, idStart, idEnd)
+    const call = this.calls.take(id)
     // Nobody waits for it: cancelled, expired, or never asked.
     if (call === undefined) return
     if (call.client === null) return call.done(outcomeOf(line))
+    if (call.concern !== null) this.#concerning(call, call.concern, id, line)
     if (Delivery.hasRoom(call.client, line.end - line.start)) {
       Splice.one(call.client.out, line, this.#envelope, Key.id, call.id)
     }
     this.#options.onSettled(call, "answered")
   }
 
+  /** What an answer says beside what its client asked for. */
+  #concerning(call: Call, concern: NonNullable<Call["concern"]>, id: number, line: Line): void {
+    const { tasks } = this.#options
+    if (concern === "makes a task") return tasks.created(this, id, call, line)
+    const { status, taskId } = namedTask(line)
+    if (taskId !== null) tasks.heard(this, taskId, status)
+  }
+
   #notification(line: Line, method: string): void {
     if (this.#isEnded || (this.#isRetired && !ofItsCalls.has(method))) return
+    if (method === "notifications/cancelled") return this.#questionCancelled(line)
     if (method.endsWith("/list_changed")) this.#options.onListChanged(method)
     this.#notifications.deliver(line, this.#envelope, method)
   }
 
-  /** A request of the server: none of the clients is asked yet. */
   #question(line: Line, method: string): void {
-    const id = line.copy(this.#envelope.start[Key.id]!, this.#envelope.end[Key.id]!)
-    this.#stdin.push(
-      method === "ping"
-        ? Reply.result(id, "{}")
-        : Reply.failure(id, {
-            code: methodNotFound,
-            message: `this server is shared by a pool, which does not pass "${method}" on to its clients`
-          })
-    )
+    if (method !== "ping") return this.#options.questions.ask(this, line, this.#envelope, method)
+    this.answerItself(Reply.result(line.copy(this.#envelope.start[Key.id]!, this.#envelope.end[Key.id]!), "{}"))
+  }
+
+  #questionCancelled(line: Line): void {
+    const envelope = this.#envelope
+    if (!envelope.has(Key.requestId)) return
+    const id = line.copy(envelope.start[Key.requestId]!, envelope.end[Key.requestId]!)
+    this.#options.questions.cancelled(this, id, line, envelope)
   }
 }
 
@@ -255,9 +290,17 @@ export const isSameId = (id: string): ((other: string) => boolean) => {
 }
 
 /** Notifications that belong to a call in flight: a process that drains goes on sending them. */
-const ofItsCalls: ReadonlySet<string> = new Set(["notifications/progress", "notifications/message"])
+const ofItsCalls: ReadonlySet<string> = new Set([
+  "notifications/progress",
+  "notifications/message",
+  "notifications/cancelled",
+  "notifications/elicitation/complete",
+  "notifications/tasks/status"
+])
 
 /** Up to here reading a whole line costs less than looking for its id from both ends. */
 const shortLine = 4096
 const strayLength = 1000
+/** Bytes that wait for a server which takes less than it is given, before what comes waits elsewhere. */
+const ahead = 256 * 1024
 const lineFeed = 0x0a

@@ -3,20 +3,25 @@
  * everybody. What belongs to one session and does not say to which goes to the only one it can be, or to nobody.
  */
 import type { Line } from "../lines/LineReader.ts"
-import { type Calls, idIn } from "./Calls.ts"
+import { idIn } from "./Calls.ts"
 import { deliver, hasRoom } from "./Delivery.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
+import type { Multiplexer } from "./Multiplexer.ts"
+import type { Questions } from "./Questions.ts"
 import type { Subscriptions } from "./Subscriptions.ts"
+import { namedTask, type Tasks } from "./Tasks.ts"
 import type { Client } from "./Upstream.ts"
 import { decodeString } from "./Words.ts"
 
 export interface NotificationsOptions {
   readonly clients: ReadonlySet<Client>
-  readonly calls: Calls
+  readonly process: Multiplexer
   readonly subscriptions: Subscriptions
+  readonly questions: Questions
+  readonly tasks: Tasks
   readonly logMessages: "owner" | "all" | "none"
   /** Whether the server was told a log level. */
   readonly isLevelAsked: () => boolean
@@ -42,21 +47,20 @@ export class Notifications {
       case "notifications/prompts/list_changed":
       case "notifications/resources/list_changed":
         return this.#toAll(line)
-      // The server cancels a question: it has its answer already.
-      case "notifications/cancelled":
-        return
       case "notifications/tasks/status":
-      case "notifications/elicitation/complete": {
-        const owner = this.#options.calls.soleOwner()
-        if (owner !== null) deliver(owner, line)
-        return
-      }
+        return this.#taskStatus(line)
+      case "notifications/elicitation/complete":
+        return this.#completed(line)
       default: {
-        const owner = this.#options.calls.soleOwner()
+        const owner = this.#calls.soleOwner()
         if (owner !== null) deliver(owner, line)
         else this.#toAll(line)
       }
     }
+  }
+
+  get #calls() {
+    return this.#options.process.calls
   }
 
   #toAll(line: Line): void {
@@ -66,11 +70,39 @@ export class Notifications {
   #progress(line: Line, envelope: Envelope): void {
     if (!envelope.has(Key.progressToken)) return
     const id = idIn(line.bytes, envelope.start[Key.progressToken]!, envelope.end[Key.progressToken]!)
-    const call = this.#options.calls.get(id)
-    if (call === undefined || call.client === null || call.token === null) return
+    const call = this.#calls.get(id)
+    if (call === undefined) return this.#taskProgress(line, envelope, id)
+    if (call.client === null || call.token === null) return
     if (!hasRoom(call.client, line.end - line.start)) return
     call.isDelivered = true
     Splice.one(call.client.out, line, envelope, Key.progressToken, call.token)
+  }
+
+  /** The request that made a task is answered, and its progress token holds until the task is over. */
+  #taskProgress(line: Line, envelope: Envelope, id: number): void {
+    const task = this.#options.tasks.byRequest(this.#options.process, id)
+    const client = task?.member.client ?? null
+    if (task === null || client === null || !hasRoom(client, line.end - line.start)) return
+    Splice.one(client.out, line, envelope, Key.progressToken, task.token)
+  }
+
+  #taskStatus(line: Line): void {
+    const { process, tasks } = this.#options
+    const { status, taskId } = namedTask(line)
+    if (taskId === null) return
+    const client = tasks.ownerOf(process, taskId)?.client ?? null
+    tasks.heard(process, taskId, status)
+    if (client !== null) deliver(client, line)
+  }
+
+  /** A page elsewhere is done with: news for whom it was opened. */
+  #completed(line: Line): void {
+    const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
+      readonly params?: { readonly elicitationId?: unknown }
+    }
+    const id = params?.elicitationId
+    const client = typeof id === "string" ? this.#options.questions.completed(id) : null
+    if (client !== null) deliver(client, line)
   }
 
   #updated(line: Line, envelope: Envelope): void {
@@ -80,10 +112,10 @@ export class Notifications {
 
   /** A log message names no session: it is for the one that has calls in flight, if it is one, else by `logMessages`. */
   #logMessage(line: Line, envelope: Envelope): void {
-    const { calls, clients, isLevelAsked, logMessages } = this.#options
+    const { clients, isLevelAsked, logMessages } = this.#options
     if (logMessages === "none") return
     const level = LogLevel.severityOf(decodeString(line, envelope, Key.level))
-    const owner = calls.soleOwner()
+    const owner = this.#calls.soleOwner()
     const readers = owner !== null ? [owner] : logMessages === "all" ? clients : []
     for (const client of readers) {
       if (client.initialized && LogLevel.wants(client, level, isLevelAsked())) deliver(client, line)

@@ -1,4 +1,4 @@
-/** Calls that end the server each time they are made: counted by session and tool, and refused from the third time on. */
+/** Calls that end the server each time they are made: counted by session and what they name, and refused from the third time on. */
 import type { Call } from "./Calls.ts"
 import type { Client } from "./Upstream.ts"
 
@@ -6,16 +6,16 @@ export class Poison {
   readonly #crashes = new Map<Client, Map<string, number>>()
 
   /** The server crashed while it held this call alone. Says whether that goes to the call's account, not the server's. */
-  crashed({ client, method, tool }: Call): boolean {
+  crashed({ client, method, name }: Call): boolean {
     const tools = this.#crashes.get(client) ?? new Map<string, number>()
-    const crashes = (tools.get(keyOf(method, tool)) ?? 0) + 1
-    this.#crashes.set(client, tools.set(keyOf(method, tool), crashes))
+    const crashes = (tools.get(keyOf(method, name)) ?? 0) + 1
+    this.#crashes.set(client, tools.set(keyOf(method, name), crashes))
     return crashes <= maxCrashes
   }
 
-  refuses(client: Client, method: string, tool: string | null): boolean {
+  refuses(client: Client, method: string, name: string | null): boolean {
     if (this.#crashes.size === 0) return false
-    return (this.#crashes.get(client)?.get(keyOf(method, tool)) ?? 0) >= maxCrashes
+    return (this.#crashes.get(client)?.get(keyOf(method, name)) ?? 0) >= maxCrashes
   }
 
   forget(client: Client): void {
@@ -23,7 +23,7 @@ export class Poison {
   }
 }
 
-const keyOf = (method: string, tool: string | null): string => (tool === null ? method : `${method} ${tool}`)
+const keyOf = (method: string, name: string | null): string => (name === null ? method : `${method} ${name}`)
 
 /** How often a call may end the server. */
 export const maxCrashes = 3

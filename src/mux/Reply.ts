@@ -1,5 +1,5 @@
 /** JSON-RPC messages that the pool writes itself, as ASCII lines. Pure. */
-import { toWire } from "../PoolError.ts"
+import { type QuestionNotAttributable, toWire } from "../PoolError.ts"
 import type { Refusal } from "./Upstream.ts"
 
 /** JSON text in ASCII, so that it may stand in latin-1 text as it is. */
@@ -12,7 +12,7 @@ export const result = (id: string, result: string): string => `{"jsonrpc":"2.0",
 export const error = (id: string, error: string): string => `{"jsonrpc":"2.0","id":${id},"error":${error}}\n`
 
 /** An error answer of the pool's own; `id` is JSON text. */
-export const failure = (id: string, refusal: Refusal): string =>
+export const failure = (id: string, refusal: Refusal | QuestionNotAttributable): string =>
   error(id, "_tag" in refusal ? escape(toWire(refusal)) : json(refusal))
 
 export const request = (id: number, method: string, params: unknown): string =>

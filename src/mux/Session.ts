@@ -6,6 +6,7 @@ import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
 import { forServer, internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
 import { type Handshake, protocolVersions } from "../server/Opening.ts"
+import * as Capabilities from "./Capabilities.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
@@ -27,8 +28,6 @@ export interface SessionOptions {
   readonly maxUnread: number
   /** The connection, as far as a session needs it. */
   readonly connection: {
-    readonly pause: () => void
-    readonly resume: () => void
     /** Closes it at once; the reason is logged. */
     readonly close: (reason: string) => void
     /** Each request is answered. */
@@ -46,6 +45,7 @@ export class Session implements Client {
   readonly reader: LineReader
   /** From its `initialize`. */
   clientInfo: { readonly name: string | null; readonly version: string | null } = { name: null, version: null }
+  capabilities = Capabilities.none
   initialized = false
   level: number | null = null
   inFlight = 0
@@ -96,14 +96,6 @@ export class Session implements Client {
     this.#connection.close("it does not read: more than maxUnread is waiting for it")
   }
 
-  pause(): void {
-    this.#connection.pause()
-  }
-
-  resume(): void {
-    this.#connection.resume()
-  }
-
   #receive(line: Line): void {
     if (this.#closed) return
     const shape = this.#envelope.scan(line.bytes, line.start, line.end)
@@ -145,8 +137,7 @@ export class Session implements Client {
     const envelope = this.#envelope
     const isRequest = envelope.has(Key.id)
     if (!envelope.has(Key.method)) {
-      // A response to a question: none is out.
-      if (isRequest && envelope.has(Key.outcome)) return
+      if (isRequest && envelope.has(Key.outcome)) return this.#upstream.answer(this, line, envelope)
       return this.fail(isRequest ? this.#raw(line, Key.id) : "null", {
         code: invalidRequest,
         message: "a message needs a method, a result or an error"
@@ -164,23 +155,37 @@ export class Session implements Client {
 
   #request(line: Line, method: string): void {
     this.calls++
-    if (this.inFlight >= maxInFlight && method !== "ping") {
+    switch (method) {
+      case "ping":
+        return this.#say(Reply.result(this.#raw(line, Key.id), "{}"))
+      case "initialize":
+      case "logging/setLevel":
+      case "resources/subscribe":
+      case "resources/unsubscribe":
+        return this.#ownRequest(line, method)
+      default:
+        return this.#upstream.request(this, line, this.#envelope, method)
+    }
+  }
+
+  /** What the pool answers itself, or asks the server for all clients; how much of that may wait is bounded here. */
+  #ownRequest(
+    line: Line,
+    method: "initialize" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+  ): void {
+    if (this.inFlight >= maxInFlight) {
       const reason = `${maxInFlight} requests of this client are not answered yet`
       return this.fail(this.#raw(line, Key.id), new Overloaded({ server: this.server, reason }))
     }
     switch (method) {
       case "initialize":
         return this.#initialize(line)
-      case "ping":
-        return this.#say(Reply.result(this.#raw(line, Key.id), "{}"))
       case "logging/setLevel":
         return this.#setLevel(line)
       case "resources/subscribe":
         return this.#subscribe(line)
       case "resources/unsubscribe":
         return this.#unsubscribe(line)
-      default:
-        return this.#upstream.request(this, line, this.#envelope, method)
     }
   }
 
@@ -194,8 +199,10 @@ export class Session implements Client {
           this.#upstream.cancel(this, this.#raw(line, Key.requestId), line, this.#envelope)
         }
         return
-      // Progress on a question, of which none is out; and roots, which stay between the client and the pool.
       case "notifications/progress":
+        if (this.#envelope.has(Key.progressToken)) this.#upstream.answerProgress(this, line, this.#envelope)
+        return
+      // Roots stay between the client and the pool.
       case "notifications/roots/list_changed":
         return
       default:
@@ -208,6 +215,7 @@ export class Session implements Client {
     const message = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
       readonly params?: {
         readonly protocolVersion?: unknown
+        readonly capabilities?: unknown
         readonly clientInfo?: { readonly name?: unknown; readonly version?: unknown }
       }
     }
@@ -216,6 +224,7 @@ export class Session implements Client {
       return this.fail(id, { code: invalidParams, message: "initialize needs params.protocolVersion" })
     }
     const info = message.params?.clientInfo
+    this.capabilities = Capabilities.read(message.params?.capabilities)
     this.clientInfo = { name: bounded(info?.name), version: bounded(info?.version) }
     this.inFlight++
     const answer = (text: string) => {
@@ -315,9 +324,11 @@ const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
   return null
 }
 
-/** The server's own answer in the client's version, if the pool knows that, without what sharing cannot honour yet: tasks have no owner. */
+/** The server's own answer in the client's version, if the pool knows that, without what sharing cannot honour: a list of everybody's tasks. */
 const presented = (id: string, handshake: Handshake, wanted: string): string => {
-  const { tasks: _, ...capabilities } = handshake.capabilities
+  const { tasks, ...others } = handshake.capabilities
+  const { list: _, ...offered } = tasks ?? {}
+  const capabilities = tasks === undefined ? others : { ...others, tasks: offered }
   const protocolVersion = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]
   try {
     return Reply.result(id, Reply.json({ ...handshake.result, protocolVersion, capabilities }))

@@ -1,35 +1,44 @@
 /**
- * One server as an `Upstream` of many clients: the process that takes their requests, those that drain after they were
- * replaced, what waits while there is none, and what becomes of requests when one ends. Plain synchronous code; it
- * outlives the processes that its supervisor gives it.
+ * One server as an `Upstream` of many clients, over one process or several: which session has its home where, which
+ * process a request goes to, and when. Requests wait here in turns; what asks questions runs in a lane, alone against all
+ * other sessions. Plain synchronous code.
  */
 import { Line } from "../lines/LineReader.ts"
-import { methodNotFound, OutcomeUnknown, type RequestError, RequestTimeout, ServerUnavailable } from "../PoolError.ts"
-import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
-import type { Ask, Call } from "./Calls.ts"
+import { invalidParams, methodNotFound, type RequestError, ServerUnavailable } from "../PoolError.ts"
+import type { Handshake } from "../server/ServerProcess.ts"
+import { Asking, type Asker, type QuestionPolicy } from "./Asking.ts"
+import type { Call } from "./Calls.ts"
 import { Envelope, Key } from "./Envelope.ts"
-import { ListCache } from "./ListCache.ts"
-import { LogLevels } from "./LogLevels.ts"
-import { isSameId, Multiplexer, refuse } from "./Multiplexer.ts"
-import { announce } from "./Notifications.ts"
+import type { ListCache } from "./ListCache.ts"
+import * as Member from "./Member.ts"
+import { isSameId, type Multiplexer } from "./Multiplexer.ts"
+import * as Placing from "./Placing.ts"
 import { maxCrashes, Poison } from "./Poison.ts"
+import { Questions, type Root } from "./Questions.ts"
+import { Replica, type ReplicaOptions } from "./Replica.ts"
 import * as Reply from "./Reply.ts"
-import { Subscriptions } from "./Subscriptions.ts"
-import type { Client, Outcome, Upstream } from "./Upstream.ts"
-import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
-import { nameOf } from "./Words.ts"
+import { asksForTask, namedTask, Tasks } from "./Tasks.ts"
+import { Turns } from "./Turns.ts"
+import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
+import { decodeString, nameOf } from "./Words.ts"
 
-export interface SharingOptions {
-  readonly server: string
-  readonly logMessages: "owner" | "all" | "none"
-  /** Bytes. */
-  readonly maxLine: number
-  /** Milliseconds. */
-  readonly queueTimeout: number
-  /** Milliseconds; null for none. */
-  readonly requestTimeout: number | null
-  /** A line of stdout that is no JSON-RPC message. */
-  readonly onStray: (pid: number, text: string) => void
+export interface SharingOptions extends Pick<
+  ReplicaOptions,
+  "server" | "logMessages" | "maxLine" | "queueTimeout" | "requestTimeout" | "onStray" | "unavailable"
+> {
+  /** Places that sessions have their homes in, and all there may be: the others are for what asks, one at a time. */
+  readonly replicas: { readonly min: number; readonly max: number; readonly homes: number }
+  readonly questions: QuestionPolicy
+  readonly roots: ReadonlyArray<Root> | undefined
+  /** Requests of one session that processes hold at a time. */
+  readonly maxInFlight: number
+  /** Requests of all sessions that processes hold at a time. */
+  readonly maxConcurrency: number
+  /** What is known to ask already. */
+  readonly askers: ReadonlyArray<Asker>
+  readonly onAskers: (askers: ReadonlyArray<Asker>) => void
+  /** A place needs a process, or none any more, or another in place of the one that it has. */
+  readonly onWanted: (replica: Replica, what: "start" | "stop" | "renew") => void
   /** A request of a client was answered; called only where `onCall` is there. */
   readonly onCall?: (call: {
     readonly session: number
@@ -41,159 +50,75 @@ export interface SharingOptions {
   }) => void
 }
 
-/** What ended with a process. */
-export interface Loss {
-  /** Clients' requests that it held. */
-  readonly inFlight: number
-  /** It held one alone, which therefore is the suspect: the crash goes to that call's account. */
-  readonly isOfOneCall: boolean
+/** A session, and the place where all goes that needs no lane. */
+interface Membership {
+  readonly member: Member.Member
+  readonly home: Replica
 }
 
 export class Sharing implements Upstream {
   readonly clients = new Set<Client>()
-  readonly lists: ListCache
+  readonly asking: Asking
+  readonly replicas: ReadonlyArray<Replica>
   readonly #options: SharingOptions
-  readonly #subscriptions: Subscriptions
-  readonly #levels: LogLevels
-  readonly #held = new Set<Client>()
-  readonly #waiting: WaitingRoom
+  readonly #memberships = new Map<Client, Membership>()
+  readonly #questions: Questions
+  readonly #tasks = new Tasks()
   readonly #poison = new Poison()
+  /** What waits for room, or for a process; and what waits for a lane. */
+  readonly #turns: Turns
+  readonly #laneTurns: Turns
   readonly #envelope = new Envelope()
-  /** Takes all new requests. */
-  #current: Multiplexer | null = null
-  readonly #draining = new Set<Multiplexer>()
-  #handshake: Handshake | null = null
-  /** Why there is no process and none is coming; null while there is hope. */
-  #unavailable: RequestError | null
+  #executing = 0
   #isSweeping = false
 
-  constructor(options: SharingOptions & { readonly unavailable: RequestError }) {
+  constructor(options: SharingOptions) {
     this.#options = options
-    this.#unavailable = options.unavailable
-    this.#waiting = new WaitingRoom({ server: options.server, timeout: options.queueTimeout })
-    const isThere = () => this.#current !== null
-    this.#subscriptions = new Subscriptions({
-      ask: (method, params, done, client) => this.ask(method, params, done, client),
-      isThere
+    const { queueTimeout: timeout, replicas, server } = options
+    this.#turns = new Turns({ server, timeout })
+    this.#laneTurns = new Turns({ server, timeout })
+    this.asking = new Asking({ policy: options.questions, known: options.askers, onChange: options.onAskers })
+    this.#questions = new Questions({
+      server,
+      policy: options.questions,
+      roots: options.roots,
+      asking: this.asking,
+      tasks: this.#tasks,
+      onAnswered: () => this.#pump()
     })
-    this.lists = new ListCache({
-      ask: (method, params, done) => this.ask(method, params, done),
-      isThere,
-      onChanged: (method) => announce(this.clients, method)
-    })
-    this.#levels = new LogLevels({
-      clients: this.clients,
-      ask: (method, params, done, client) => this.ask(method, params, done, client)
-    })
+    this.replicas = Array.from({ length: replicas.max }, (_, index) => this.#replica(index))
   }
 
-  // --- processes, from the supervisor ---
-
-  /** A process is ready: what waits goes to it, and what comes. One that was there before drains. */
-  attach(process: ServerProcess): void {
-    const multiplexer = this.#multiplexer(process)
-    const replaced = this.#current
-    this.#current = multiplexer
-    if (replaced !== null) {
-      this.#draining.add(replaced)
-      replaced.retire()
-    }
-    this.#handshake = process.handshake
-    this.#unavailable = null
-    multiplexer.begin()
-    this.lists.renew(process.handshake.capabilities, process.tools)
-    this.#subscriptions.renew()
-    this.#levels.renew()
-    this.#waiting.admit(multiplexer)
-    this.#resumeHeld()
+  /** The lists of the server, as its first home gives them. */
+  get lists(): ListCache {
+    return this.replicas[0]!.lists
   }
 
-  /**
-   * A process has ended by itself (a crash), or is being ended. What never reached it goes to the next, and so does, once,
-   * what may be run twice; the rest has an unknown outcome.
-   */
-  detach(process: ServerProcess, how: { readonly isCrash: boolean }): Loss {
-    const multiplexer = this.#of(process)
-    if (multiplexer === undefined) return { inFlight: 0, isOfOneCall: false }
-    if (multiplexer === this.#current) this.#current = null
-    this.#draining.delete(multiplexer)
-    const { calls, sole, unwritten } = multiplexer.end()
-    const isOfOneCall = how.isCrash && sole !== null && this.#poison.crashed(sole)
-    for (const call of calls) this.#afterEnd(call, unwritten.get(call))
-    this.#resumeHeld()
-    return { inFlight: calls.filter(({ client }) => client !== null).length, isOfOneCall }
-  }
-
-  /** Calls back once a process that drains holds no request any more. */
-  whenDrained(process: ServerProcess, done: () => void): void {
-    const multiplexer = this.#of(process)
-    if (multiplexer === undefined) done()
-    else multiplexer.whenIdle(done)
-  }
-
-  /** Without a process: whether one is coming (`null`), or why not. */
-  setUnavailable(error: RequestError | null): void {
-    this.#unavailable = error
-    if (error !== null) this.#waiting.refuse(error)
-  }
-
-  /** Requests that a process holds, the pool's own among them. */
-  inFlight(process: ServerProcess): number {
-    return this.#of(process)?.calls.size ?? 0
-  }
-
-  /** Clients' requests that a process holds. */
-  callsOf(process: ServerProcess): number {
-    return this.#of(process)?.calls.ofClients() ?? 0
-  }
-
-  /**
-   * Asks the server something, for the pool itself or on behalf of a client; the latter once more where a process ended
-   * meanwhile, since that is to subscribe or to set a level. The returned function forgets the question.
-   */
-  ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null = null): () => void {
-    if (client === null) return this.#askOnce(method, params, done, null)
-    return this.#askOnce(
-      method,
-      params,
-      (outcome) => {
-        const isLost = outcome.kind === "refused" && outcome.error._tag === "OutcomeUnknown"
-        if (isLost && this.clients.has(client)) this.#askOnce(method, params, done, client)
-        else done(outcome)
-      },
-      client
-    )
-  }
-
-  #askOnce(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): () => void {
-    let forget = () => {}
-    const send = (multiplexer: Multiplexer) => {
-      const id = multiplexer.ask(method, params, done, client)
-      forget = () => void multiplexer.calls.take(id)
-      if (this.#options.requestTimeout !== null) this.#sweepSoon()
-    }
-    // Nobody's: its answer may be for others too.
-    const onRefusal = (error: RequestError) => done({ kind: "refused", error })
-    if (this.#current !== null) send(this.#current)
-    else this.#await({ client: null, id: null, bytes: 0, onProcess: send, onRefusal })
-    return () => forget()
-  }
-
-  // --- from sessions ---
+  // --- sessions ---
 
   join(client: Client): void {
     this.clients.add(client)
-    this.#levels.membersChanged()
+    const home = this.#homeForNew()
+    home.clients.add(client)
+    this.#memberships.set(client, { member: Member.make(client), home })
+    for (const { levels } of this.replicas) levels.membersChanged()
   }
 
   leave(client: Client): void {
+    const membership = this.#memberships.get(client)
+    if (membership === undefined) return
+    const { member } = membership
+    this.#memberships.delete(client)
     this.clients.delete(client)
-    this.#held.delete(client)
-    this.#waiting.withdraw(client)
+    for (const turns of [this.#turns, this.#laneTurns]) turns.withdraw(member)
+    this.#questions.leave(client)
+    this.#tasks.leave(member)
+    for (const replica of this.replicas) replica.leave(client)
+    member.client = null
     this.#poison.forget(client)
-    for (const multiplexer of this.#all()) multiplexer.leave(client)
-    this.#subscriptions.leave(client)
-    this.#levels.membersChanged()
+    for (const { levels } of this.replicas) levels.membersChanged()
+    this.#pump()
+    this.#sweepSoon()
   }
 
   handshake(
@@ -201,111 +126,186 @@ export class Sharing implements Upstream {
     onHandshake: (handshake: Handshake) => void,
     onRefusal: (error: RequestError) => void
   ): void {
-    if (this.#handshake !== null) return onHandshake(this.#handshake)
+    const { home } = this.#of(client)
+    if (home.handshake !== null) return onHandshake(home.handshake)
     const onProcess = ({ process }: Multiplexer) => onHandshake(process.handshake)
-    this.#await({ client, id: null, bytes: 0, onProcess, onRefusal })
+    home.await({ client, id: null, bytes: 0, onProcess, onRefusal })
   }
 
   request(client: Client, line: Line, envelope: Envelope, method: string): void {
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
-    if (this.#unavailable !== null) return client.fail(id, this.#unavailable)
-    const tool = nameOf(line, envelope)
-    if (this.#poison.refuses(client, method, tool)) return client.fail(id, this.#refusing())
-    const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
-    const kept = this.#keeps(method, tool, line) ? line.copy(line.start, line.end) : null
-    const since = Date.now()
-    const call: Call = { client, id, token, method, tool, since, kept, isRetry: false, isDelivered: false }
+    const { home, member } = this.#of(client)
+    if (home.unavailable !== null) return client.fail(id, home.unavailable)
+    const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
+    if (this.#poison.refuses(client, method, name)) return client.fail(id, this.#refusing())
+    if (method.startsWith("tasks/")) return this.#taskRequest(id, member, line, envelope, method)
+    const isInLane = this.asking.needsLane(method, name)
+    const call: Call = {
+      client,
+      member,
+      id,
+      token: envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null,
+      method,
+      name,
+      since: Date.now(),
+      deadlineFrom: 0,
+      kept: this.#keeps(method, name, line) ? line.copy(line.start, line.end) : null,
+      isRetry: false,
+      isInLane,
+      concern: home.offersTasks && asksForTask(line) ? "makes a task" : null,
+      isDelivered: false,
+      hasSeenQuestion: false
+    }
     client.inFlight++
-    if (this.#current === null) return this.#wait(call, Line.of(line.copyBytes()), (error) => error)
-    this.#current.request(call, line, envelope)
-    if (this.#options.requestTimeout !== null) this.#sweepSoon()
+    const turns = isInLane ? this.#laneTurns : this.#turns
+    const place = turns.has(member) && member.asked === 0 ? null : this.#placeFor(call, home, false)
+    if (place !== null) return this.#send(place, call, line, envelope)
+    this.#enter(call, Line.of(line.copyBytes()), (error) => error)
   }
 
   notify(client: Client, line: Line): void {
-    this.#current?.notify(client, line)
+    this.#of(client).home.current?.notify(line)
+  }
+
+  answer(client: Client, line: Line, envelope: Envelope): void {
+    this.#questions.answer(client, line, envelope)
+  }
+
+  answerProgress(client: Client, line: Line, envelope: Envelope): void {
+    this.#questions.progress(client, line, envelope)
   }
 
   cancel(client: Client, id: string, line: Line, envelope: Envelope): void {
     const isWanted = isSameId(id)
-    for (let withdrawn = this.#waiting.withdraw(client, isWanted); withdrawn > 0; withdrawn--) client.settled()
-    for (const multiplexer of this.#all()) multiplexer.cancel(client, isWanted, line, envelope)
+    const { member } = this.#of(client)
+    for (const turns of [this.#turns, this.#laneTurns]) {
+      for (let withdrawn = turns.withdraw(member, isWanted); withdrawn > 0; withdrawn--) client.settled()
+    }
+    for (const replica of this.replicas) {
+      for (const multiplexer of replica.all()) multiplexer.cancel(client, isWanted, line, envelope)
+    }
+    this.#sweepSoon()
   }
 
   levelChanged(client: Client, done: (outcome: Outcome) => void): void {
-    const handshake = this.#handshake
+    const { home } = this.#of(client)
+    const { handshake } = home
     if (handshake !== null && !("logging" in handshake.capabilities)) {
       return done({ kind: "error", text: noLogging })
     }
-    this.#levels.merge(done, client)
+    for (const replica of this.replicas) {
+      if (replica === home) replica.levels.merge(done, client)
+      else if (replica.current !== null) replica.levels.merge(() => {}, null)
+    }
   }
 
   subscribe(client: Client, uri: string, done: (outcome: Outcome) => void): void {
-    this.#subscriptions.subscribe(client, uri, done)
+    this.#of(client).home.subscriptions.subscribe(client, uri, done)
   }
 
   unsubscribe(client: Client, uri: string): void {
-    this.#subscriptions.unsubscribe(client, uri)
+    this.#of(client).home.subscriptions.unsubscribe(client, uri)
   }
 
-  // --- requests and the end of processes ---
+  // --- where a request goes, and when ---
 
-  #multiplexer(process: ServerProcess): Multiplexer {
-    const { logMessages, maxLine, onStray, server } = this.#options
-    return new Multiplexer(process, {
-      server,
-      maxLine,
-      logMessages,
-      clients: this.clients,
-      subscriptions: this.#subscriptions,
-      isLevelAsked: () => this.#levels.isAsked,
-      onStray: (text) => onStray(process.pid, text),
-      onListChanged: (method) => this.lists.refresh(method),
-      onSettled: this.#onSettled,
-      hold: (client) => {
-        this.#held.add(client)
-        client.pause()
-      },
-      resumeHeld: () => this.#resumeHeld()
+  #of(client: Client): Membership {
+    return this.#memberships.get(client)!
+  }
+
+  #placeFor(call: Call, home: Replica, hasWaited: boolean): Placing.Place | null {
+    const { member } = call
+    // Who is asked may go on: its answer may depend on it.
+    const isAsked = member.asked > 0
+    const { maxConcurrency, maxInFlight } = this.#options
+    if (!isAsked && (member.executing >= maxInFlight || this.#executing >= maxConcurrency)) return null
+    const place = call.isInLane ? this.#lane(member, home, hasWaited) : Placing.ordinary(member, home, this.replicas)
+    return place === null || (place.process.isFull && !isAsked) ? null : place
+  }
+
+  #lane(member: Member.Member, home: Replica, hasWaited: boolean): Placing.Place | null {
+    const found = Placing.lane({
+      member,
+      home,
+      replicas: this.replicas,
+      asker: this.#questions.askerOf(member),
+      areOthersWaiting: this.#laneTurns.hasOthers(member),
+      isAlone: this.clients.size === 1,
+      hasWaited,
+      tasks: this.#tasks
     })
+    if (found === null || "process" in found) return found
+    this.#want(found.wanted, "start")
+    return null
   }
 
-  #all(): ReadonlyArray<Multiplexer> {
-    return this.#current === null ? [...this.#draining] : [this.#current, ...this.#draining]
+  #send({ process, replica }: Placing.Place, call: Call, line: Line, envelope: Envelope): void {
+    call.deadlineFrom = Date.now()
+    if (this.#executing >= maxKeptCalls) call.kept = null
+    call.member.executing++
+    this.#executing++
+    replica.usedAt = call.deadlineFrom
+    replica.request(process, call, line, envelope)
   }
 
-  #of(process: ServerProcess): Multiplexer | undefined {
-    return this.#all().find((multiplexer) => multiplexer.process === process)
+  /** It waits for its turn; where that does not come, `errorOf` says what to answer. */
+  #enter(call: Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
+    const { client, id, isInLane, member } = call
+    const since = Date.now()
+    const go = (): boolean => {
+      const { home } = this.#of(client)
+      if (home.unavailable !== null) return (refused(home.unavailable), true)
+      const place = this.#placeFor(call, home, Date.now() - since > patience)
+      if (place === null) return false
+      this.#envelope.scan(line.bytes, line.start, line.end)
+      this.#send(place, call, line, this.#envelope)
+      return true
+    }
+    const refused = (error: RequestError) => {
+      this.#say(call, errorOf(error)._tag)
+      client.fail(id, errorOf(error))
+      client.settled()
+    }
+    const turns = isInLane ? this.#laneTurns : this.#turns
+    turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused })
+    this.#sweepSoon()
+  }
+
+  /** A process that ended held it: it goes to the next. */
+  #again(call: Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
+    call.member.executing--
+    this.#executing--
+    this.#enter(call, line, errorOf)
+  }
+
+  #pump(): void {
+    if (!this.#laneTurns.isEmpty) this.#laneTurns.pump()
+    if (!this.#turns.isEmpty) this.#turns.pump()
+  }
+
+  /** A task is its maker's alone: it is asked about where it runs. */
+  #taskRequest(id: string, member: Member.Member, line: Line, envelope: Envelope, method: string): void {
+    const client = member.client!
+    const unknown: Refusal = { code: invalidParams, message: "this session has no such task" }
+    if (method === "tasks/list") {
+      return client.fail(id, { code: methodNotFound, message: "a shared server does not list tasks" })
+    }
+    const { taskId } = namedTask(line)
+    const process = taskId === null ? null : this.#tasks.processOf(member, taskId)
+    const replica = this.replicas.find((replica) => process !== null && replica.all().includes(process))
+    if (process === null || replica === undefined) return client.fail(id, unknown)
+    client.inFlight++
+    const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
+    const facts = { kept: null, isRetry: false, isInLane: false, isDelivered: false, hasSeenQuestion: false }
+    const times = { since: Date.now(), deadlineFrom: 0 }
+    const call: Call = { client, member, id, token, method, name: null, ...times, concern: "tells of a task", ...facts }
+    this.#send({ process, replica }, call, line, envelope)
   }
 
   /** Whether a request is kept, so that it can be made again: what only reads, and tools that say that it does no harm. */
-  #keeps(method: string, tool: string | null, line: Line): boolean {
-    const isRepeatable = method === "tools/call" ? this.lists.isRepeatable(tool) : reads.has(method)
-    return isRepeatable && line.end - line.start <= maxKept && (this.#current?.calls.size ?? 0) < maxKeptCalls
-  }
-
-  #afterEnd(call: Call | Ask, unwritten: Line | undefined): void {
-    const unknown = new OutcomeUnknown({ server: this.#options.server })
-    if (call.client === null) return refuse(call, unknown, this.#onSettled)
-    const { client, isDelivered, isRetry, kept, method, tool } = call
-    // Another process may have run it the first time.
-    if (unwritten !== undefined) return this.#wait(call, unwritten, (error) => (isRetry ? unknown : error))
-    if (kept === null || isRetry || isDelivered || this.#poison.refuses(client, method, tool)) {
-      return refuse(call, unknown, this.#onSettled)
-    }
-    this.#wait({ ...call, isRetry: true }, Line.of(Buffer.from(kept, "latin1")), () => unknown)
-  }
-
-  /** It goes to the process that is there or that comes; where none does, `errorOf` says what to answer. */
-  #wait(call: Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
-    const onProcess = (multiplexer: Multiplexer) => {
-      this.#envelope.scan(line.bytes, line.start, line.end)
-      const kept = multiplexer.calls.size < maxKeptCalls ? call.kept : null
-      multiplexer.request({ ...call, since: Date.now(), kept }, line, this.#envelope)
-      if (this.#options.requestTimeout !== null) this.#sweepSoon()
-    }
-    if (this.#current !== null) return onProcess(this.#current)
-    const onRefusal = (error: RequestError) => refuse(call, errorOf(error), this.#onSettled)
-    this.#await({ client: call.client, id: call.id, bytes: line.end - line.start, onProcess, onRefusal })
+  #keeps(method: string, name: string | null, line: Line): boolean {
+    const isRepeatable = method === "tools/call" ? this.lists.isRepeatable(name) : reads.has(method)
+    return isRepeatable && line.end - line.start <= maxKept
   }
 
   #refusing(): ServerUnavailable {
@@ -315,24 +315,62 @@ export class Sharing implements Upstream {
   }
 
   readonly #onSettled = (call: Call, outcome: string): void => {
+    call.member.executing--
+    this.#executing--
+    if (call.isInLane && outcome === "answered" && !call.hasSeenQuestion) this.asking.acquit(call)
+    this.#say(call, outcome)
+    call.client.settled()
+    // A process that ended has more to say first; what comes next follows then.
+    if (outcome !== "OutcomeUnknown") this.#pump()
+  }
+
+  #say(call: Call, outcome: string): void {
     this.#options.onCall?.({
       session: call.client.id,
       server: call.client.server,
       method: call.method,
-      tool: call.tool,
+      tool: call.method === "resources/read" ? null : call.name,
       millis: Date.now() - call.since,
       outcome
     })
-    call.client.settled()
   }
 
-  // --- waiting and deadlines ---
+  // --- places ---
 
-  #await(waiting: Waiting): void {
-    if (this.#unavailable !== null) return waiting.onRefusal(this.#unavailable)
-    this.#waiting.enter(waiting)
-    this.#sweepSoon()
+  #replica(index: number): Replica {
+    return new Replica({
+      ...this.#options,
+      isHome: index < this.#options.replicas.homes,
+      everybody: this.clients,
+      questions: this.#questions,
+      tasks: this.#tasks,
+      poison: this.#poison,
+      onSettled: this.#onSettled,
+      onChange: () => this.#pump(),
+      onAgain: (call, line, errorOf) => this.#again(call, line, errorOf),
+      sweepSoon: () => this.#sweepSoon()
+    })
   }
+
+  /** A new session has its home where the fewest are, or in a new place while there may be more. */
+  #homeForNew(): Replica {
+    const homes = this.replicas.slice(0, this.#options.replicas.homes)
+    const open = homes.filter((replica, index) => index === 0 || Placing.isUsable(replica))
+    const best = open.reduce((best, replica) => (replica.clients.size < best.clients.size ? replica : best))
+    const next = homes.find((replica) => !open.includes(replica))
+    if (best.clients.size === 0 || next === undefined || !Placing.isUsable(homes[0]!)) return best
+    this.#want(next, "start")
+    return next
+  }
+
+  #want(replica: Replica, what: "start" | "stop" | "renew"): void {
+    if (what === "start") replica.setUnavailable(null)
+    replica.isWanted = what !== "stop"
+    replica.usedAt = Date.now()
+    this.#options.onWanted(replica, what)
+  }
+
+  // --- deadlines ---
 
   /** One timer for all deadlines, and only while there are some. */
   #sweepSoon(): void {
@@ -345,22 +383,24 @@ export class Sharing implements Upstream {
   }
 
   #sweep(now: number): void {
-    this.#waiting.expire(now)
-    const { requestTimeout, server } = this.#options
-    if (requestTimeout !== null) {
-      const error = new RequestTimeout({ server })
-      for (const multiplexer of this.#all()) {
-        for (const call of multiplexer.expire(now - requestTimeout)) refuse(call, error, this.#onSettled)
+    this.#turns.expire(now)
+    this.#laneTurns.expire(now)
+    this.#pump()
+    let goesOn = !this.#turns.isEmpty || !this.#laneTurns.isEmpty
+    for (const [index, replica] of this.replicas.entries()) {
+      if (replica.sweep(now)) goesOn = true
+      const { current } = replica
+      if (current === null) continue
+      if (current.calls.isTainted && !replica.isRenewing && now >= replica.renewableAt) {
+        replica.isRenewing = true
+        this.#want(replica, "renew")
       }
+      if (index < this.#options.replicas.min) continue
+      if (replica.clients.size > 0 || current.calls.ofClients() > 0) replica.usedAt = now
+      if (now - replica.usedAt > idleTime) this.#want(replica, "stop")
+      else goesOn = true
     }
-    const hasDeadlines = requestTimeout !== null && this.#all().some(({ calls }) => calls.size > 0)
-    if (!this.#waiting.isEmpty || hasDeadlines) this.#sweepSoon()
-  }
-
-  /** Who sent to a process that took no more was held until it did; what had come already was one read at most. */
-  #resumeHeld(): void {
-    for (const client of this.#held) client.resume()
-    this.#held.clear()
+    if (goesOn) this.#sweepSoon()
   }
 }
 
@@ -380,3 +420,8 @@ const maxKept = 64 * 1024
 const maxKeptCalls = 256
 /** Milliseconds. */
 const sweepInterval = 250
+/** How long what asks waits for a process without other sessions' requests, in milliseconds. */
+const patience = 1000
+/** How long a process that was started for more sessions, or for what asks, stays without use; milliseconds. */
+const idleTime = 5 * 60_000
+export type { Loss } from "./Replica.ts"

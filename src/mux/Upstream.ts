@@ -5,6 +5,7 @@
 import type { Line } from "../lines/LineReader.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { Handshake } from "../server/ServerProcess.ts"
+import type { Capabilities } from "./Capabilities.ts"
 import type { Envelope } from "./Envelope.ts"
 
 /** A JSON-RPC error object of the server's own, or one of the pool's errors. */
@@ -39,6 +40,8 @@ export interface Client {
   /** The level of `logging/setLevel` as an index into `logLevels`; null where it never asked. */
   readonly level: number | null
   /** From its `initialize`. */
+  /** What it can be asked, from its `initialize`. */
+  readonly capabilities: Capabilities
   readonly clientInfo: { readonly name: string | null; readonly version: string | null }
   /** Milliseconds since the epoch. */
   readonly since: number
@@ -52,9 +55,6 @@ export interface Client {
   readonly settled: () => void
   /** It has too much unread: it is closed, and takes nothing more. */
   readonly overflow: () => void
-  /** Stop and go on sending: the server takes less than the client gives it. */
-  readonly pause: () => void
-  readonly resume: () => void
 }
 
 export interface Upstream {
@@ -69,6 +69,10 @@ export interface Upstream {
   ) => void
   /** Forwards a request; its answer goes to `client.out` under the id as it came. */
   readonly request: (client: Client, line: Line, envelope: Envelope, method: string) => void
+  /** The client's answer to a question, under the id by which it was asked. */
+  readonly answer: (client: Client, line: Line, envelope: Envelope) => void
+  /** The client's progress on a question, under the token that came with it. */
+  readonly answerProgress: (client: Client, line: Line, envelope: Envelope) => void
   /** Forwards a notification as it is. */
   readonly notify: (client: Client, line: Line) => void
   /** Cancels the client's request whose id is `id` (JSON text); no answer follows. */

@@ -4,6 +4,7 @@
  */
 import type { ServerCapabilities, Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Effect, Option } from "effect"
+import type { PoolSettings } from "../config/ServerSpec.ts"
 import type { Line, LineReceiver, LongLine } from "../lines/LineReader.ts"
 import { methodNotFound } from "../PoolError.ts"
 import { version } from "../version.ts"
@@ -19,7 +20,27 @@ export interface Handshake {
 /** The versions that begin with `initialize`, the newest first; the pool asks servers for that one. */
 export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
 
+/** What a client says of itself in `initialize`. */
+export interface Hello {
+  readonly protocolVersion: string
+  readonly capabilities: object
+  readonly clientInfo: object
+}
+
+/** What the pool says: it can be asked all that it can pass on to a session, and the roots that it was given. */
+export const helloOf = ({ questions, roots }: Pick<PoolSettings, "questions" | "roots">): Hello => ({
+  protocolVersion: protocolVersions[0],
+  capabilities: {
+    ...(questions === "deny" ? {} : { sampling: { tools: {} }, elicitation: { form: {}, url: {} } }),
+    ...(roots === undefined ? {} : { roots: {} })
+  },
+  clientInfo: { name: "mcp-pool", version }
+})
+
 export interface OpeningOptions {
+  readonly hello: Hello
+  /** The answer to `roots/list`; undefined where they are not declared. */
+  readonly roots: PoolSettings["roots"]
   readonly write: (line: string) => void
   /** A line that is no JSON-RPC message. */
   readonly onStray: (text: string) => void
@@ -51,11 +72,7 @@ export class Opening implements LineReceiver {
 
   /** The handshake; fails with what is wrong with the server's answer. */
   readonly initialize: Effect.Effect<Handshake, string> = Effect.suspend(() =>
-    this.#ask("initialize", {
-      protocolVersion: protocolVersions[0],
-      capabilities: {},
-      clientInfo: { name: "mcp-pool", version }
-    })
+    this.#ask("initialize", this.#options.hello)
   ).pipe(
     Effect.flatMap(({ error, result }) => {
       if (error !== null) {
@@ -148,8 +165,10 @@ export class Opening implements LineReceiver {
     })
   }
 
-  /** Only a ping may come before `initialized`; later the pool has no client to ask either. */
+  /** Only a ping may come before `initialized`; later the pool knows its roots, and has no client to ask. */
   #answer(id: unknown, method: unknown): void {
+    const { roots } = this.#options
+    if (method === "roots/list" && roots !== undefined) return this.#say({ id, result: { roots } })
     const error = { code: methodNotFound, message: "nobody is there to ask yet" }
     this.#say(method === "ping" ? { id, result: {} } : { id, error })
   }

@@ -6,7 +6,7 @@ import type { Trigger } from "./ServerState.ts"
 
 export interface Replacement {
   readonly of: Incarnation
-  readonly cause: Extract<Trigger, "request" | "age" | "memory">
+  readonly cause: Extract<Trigger, "request" | "age" | "memory" | "questions">
   /** Nothing came of it. */
   readonly fail: (error: RestartFailed) => void
 }

@@ -16,7 +16,7 @@ import type { ServerSpec } from "../config/ServerSpec.ts"
 import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import { HandshakeFailed, type Phase, PreflightFailed, ProcessExited, SpawnFailed } from "../PoolError.ts"
-import { type Handshake, Opening } from "./Opening.ts"
+import { type Handshake, helloOf, Opening } from "./Opening.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import { type Marker, Reaper, signalGroup } from "./Reaper.ts"
 import type { ServerLog } from "./ServerLog.ts"
@@ -65,6 +65,8 @@ export const make = Effect.fnUntraced(function* (
 
   const stdin = new LineWriter(child.stdin)
   const opening = new Opening({
+    hello: helloOf(spec.pool),
+    roots: spec.pool.roots,
     write: (line) => stdin.push(line),
     onStray: (text) => log.stray(pid, text),
     // What follows in this chunk is kept, what follows in the pipe waits there.

@@ -50,8 +50,10 @@ export const Trigger = Schema.Literals([
   "attempt",
   /** The process was too old (`maxAge`), */
   "age",
-  /** or too large (`maxMemory`). */
-  "memory"
+  /** or too large (`maxMemory`), */
+  "memory",
+  /** or may still ask what a call does that its client has given up. */
+  "questions"
 ])
 export type Trigger = typeof Trigger.Type
 
@@ -107,6 +109,8 @@ export const StateChange = Schema.Struct({
   /** The process that runs, or null. */
   pid: Schema.NullOr(Schema.Int),
   cause: Trigger,
+  /** Which of the server's places for processes it is: 0 is the first, and the only one where all share one process. */
+  place: Schema.Int,
   failure: Schema.NullOr(Failure)
 })
 export type StateChange = typeof StateChange.Type

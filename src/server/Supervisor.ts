@@ -53,6 +53,8 @@ export interface Supervisor {
    * ends what it has; if the new one fails, the old one goes on. `now` ends the old one first.
    */
   readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
+  /** Has another process take over, where one runs, since this one may still ask what nobody waits for. */
+  readonly renew: Effect.Effect<void, RestartFailed>
   /** Returns when it has run or failed once since it was told to start. */
   readonly settled: Effect.Effect<void>
 }
@@ -77,6 +79,8 @@ interface Next {
 /** A stopped server's supervisor; whoever makes it must `stop` it in the end. */
 export const make = Effect.fnUntraced(function* (options: {
   readonly name: string
+  /** Which of the server's places for processes it looks after. */
+  readonly place: number
   readonly server: ServerSpec | ServerConfigError
   /** In place of `pool.budget`. */
   readonly schedule: Schedule.Schedule<unknown, Ended> | undefined
@@ -84,7 +88,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly log: ServerLog
   readonly observer: Observer
 }): Effect.fn.Return<Supervisor, never, Reaper> {
-  const { failures, log, name, observer, server } = options
+  const { failures, log, name, observer, place, server } = options
   const context = yield* Effect.context<Reaper>()
   const oneAtATime = yield* Semaphore.make(1)
   const replacements = yield* Replacements.make
@@ -101,7 +105,7 @@ export const make = Effect.fnUntraced(function* (options: {
     if (state === to && to !== "running" && failure === null) return
     if (!isLegal(state, to)) throw new Error(`server "${name}" cannot go from ${state} to ${to}`)
     const pid = current?.process.pid ?? null
-    const change = { server: name, from: state, to, at: new Date(at).toISOString(), pid, cause, failure }
+    const change = { server: name, from: state, to, at: new Date(at).toISOString(), pid, cause, place, failure }
     state = to
     const step = change.from === "running" && to === "running" ? "not replaced" : to
     log.add("pool", failure?.pid ?? pid, failure === null ? to : `${step}: ${explained(failure)}`)
@@ -340,6 +344,9 @@ export const make = Effect.fnUntraced(function* (options: {
     draining: () => [...draining].map(({ process }) => process),
     restarts: () => Math.max(0, starts - 1),
     settled: awaitSettled,
+    renew: Effect.suspend(() =>
+      current !== null && state === "running" ? replacements.want(current, "questions") : Effect.void
+    ),
     start: Effect.gen(function* () {
       if (state === "starting" || state === "running" || state === "restarting") return
       yield* end("stopping")

@@ -150,6 +150,7 @@ describe("statusView", () => {
       at: "2026-01-01T00:00:00.000Z",
       pid: null,
       cause: "failure",
+      place: 0,
       failure: null
     } as const
     assert.strictEqual(

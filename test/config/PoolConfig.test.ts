@@ -841,14 +841,14 @@ describe("warnings", () => {
         timeout: 60_000,
         comand: "b",
         transportType: "stdio",
-        pool: { restrat: "always", sharing: "per-session", stop: { kill: "1 s" } }
+        pool: { restrat: "always", toolCacheTtl: "1 s", stop: { kill: "1 s" } }
       })
       const prefix = `${directory}/.mcp.json: server "x": `
       assert.deepStrictEqual(config.warnings, [
         `${prefix}unknown keys ignored: "comand", "transportType"`,
         `${prefix}"timeout" is ignored, since its unit differs between hosts: see "pool.requestTimeout"`,
         `${prefix}unknown keys ignored: "pool.restrat", "pool.stop.kill"`,
-        `${prefix}"pool.sharing" is not supported yet: ignored`
+        `${prefix}"pool.toolCacheTtl" is not supported yet: ignored`
       ])
       assert.strictEqual(specOf(config).command, "a")
     })
@@ -880,11 +880,11 @@ describe("warnings", () => {
 
   it.effect("tell shared settings that mean nothing or have no effect yet", () =>
     Effect.gen(function* () {
-      const directory = yield* project({ ".mcp.json": { mcpServers: {}, pool: { nope: 1, roots: [] } } })
+      const directory = yield* project({ ".mcp.json": { mcpServers: {}, pool: { nope: 1, toolCacheTtl: "1 s" } } })
       const config = yield* load(directory)
       assert.deepStrictEqual(config.warnings, [
         `${directory}/.mcp.json: unknown key ignored: "pool.nope"`,
-        `${directory}/.mcp.json: "pool.roots" is not supported yet: ignored`
+        `${directory}/.mcp.json: "pool.toolCacheTtl" is not supported yet: ignored`
       ])
     })
   )

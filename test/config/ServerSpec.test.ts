@@ -134,6 +134,11 @@ describe("pool settings", () => {
       extraEnv: {},
       sessionFile: undefined,
       logMessages: "owner",
+      sharing: { policy: "shared", min: 1, max: 4 },
+      questions: "auto",
+      roots: undefined,
+      maxInFlight: 64,
+      maxConcurrency: undefined,
       maxLine: 10_485_760,
       maxUnread: 33_554_432,
       socket: undefined,
@@ -402,14 +407,7 @@ describe("pool settings", () => {
       extraEnv: { A: "1" },
       sessionFile: { content: {} }
     })
-    assert.deepStrictEqual(unsupportedPoolKeys(asked), [
-      "sharing",
-      "questions",
-      "roots",
-      "maxInFlight",
-      "maxConcurrency",
-      "toolCacheTtl"
-    ])
+    assert.deepStrictEqual(unsupportedPoolKeys(asked), ["toolCacheTtl"])
   })
 
   it("says nothing of a later setting that is at its default", () => {

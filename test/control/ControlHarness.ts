@@ -113,6 +113,7 @@ export const makePool = Effect.fnUntraced(function* (script: Script) {
         at: "2026-01-01T00:00:01.000Z",
         pid: before.pid,
         cause: "request",
+        place: 0,
         failure: null
       })
     }).pipe(Effect.asVoid)

@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import { vi } from "vitest"
 import { LineReader, type LineReceiver } from "../../src/lines/LineReader.ts"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
-import { type Loss, Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
+import type { Loss, Replica } from "../../src/mux/Replica.ts"
+import { Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
 import { Session } from "../../src/mux/Session.ts"
 import { ServerUnavailable } from "../../src/PoolError.ts"
 import type { ServerProcess } from "../../src/server/ServerProcess.ts"
@@ -147,7 +148,7 @@ export interface Client {
   readonly session: Session
   readonly out: MemoryWritable
   readonly inbox: Inbox
-  /** What happened to its connection: `pause`, `resume`, `idle`, and `close` with the reason. */
+  /** What happened to its connection: `idle`, and `close` with the reason. */
   readonly events: Array<string>
   readonly send: (...messages: ReadonlyArray<string | object>) => void
   /** What it was told, since it was last asked, once all that is on its way has come. */
@@ -156,6 +157,10 @@ export interface Client {
 
 export interface Mux {
   readonly sharing: Sharing
+  /** Its first place, and the only one unless it is told otherwise. */
+  readonly replica: Replica
+  /** What it wants of which place, in order. */
+  readonly wanted: Array<string>
   /** Lines of stdout that were no messages. */
   readonly strays: Array<string>
   readonly calls: Array<Parameters<NonNullable<SharingOptions["onCall"]>>[0]>
@@ -178,12 +183,23 @@ export interface Mux {
 export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?: boolean }): Mux => {
   const strays: Array<string> = []
   const calls: Mux["calls"] = []
-  const sharing = new Sharing({
+  const wanted: Array<string> = []
+  const sharing: Sharing = new Sharing({
     server: "git",
     logMessages: "owner",
     maxLine,
     queueTimeout: 30_000,
     requestTimeout: null,
+    replicas: { min: 1, max: 1, homes: 1 },
+    questions: "auto",
+    roots: undefined,
+    maxInFlight: Infinity,
+    maxConcurrency: Infinity,
+    askers: [],
+    onAskers: () => {},
+    onWanted: (replica, what) => {
+      wanted.push(`${what} ${sharing.replicas.indexOf(replica)}`)
+    },
     onStray: (_, text) => {
       strays.push(text)
     },
@@ -193,21 +209,24 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
     unavailable,
     ...options
   })
-  if (options?.isComing !== false) sharing.setUnavailable(null)
+  const replica = sharing.replicas[0]!
+  if (options?.isComing !== false) replica.setUnavailable(null)
   let nextId = 1
   let last: Process | null = null
   return {
     sharing,
+    replica,
+    wanted,
     strays,
     calls,
     attach: (options) => {
       const process = makeProcess(options)
-      sharing.attach(process.process)
+      replica.attach(process.process)
       last = process
       return process
     },
-    inFlight: () => (last === null ? 0 : sharing.inFlight(last.process)),
-    detach: (how) => sharing.detach((how?.process ?? last!).process, { isCrash: how?.isCrash ?? true }),
+    inFlight: () => (last === null ? 0 : replica.inFlight(last.process)),
+    detach: (how) => replica.detach((how?.process ?? last!).process, { isCrash: how?.isCrash ?? true }),
     client: (options) => {
       const out = options?.out ?? new MemoryWritable()
       const events: Array<string> = []
@@ -219,12 +238,6 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
         maxLine: options?.maxLine ?? maxLine,
         maxUnread: options?.maxUnread ?? 32 * 1024 * 1024,
         connection: {
-          pause: () => {
-            events.push("pause")
-          },
-          resume: () => {
-            events.push("resume")
-          },
           close: (reason) => {
             events.push(`close: ${reason}`)
           },

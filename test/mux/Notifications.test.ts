@@ -164,26 +164,5 @@ describe("Notifications", () => {
         assert.deepStrictEqual(other.inbox.lines(), [text])
       })
     )
-
-    it.effect("that belong to one session go to the one client at work, or to nobody", () =>
-      Effect.gen(function* () {
-        const { clients, server } = makeShared(2)
-        const [one, other] = clients as [Client, Client]
-        const say = () => {
-          server.say(notification("notifications/tasks/status"))
-          server.say(notification("notifications/elicitation/complete"))
-          server.say(notification("notifications/cancelled", { requestId: 1 }))
-        }
-        say()
-        one.send(request(1, "m"))
-        assert.deepStrictEqual([yield* one.told, yield* other.told], [[], []])
-        say()
-        assert.deepStrictEqual(methods(yield* one.told), [
-          "notifications/tasks/status",
-          "notifications/elicitation/complete"
-        ])
-        assert.deepStrictEqual(yield* other.told, [])
-      })
-    )
   })
 })

@@ -128,13 +128,13 @@ describe("Replacement", () => {
         const [one, other] = clients as [Client, Client]
         const events: Array<string> = []
         const drained = (server: Process, name: string) =>
-          mux.sharing.whenDrained(server.process, () => void events.push(name))
+          mux.replica.whenDrained(server.process, () => void events.push(name))
         one.send(request(1, "a"), request(2, "b"))
         other.send(request(1, "c"))
         const [first] = yield* old.told
         const next = mux.attach()
         drained(old, "old")
-        assert.strictEqual(mux.sharing.callsOf(old.process), 3)
+        assert.strictEqual(mux.replica.callsOf(old.process), 3)
         old.answer(first!)
         old.answer(first!)
         one.send(cancelled(2))
@@ -167,10 +167,10 @@ describe("Replacement", () => {
           const [subscribe] = yield* old.told
           const next = mux.attach(process)
           let isDrained = false
-          mux.sharing.whenDrained(old.process, () => {
+          mux.replica.whenDrained(old.process, () => {
             isDrained = true
           })
-          assert.deepStrictEqual([mux.sharing.inFlight(old.process), mux.sharing.callsOf(old.process)], [1, 0])
+          assert.deepStrictEqual([mux.replica.inFlight(old.process), mux.replica.callsOf(old.process)], [1, 0])
           old.answer(list!, { tools: [{ name: "old" }] })
           assert.isNull(mux.sharing.lists.tools)
           assert.isFalse(isDrained)
@@ -180,7 +180,7 @@ describe("Replacement", () => {
           assert.deepStrictEqual(methods(yield* next.told), ["tools/list", "resources/subscribe"])
           let isIdle = false
           mux.attach(process)
-          mux.sharing.whenDrained(next.process, () => {
+          mux.replica.whenDrained(next.process, () => {
             isIdle = true
           })
           assert.isTrue(isIdle)
@@ -201,7 +201,7 @@ describe("Replacement", () => {
         client.send('{"params":{"a":1,"b":2,"c":[1,2,3]},"method":"notifications/x","jsonrpc":"2.0"}')
         old.say(request("a long id that stands elsewhere", "ping"))
         mux.attach()
-        mux.sharing.whenDrained(old.process, () => mux.detach({ process: old, isCrash: false }))
+        mux.replica.whenDrained(old.process, () => mux.detach({ process: old, isCrash: false }))
         old.say(`{"jsonrpc":"2.0","id":${String(held!.id)},"result":{}}`)
         yield* turn
         assert.deepStrictEqual(client.inbox.lines(), ['{"jsonrpc":"2.0","id":"mine","result":{}}'])
@@ -235,21 +235,6 @@ describe("Replacement", () => {
         ])
         // Never written to the first, the fifth was made once only.
         assert.deepStrictEqual(markers(yield* mux.attach(withTools).told), [6, 5])
-      })
-    )
-
-    it.effect("lets those send who were held because the one before did not read", () =>
-      Effect.gen(function* () {
-        const stdin = narrow()
-        const { clients, mux } = makeShared(1, {}, { stdin })
-        const [client] = clients as [Client]
-        stdin.hold()
-        client.send(request(1, "a"))
-        yield* turn
-        client.send(request(2, "b"))
-        assert.deepStrictEqual(client.events, ["pause"])
-        mux.attach()
-        assert.deepStrictEqual(client.events, ["pause", "resume"])
       })
     )
 

@@ -35,8 +35,6 @@ export interface ModelClient {
   readonly crashes: Map<string, number>
   isInitialized: boolean
   isGone: boolean
-  /** What it sends while it is paused, and what that does. */
-  readonly held: Array<() => void>
 }
 
 /** A request that has reached a server. */
@@ -66,9 +64,6 @@ export interface ModelServer {
   isBroken: boolean
   isDrained: boolean
 }
-
-export const isPaused = ({ client }: ModelClient): boolean =>
-  client.events.findLast((event) => event === "pause" || event === "resume") === "pause"
 
 export const release = (server: ModelServer): void => {
   server.isHeld = false

@@ -42,6 +42,9 @@ const requestShapes: ReadonlyArray<{
 /** Whether the pool writes it anew before it reads it. */
 export const isIrregular = (shape: number): boolean => requestShapes[shape % requestShapes.length]!.isIrregular
 
+/** Whether it is so long that a few of them make others wait where a server does not read, which `Turns` has tests for. */
+export const isLong = (shape: number): boolean => shape % requestShapes.length === requestShapes.length - 1
+
 export const requestText = ({ id, kind, marker, shape, token }: Asking & { readonly marker: number }): string => {
   const meta = token === null ? '"_meta":{"traceparent":"é"}' : `"_meta":{"progressToken":${token}}`
   const marked = `"marker":${marker}${kind.name === null ? "" : `,"name":"${kind.name}"`}`

@@ -11,7 +11,6 @@ import {
   type Call,
   canonical,
   crashesOf,
-  isPaused,
   keyOf,
   type ModelClient,
   type ModelServer,
@@ -25,13 +24,15 @@ import {
   answerShapes,
   clientGarbage,
   isIrregular,
+  isLong,
   progressShapes,
   requestText,
   serverGarbage
 } from "./RoutingTexts.ts"
 
 export class World {
-  readonly #mux = makeMux()
+  // Its lanes have a world of their own.
+  readonly #mux = makeMux({ questions: "deny" })
   readonly #requests: Array<Request> = []
   readonly #servers: Array<ModelServer> = []
   readonly #clients: Array<ModelClient> = []
@@ -50,15 +51,18 @@ export class World {
   #server: ModelServer | null = null
   #draining: ReadonlyArray<ModelServer> = []
   #waiting: Array<Request> = []
+  /** Who has something waiting, in the order of their turns. */
+  readonly #inTurn = new Set<ModelClient>()
   #isUnavailable = false
   #count = 0
+  /** One for each process, so that no server that does not read makes others wait. */
+  #hasLong = false
 
   constructor() {
     for (let slot = 0; slot < clientCount; slot++) this.#join(slot)
   }
 
   step(event: Event): void {
-    this.#sendHeld()
     this.#step(event)
     for (const server of this.#draining) {
       assert.strictEqual(server.isDrained, server.pending.length === 0, "drained")
@@ -81,7 +85,7 @@ export class World {
       case "Hope":
         if (this.#server !== null) return
         this.#isUnavailable = false
-        return this.#mux.sharing.setUnavailable(null)
+        return this.#mux.replica.setUnavailable(null)
       case "HoldStdin":
         return this.#at(event.server, (server) => {
           server.isHeld = true
@@ -165,14 +169,12 @@ export class World {
   /** Lets go what is held. */
   release(): void {
     for (const server of this.#alive()) release(server)
-    this.#sendHeld()
   }
 
   /** Ends everything that still goes on: each request that is still open gets its answer. */
   end(): void {
     for (const server of this.#draining) this.#detach(server, true)
     if (this.#server !== null) this.#detach(this.#server, true)
-    this.#sendHeld()
     this.#giveUp()
     for (const { client, isGone } of this.#clients) if (!isGone) client.out.release()
   }
@@ -189,7 +191,6 @@ export class World {
         wanted.map(({ text }) => text)
       )
       if (isGone) continue
-      assert.isEmpty(model.held)
       assert.strictEqual(client.session.inFlight, 0)
       this.#checkAnswers(model)
     }
@@ -227,14 +228,13 @@ export class World {
       requests: [],
       crashes: new Map(),
       isInitialized: false,
-      isGone: false,
-      held: []
+      isGone: false
     }
     this.#slots[slot] = client
     this.#clients.push(client)
   }
 
-  /** Lines of a client, now or once it is no longer paused, and what they do. */
+  /** Lines of a client, and what they do. */
   #send(
     client: ModelClient,
     lines: ReadonlyArray<string>,
@@ -242,25 +242,17 @@ export class World {
     chunk = 1_000_000
   ): void {
     if (client.isGone) return
-    const send = () => {
-      const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""))
-      effect(client)
-      const step = Math.max(chunk, Math.ceil(bytes.length / maxChunks))
-      for (let at = 0; at < bytes.length; at += step) client.client.session.feed(bytes.subarray(at, at + step))
-    }
-    if (isPaused(client)) client.held.push(send)
-    else send()
-  }
-
-  #sendHeld(): void {
-    for (const client of this.#slots) {
-      while (!client.isGone && !isPaused(client) && client.held.length > 0) client.held.shift()!()
-    }
+    const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""))
+    effect(client)
+    const step = Math.max(chunk, Math.ceil(bytes.length / maxChunks))
+    for (let at = 0; at < bytes.length; at += step) client.client.session.feed(bytes.subarray(at, at + step))
   }
 
   #ask(client: ModelClient, asking: ReadonlyArray<Asking>, chunk: number): void {
     const asked = asking.map((one) => {
-      const marked = { ...one, marker: this.#count++ }
+      const shape = isLong(one.shape) && this.#hasLong ? one.shape + 1 : one.shape
+      this.#hasLong ||= isLong(shape)
+      const marked = { ...one, shape, marker: this.#count++ }
       return { ...marked, line: requestText(marked) }
     })
     const lines = asked.map(({ line }) => line)
@@ -297,16 +289,33 @@ export class World {
     request.client.requests.push(request)
     if (this.#isUnavailable) this.#refuse(request, 31001)
     else if (crashesOf(request) >= 3) this.#refuse(request, 31001, '"message":"server \\"git\\" refuses')
-    else this.#give(request)
+    else {
+      this.#await(request)
+      this.#giveWaiting()
+    }
   }
 
-  /** To the process that takes requests, or the one that comes, or back. */
+  #await(request: Request): void {
+    this.#waiting.push(request)
+    this.#inTurn.add(request.client)
+  }
+
+  /** To the process that takes requests, or the one that comes, or back: one of each client after one of every other. */
+  #giveWaiting(): void {
+    if (this.#server === null && !this.#isUnavailable) return
+    while (this.#waiting.length > 0) {
+      for (const client of this.#inTurn) {
+        const index = this.#waiting.findIndex((request) => request.client === client)
+        if (index !== -1) this.#give(this.#waiting.splice(index, 1)[0]!)
+      }
+    }
+    this.#inTurn.clear()
+  }
+
   #give(request: Request): void {
-    if (this.#server !== null) {
-      this.#server.pending.push(request)
-      this.#server.expected.push(`request ${request.marker}`)
-    } else if (this.#isUnavailable) this.#refuse(request, request.isRetry ? 31002 : 31001)
-    else this.#waiting.push(request)
+    if (this.#server === null) return this.#refuse(request, request.isRetry ? 31002 : 31001)
+    this.#server.pending.push(request)
+    this.#server.expected.push(`request ${request.marker}`)
   }
 
   #cancel(client: ModelClient, id: string, shape: number): void {
@@ -321,7 +330,6 @@ export class World {
   #leave(client: ModelClient): void {
     if (client.isGone) return
     client.isGone = true
-    client.held.length = 0
     this.#withdraw((request) => request.client === client)
     client.client.session.close()
   }
@@ -329,6 +337,9 @@ export class World {
   #withdraw(isWanted: (request: Request) => boolean): void {
     for (const request of this.#waiting.filter(isWanted)) request.isWithdrawn = true
     this.#waiting = this.#waiting.filter((request) => !isWanted(request))
+    for (const client of this.#inTurn) {
+      if (!this.#waiting.some((request) => request.client === client)) this.#inTurn.delete(client)
+    }
     for (const server of this.#alive()) {
       for (const request of server.pending.filter(isWanted)) {
         request.isWithdrawn = true
@@ -390,12 +401,13 @@ export class World {
     }
     this.#servers.push(server)
     this.#server = server
+    this.#hasLong = false
     this.#isUnavailable = false
     this.#lists.renew(making)
-    for (const request of this.#waiting.splice(0)) this.#give(request)
-    this.#mux.sharing.attach(process.process)
+    this.#giveWaiting()
+    this.#mux.replica.attach(process.process)
     if (old === null) return
-    this.#mux.sharing.whenDrained(old.process.process, () => {
+    this.#mux.replica.whenDrained(old.process.process, () => {
       assert.isFalse(old.isDrained)
       old.isDrained = true
       if (old.endsDrained) this.#detach(old, false)
@@ -431,18 +443,19 @@ export class World {
         }
         request.isRetry = true
       }
-      this.#give(request)
+      this.#await(request)
     }
-    const loss = this.#mux.sharing.detach(process.process, { isCrash })
+    this.#giveWaiting()
+    const loss = this.#mux.replica.detach(process.process, { isCrash })
     assert.deepStrictEqual(loss, { inFlight: held.length, isOfOneCall })
-    assert.strictEqual(this.#mux.sharing.inFlight(process.process), 0)
+    assert.strictEqual(this.#mux.replica.inFlight(process.process), 0)
   }
 
   #giveUp(): void {
     if (this.#server !== null) return
     this.#isUnavailable = true
-    for (const request of this.#waiting.splice(0)) this.#give(request)
-    this.#mux.sharing.setUnavailable(unavailable)
+    this.#giveWaiting()
+    this.#mux.replica.setUnavailable(unavailable)
   }
 
   #refuse({ client, id }: Request, code: number, more = ""): void {
@@ -571,7 +584,7 @@ export class World {
     const owner = owners.length === 1 ? owners : []
     if (method === "notifications/message") return owner.filter(({ isInitialized }) => isInitialized)
     if (server !== this.#server) return []
-    if (method === "notifications/tasks/status") return owner
+    if (method === "notifications/tasks/status") return []
     return method.endsWith("/list_changed") || owner.length === 0 ? this.#initialized() : owner
   }
 }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { protocolVersions } from "../../src/server/Opening.ts"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
-import { turn, turns } from "../lines/Turn.ts"
+import { turn } from "../lines/Turn.ts"
 import { makeMux, type Message, notification, request, unavailable } from "./MuxHarness.ts"
 
 const initialize = (id: unknown, protocolVersion: unknown = "2025-11-25"): object =>
@@ -47,13 +47,16 @@ describe("Session", () => {
       })
     )
 
-    it.effect("does not present tasks, which have no owner", () =>
+    it.effect("presents tasks without their list, which would be everybody's", () =>
       Effect.gen(function* () {
         const mux = makeMux()
         mux.attach({ capabilities: { tasks: { list: {}, cancel: {} }, completions: {} } })
         const client = mux.client()
         client.send(initialize(1))
-        assert.deepStrictEqual((yield* client.inbox.next).result?.["capabilities"], { completions: {} })
+        assert.deepStrictEqual((yield* client.inbox.next).result?.["capabilities"], {
+          completions: {},
+          tasks: { cancel: {} }
+        })
       })
     )
 
@@ -100,7 +103,7 @@ describe("Session", () => {
         })
         mux.attach()
         mux.detach()
-        mux.sharing.setUnavailable(unavailable)
+        mux.replica.setUnavailable(unavailable)
         client.send(initialize(2))
         assert.isObject((yield* client.inbox.next).result)
       })
@@ -644,81 +647,6 @@ describe("Session", () => {
           (yield* server.told).map(({ params }) => params?.["requestId"]),
           [third!.id]
         )
-      })
-    )
-
-    it.effect("is paused while the server takes less than it is given", () =>
-      Effect.gen(function* () {
-        const mux = makeMux()
-        const stdin = new MemoryWritable({ highWaterMark: 1 })
-        stdin.hold()
-        mux.attach({ stdin })
-        const [one, other] = [mux.client(), mux.client()]
-        one.send(request(1, "m"))
-        yield* turn
-        assert.deepStrictEqual(one.events, [])
-        one.send(request(2, "m"))
-        assert.deepStrictEqual(one.events, ["pause"])
-        assert.deepStrictEqual(other.events, [])
-        stdin.release()
-        yield* turns(3)
-        assert.deepStrictEqual(one.events, ["pause", "resume"])
-      })
-    )
-
-    it.effect("is no longer paused once the process is gone", () =>
-      Effect.gen(function* () {
-        const mux = makeMux()
-        const stdin = new MemoryWritable({ highWaterMark: 1 })
-        stdin.hold()
-        mux.attach({ stdin })
-        const client = mux.client()
-        client.send(request(1, "m"))
-        yield* turn
-        client.send(notification("notifications/x"))
-        mux.detach()
-        assert.deepStrictEqual(client.events, ["pause", "idle", "resume"])
-      })
-    )
-
-    it.effect("is paused whatever it is that the server does not take", () =>
-      Effect.gen(function* () {
-        const capabilities = { logging: {}, resources: { subscribe: true } }
-        const requests: ReadonlyArray<object> = [
-          request(1, "m"),
-          request(1, "resources/subscribe", { uri: "b" }),
-          request(1, "logging/setLevel", { level: "debug" }),
-          notification("notifications/x")
-        ]
-        for (const one of requests) {
-          const mux = makeMux()
-          const stdin = new MemoryWritable({ highWaterMark: 1 })
-          stdin.hold()
-          mux.attach({ stdin, capabilities })
-          const client = mux.client()
-          client.send(request(0, "m"))
-          yield* turn
-          assert.deepStrictEqual(client.events, [])
-          client.send(one)
-          assert.deepStrictEqual(client.events, ["pause"], JSON.stringify(one))
-        }
-      })
-    )
-
-    it.effect("that left while it was paused hears no more of it", () =>
-      Effect.gen(function* () {
-        const mux = makeMux()
-        const stdin = new MemoryWritable({ highWaterMark: 1 })
-        stdin.hold()
-        mux.attach({ stdin })
-        const client = mux.client()
-        client.send(request(1, "m"))
-        yield* turn
-        client.send(request(2, "m"))
-        client.session.close()
-        stdin.release()
-        yield* turns(3)
-        assert.deepStrictEqual(client.events, ["pause"])
       })
     )
 

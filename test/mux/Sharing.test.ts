@@ -60,14 +60,14 @@ describe("Sharing", () => {
         const [client] = clients as [Client]
         mux.detach()
         client.send(request(1, "a"))
-        mux.sharing.setUnavailable(unavailable)
+        mux.replica.setUnavailable(unavailable)
         assert.strictEqual(client.session.inFlight, 0)
         client.send(request(2, "a"))
         assert.deepStrictEqual(outcomes(yield* client.told), [
           [1, "ServerUnavailable"],
           [2, "ServerUnavailable"]
         ])
-        mux.sharing.setUnavailable(null)
+        mux.replica.setUnavailable(null)
         client.send(request(3, "a"))
         assert.deepStrictEqual(yield* client.told, [])
         const server = mux.attach()
@@ -77,7 +77,7 @@ describe("Sharing", () => {
   })
 
   describe("a request that a process which ended was never given", () => {
-    it.effect("goes to the next one as it was meant, in order and before later ones", () =>
+    it.effect("goes to the next one as it was meant, each client's in order and in turns with the others'", () =>
       Effect.gen(function* () {
         const { clients, mux, server } = makeShared(2)
         const [one, other] = clients as [Client, Client]
@@ -95,9 +95,9 @@ describe("Sharing", () => {
         const next = mux.attach()
         one.send(request(4, "f", { n: 5 }))
         const told = yield* next.told
-        assert.deepStrictEqual(markers(told), [1, 2, 3, 4, 5])
+        assert.deepStrictEqual(markers(told), [1, 3, 2, 4, 5])
         assert.deepStrictEqual(told[0]!.params, { n: 1, text: "é漢", _meta: { progressToken: told[0]!.id } })
-        for (const message of told.slice(0, 2)) next.say(progressOf(message, 1))
+        for (const message of [told[0]!, told[2]!]) next.say(progressOf(message, 1))
         for (const message of told) next.answer(message, { n: message.params!["n"] })
         const heard = yield* one.told
         assert.deepStrictEqual(
@@ -202,7 +202,7 @@ describe("Sharing", () => {
         mux.attach(withTools)
         client.send(call(3, "reads"), call(4, "writes"))
         mux.detach({ isCrash: false })
-        mux.sharing.setUnavailable(unavailable)
+        mux.replica.setUnavailable(unavailable)
         assert.deepStrictEqual(outcomes(yield* client.told), [
           [3, "ServerUnavailable"],
           [4, "ServerUnavailable"]
@@ -210,7 +210,7 @@ describe("Sharing", () => {
         assert.strictEqual(client.session.inFlight, 0)
         mux.attach(withTools)
         client.send(call(5, "writes"))
-        mux.sharing.setUnavailable(unavailable)
+        mux.replica.setUnavailable(unavailable)
         mux.detach({ isCrash: false })
         assert.deepStrictEqual(outcomes(yield* client.told), [[5, "ServerUnavailable"]])
       })
@@ -225,7 +225,7 @@ describe("Sharing", () => {
         mux.detach()
         mux.attach(withTools)
         mux.detach()
-        mux.sharing.setUnavailable(unavailable)
+        mux.replica.setUnavailable(unavailable)
         assert.deepStrictEqual(outcomes(yield* client.told), [[1, "OutcomeUnknown"]])
       })
     )
@@ -368,9 +368,9 @@ describe("Sharing", () => {
           const next = mux.attach(withTools)
           client.send(call(2, "reads"))
           yield* next.told
-          if (isEarly) mux.sharing.setUnavailable(unavailable)
+          if (isEarly) mux.replica.setUnavailable(unavailable)
           mux.detach({ isCrash: false })
-          mux.sharing.setUnavailable(unavailable)
+          mux.replica.setUnavailable(unavailable)
           assert.deepStrictEqual(outcomes(yield* client.told), [[2, "OutcomeUnknown"]])
         }
       })
@@ -434,17 +434,17 @@ describe("Sharing", () => {
     Effect.gen(function* () {
       const { mux, server } = makeShared(0)
       const outcomes: Array<string> = []
-      const forget = mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
-      mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      const forget = mux.replica.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      mux.replica.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
       const asks = yield* server.told
       forget()
       assert.strictEqual(mux.inFlight(), 1)
       for (const ask of asks) server.answer(ask)
       assert.deepStrictEqual(outcomes, ["result"])
-      mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      mux.replica.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
       mux.detach()
-      mux.sharing.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
-      mux.sharing.setUnavailable(unavailable)
+      mux.replica.ask("ping", {}, ({ kind }) => void outcomes.push(kind))
+      mux.replica.setUnavailable(unavailable)
       assert.deepStrictEqual(outcomes, ["result", "refused", "refused"])
     })
   )

@@ -128,13 +128,13 @@ describe("SocketConnections of a daemon", () => {
     Effect.gen(function* () {
       const { connections, runtimeDir } = yield* serving
       const sleepers = yield* Effect.all(
-        Array.from({ length: 100 }, () => sleeping(connections, "many")),
+        Array.from({ length: 60 }, () => sleeping(connections, "many")),
         { concurrency: "unbounded" }
       )
       const { sessions } = yield* ControlClient.make({ runtimeDir })
       assert.deepStrictEqual(
         (yield* sessions).map(({ client, inFlight, version }) => ({ client, inFlight, version })),
-        [{ client: "effect-mcp-pool", inFlight: 100, version }]
+        [{ client: "effect-mcp-pool", inFlight: 60, version }]
       )
       const words = Array.from({ length: 100 }, (_, i) => `word ${i}`)
       const echoes = words.map((text) => call(connections, "echo", { text }))

@@ -64,6 +64,7 @@ describe("ServerState", () => {
       at: "2026-11-20T10:00:00.000Z",
       pid: null,
       cause: "failure",
+      place: 0,
       failure: {
         at: "2026-11-20T10:00:00.000Z",
         phase: "running",

@@ -1,0 +1,195 @@
+/**
+ * A server's sharing and the supervisors of its places, wired together: processes go to the sharing as they come, and
+ * places that it wants are started and stopped. Whoever makes it must `stop` it in the end.
+ */
+import { Duration, Effect, FiberSet, type Schedule, type Scope } from "effect"
+import type * as PoolConfig from "./config/PoolConfig.ts"
+import type { PoolSettings } from "./config/ServerSpec.ts"
+import type { Asker } from "./mux/Asking.ts"
+import type { Replica } from "./mux/Replica.ts"
+import { Sharing, type SharingOptions } from "./mux/Sharing.ts"
+import { type RestartFailed, ServerUnavailable } from "./PoolError.ts"
+import type { Failures } from "./server/Failures.ts"
+import type { Reaper } from "./server/Reaper.ts"
+import type { Ended } from "./server/RestartPolicy.ts"
+import type { ServerLog } from "./server/ServerLog.ts"
+import type { ServerProcess } from "./server/ServerProcess.ts"
+import { type Failure, isComing, type ServerState, type StateChange } from "./server/ServerState.ts"
+import * as Supervisor from "./server/Supervisor.ts"
+
+export interface SupervisedSharing {
+  readonly sharing: Sharing
+  /** `running` where one of the places that sessions have their homes in is; else the first one's. */
+  readonly state: () => ServerState
+  readonly processes: () => ReadonlyArray<{
+    readonly process: ServerProcess
+    readonly inFlight: number
+    readonly draining: boolean
+  }>
+  /** How often a process was started again. */
+  readonly restarts: () => number
+  readonly start: Effect.Effect<void>
+  readonly stop: Effect.Effect<void>
+  readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
+  readonly settled: Effect.Effect<void>
+  /** Returns when the server answers; its own error is an answer, the pool's is not. */
+  readonly answered: (method: "ping" | "tools/list") => Effect.Effect<void>
+}
+
+export interface SupervisedSharingOptions {
+  readonly entry: PoolConfig.ServerEntry
+  readonly settings: PoolSettings
+  readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
+  readonly log: ServerLog
+  readonly failures: Failures
+  /** What is known to ask, and what becomes known. */
+  readonly askers: ReadonlyArray<Asker>
+  readonly onAskers: (askers: ReadonlyArray<Asker>) => void
+  readonly onChange: (change: StateChange) => void
+  readonly onCall: SharingOptions["onCall"]
+}
+
+interface Place {
+  readonly replica: Replica
+  readonly supervisor: Supervisor.Supervisor
+}
+
+export const make = Effect.fnUntraced(function* (
+  options: SupervisedSharingOptions
+): Effect.fn.Return<SupervisedSharing, never, Reaper | Scope.Scope> {
+  const { entry, failures, log, onCall, settings } = options
+  const { name } = entry
+  const { max, min, policy } = settings.sharing
+  const run = yield* FiberSet.makeRuntime<never>()
+  const byReplica = new Map<Replica, Place>()
+  /** Nothing is started by itself once it was stopped. */
+  let isOn = false
+
+  const sharing = new Sharing({
+    server: name,
+    logMessages: settings.logMessages,
+    maxLine: settings.maxLine,
+    queueTimeout: millis(settings.queueTimeout),
+    requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
+    unavailable: unavailable(name, "stopped", null),
+    replicas: {
+      min,
+      max: settings.questions === "deny" && policy === "shared" ? 1 : max,
+      homes: policy === "shared" ? 1 : max
+    },
+    questions: settings.questions,
+    roots: settings.roots,
+    maxInFlight: settings.maxInFlight,
+    maxConcurrency: settings.maxConcurrency ?? Infinity,
+    askers: options.askers,
+    onAskers: options.onAskers,
+    onStray: (pid, text) => log.stray(pid, text),
+    onWanted: (replica, what) => {
+      const { supervisor } = byReplica.get(replica)!
+      const renewed = Effect.ensuring(
+        Effect.ignore(supervisor.renew),
+        Effect.sync(() => replica.renewed())
+      )
+      const wanted = what === "renew" ? renewed : what === "start" ? supervisor.start : supervisor.stop
+      run(Effect.suspend(() => (isOn ? wanted : Effect.void)))
+    },
+    ...(onCall === undefined ? {} : { onCall })
+  })
+
+  for (const [place, replica] of sharing.replicas.entries()) {
+    const supervisor = yield* Supervisor.make({
+      name,
+      place,
+      server: entry._tag === "Configured" ? entry.spec : entry.error,
+      schedule: options.restartSchedule,
+      failures,
+      log,
+      observer: {
+        onProcess: (process) => replica.attach(process),
+        onProcessEnd: (process, how) => replica.detach(process, how),
+        whenDrained: (process, done) => replica.whenDrained(process, done),
+        isIdle: (process) => replica.callsOf(process) === 0,
+        ask: (method) => answered(replica, method),
+        initialTools: () => sharing.lists.initialTools ?? [],
+        onChange: (change) => {
+          replica.setUnavailable(isComing(change.to) ? null : unavailable(name, change.to, failures.all().at(-1)))
+          options.onChange(change)
+        }
+      }
+    })
+    byReplica.set(replica, { replica, supervisor })
+  }
+  const places = [...byReplica.values()]
+  const always = places.slice(0, min)
+  const homes = places.filter(({ replica }) => replica.isHome)
+  const atOnce = <E>(places: ReadonlyArray<Place>, f: (supervisor: Supervisor.Supervisor) => Effect.Effect<void, E>) =>
+    Effect.forEach(places, ({ supervisor }) => f(supervisor), { concurrency: "unbounded", discard: true })
+
+  return {
+    sharing,
+    state: () =>
+      homes.some(({ supervisor }) => supervisor.state() === "running") ? "running" : places[0]!.supervisor.state(),
+    processes: () =>
+      places.flatMap(({ replica, supervisor }) => {
+        const current = supervisor.process()
+        const of = (process: ServerProcess, draining: boolean) => ({
+          process,
+          inFlight: replica.inFlight(process),
+          draining
+        })
+        return [
+          ...(current === null ? [] : [of(current, false)]),
+          ...supervisor.draining().map((process) => of(process, true))
+        ]
+      }),
+    restarts: () => always.reduce((sum, { supervisor }) => sum + supervisor.restarts(), 0),
+    start: Effect.suspend(() => {
+      isOn = true
+      for (const { replica } of always) replica.isWanted = true
+      return atOnce(always, ({ start }) => start)
+    }),
+    stop: Effect.suspend(() => {
+      isOn = false
+      for (const { replica } of places) replica.isWanted = false
+      return atOnce(places, ({ stop }) => stop)
+    }),
+    restart: (how) =>
+      Effect.suspend(() => {
+        isOn = true
+        for (const { replica } of always) replica.isWanted = true
+        return atOnce(
+          places.filter(({ replica }) => replica.isWanted),
+          ({ restart }) => restart(how)
+        )
+      }),
+    settled: atOnce(always, ({ settled }) => settled),
+    answered: (method) => answered(sharing.replicas[0]!, method)
+  }
+})
+
+const unavailable = (server: string, state: ServerState, last: Failure | null | undefined): ServerUnavailable =>
+  (state === "crash-loop" || state === "failed") && last
+    ? new ServerUnavailable({
+        server,
+        state,
+        failure: last.classification,
+        hint: last.hint,
+        nextAttemptAt: last.nextAttemptAt
+      })
+    : new ServerUnavailable({
+        server,
+        state,
+        failure: null,
+        hint: `start it: mcp-pool start ${server}`,
+        nextAttemptAt: null
+      })
+
+const answered = (replica: Replica, method: "ping" | "tools/list"): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const withdraw = replica.ask(method, {}, (outcome) => {
+      if (outcome.kind !== "refused") resume(Effect.void)
+    })
+    return Effect.sync(withdraw)
+  })
+
+const millis = Duration.toMillis

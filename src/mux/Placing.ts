@@ -1,0 +1,60 @@
+/** Which process of a server a request goes to. Pure. */
+import type { Member } from "./Member.ts"
+import type { Multiplexer } from "./Multiplexer.ts"
+import type { Replica } from "./Replica.ts"
+import type { Tasks } from "./Tasks.ts"
+
+export interface Place {
+  readonly replica: Replica
+  readonly process: Multiplexer
+}
+
+/** It has a process, or one is coming. */
+export const isUsable = ({ unavailable }: Replica): boolean => unavailable === null
+
+/** A request that never asked goes home; elsewhere only while somebody else may be asked there. */
+export const ordinary = (member: Member, home: Replica, replicas: ReadonlyArray<Replica>): Place | null => {
+  const { current } = home
+  if (current === null) return null
+  const isFree = ({ calls, isFull }: Multiplexer) => (calls.laneOwner === null || calls.laneOwner === member) && !isFull
+  if (current.calls.laneOwner === null || isFree(current)) return { replica: home, process: current }
+  return places(replicas).find(({ process }) => isFree(process)) ?? { replica: home, process: current }
+}
+
+/**
+ * Where a request runs that may ask: alone against all other sessions. Where the member has a lane, unless others wait for
+ * their turn; else where nobody else is and nobody else will come, in a place that is started if need be; else where nobody
+ * else is now; and where there can be no such place, where no other lane is. Null where it has to wait.
+ */
+export const lane = (options: {
+  readonly member: Member
+  readonly home: Replica
+  readonly replicas: ReadonlyArray<Replica>
+  /** The process that asks this member something: its handler may wait for what the member does now. */
+  readonly asker: Multiplexer | null
+  readonly areOthersWaiting: boolean
+  /** No other session is there. */
+  readonly isAlone: boolean
+  /** It has waited long for a process that has nothing else: it goes among others, where it may not be asked. */
+  readonly hasWaited: boolean
+  readonly tasks: Tasks
+}): Place | { readonly wanted: Replica } | null => {
+  const { areOthersWaiting, asker, hasWaited, home, isAlone, member, replicas, tasks } = options
+  const asking = replicas.find((replica) => asker !== null && replica.all().includes(asker))
+  if (asker !== null && asking !== undefined) return { replica: asking, process: asker }
+  const ready = places([home, ...replicas.filter((replica) => replica !== home)])
+  const own = ready.find(({ process }) => process.calls.laneOwner === member)
+  if (own !== undefined) return areOthersWaiting ? null : own
+  const free = ready.filter(({ process }) => process.calls.laneOwner === null && !process.isFull)
+  const empty = free.filter(({ process }) => process.calls.areOnlyOf(member) && tasks.areOnlyOf(process, member))
+  const quiet = empty.find(({ replica }) => isAlone || ![...replica.clients].some(({ id }) => id !== member.client?.id))
+  if (quiet !== undefined) return quiet
+  const isComing = replicas.some((replica) => isUsable(replica) && (replica.current === null || replica.isRenewing))
+  if (isComing) return null
+  const wanted = replicas.find((replica) => replica.isIdle)
+  if (wanted !== undefined) return { wanted }
+  return empty[0] ?? (hasWaited ? (free[0] ?? null) : null)
+}
+
+const places = (replicas: ReadonlyArray<Replica>): ReadonlyArray<Place> =>
+  replicas.flatMap((replica) => (replica.current === null ? [] : [{ replica, process: replica.current }]))

@@ -1,0 +1,244 @@
+/**
+ * What the processes of one server ask their clients: to which session a question goes, and when that is certain. It is
+ * where all that a process was asked and has not answered belongs to one session, which declared that it can be asked;
+ * a question that names a task is for the task's owner. Everything else is refused to the server, never guessed.
+ *
+ * Rules 12 to 16 of MCP's sharing; SEP-2260: a question belongs to a request of the client that is asked.
+ */
+import type { Line } from "../lines/LineReader.ts"
+import { methodNotFound, QuestionNotAttributable } from "../PoolError.ts"
+import type { Asking, QuestionPolicy } from "./Asking.ts"
+import { canonicalId, idIn } from "./Calls.ts"
+import * as Capabilities from "./Capabilities.ts"
+import * as Delivery from "./Delivery.ts"
+import { type Envelope, Key } from "./Envelope.ts"
+import type { Member } from "./Member.ts"
+import type { Multiplexer } from "./Multiplexer.ts"
+import * as Reply from "./Reply.ts"
+import * as Splice from "./Splice.ts"
+import type { Tasks } from "./Tasks.ts"
+import type { Client, Refusal } from "./Upstream.ts"
+
+/** A root as `roots/list` tells of it. */
+export interface Root {
+  readonly uri: string
+  readonly name?: string
+}
+
+export interface QuestionsOptions {
+  readonly server: string
+  readonly policy: QuestionPolicy
+  readonly roots: ReadonlyArray<Root> | undefined
+  readonly asking: Asking
+  readonly tasks: Tasks
+  /** A member can go on: its question is answered. */
+  readonly onAnswered: () => void
+}
+
+/** A question that waits for its answer. */
+interface Question {
+  readonly process: Multiplexer
+  readonly member: Member
+  readonly client: Client
+  /** The server's own id and progress token, as JSON text. */
+  readonly id: string
+  readonly token: string | null
+}
+
+/** A member that a process asks: its deadlines there stand still. */
+interface Stillness {
+  questions: number
+  /** Milliseconds since the epoch. */
+  readonly since: number
+}
+
+export class Questions {
+  readonly #options: QuestionsOptions
+  /** By the id and token under which their clients know them. */
+  readonly #questions = new Map<number, Question>()
+  readonly #still = new Map<Multiplexer, Map<Member, Stillness>>()
+  /** Forms and pages elsewhere that are not completed: whose they are. */
+  readonly #elicitations = new Map<string, Client>()
+  #nextId = 1
+
+  constructor(options: QuestionsOptions) {
+    this.#options = options
+  }
+
+  /** A process asks something. */
+  ask(process: Multiplexer, line: Line, envelope: Envelope, method: string): void {
+    const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
+    if (method === "roots/list") return this.#answerRoots(process, id)
+    const params = paramsOf(line)
+    const asked = this.#attribute(process, method, params)
+    if ("refusal" in asked) return process.answerItself(Reply.failure(id, asked.refusal))
+    const { client, member } = asked
+    if (!Delivery.hasRoom(client, line.end - line.start)) return process.answerItself(this.#gone(id))
+    const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
+    const own = this.#nextId++
+    this.#questions.set(own, { process, member, client, id, token })
+    this.#stop(process, member)
+    const { elicitationId } = params
+    if (typeof elicitationId === "string") this.remember(elicitationId, client)
+    Splice.request(client.out, line, envelope, own)
+  }
+
+  /** A client answers; what it was not asked, or no longer, is nobody's. */
+  answer(client: Client, line: Line, envelope: Envelope): void {
+    const own = idIn(line.bytes, envelope.start[Key.id]!, envelope.end[Key.id]!)
+    const question = this.#questions.get(own)
+    if (question?.client !== client) return
+    question.process.answer(line, envelope, question.id)
+    this.#end(own, question)
+  }
+
+  /** A client tells how far its answer is. */
+  progress(client: Client, line: Line, envelope: Envelope): void {
+    const own = idIn(line.bytes, envelope.start[Key.progressToken]!, envelope.end[Key.progressToken]!)
+    const question = this.#questions.get(own)
+    if (question?.client !== client || question.token === null) return
+    question.process.answerProgress(line, envelope, question.token)
+  }
+
+  /** The server does not want to know any more. */
+  cancelled(process: Multiplexer, id: string, line: Line, envelope: Envelope): void {
+    const wanted = canonicalId(id)
+    for (const [own, question] of this.#questions) {
+      if (question.process !== process || canonicalId(question.id) !== wanted) continue
+      if (Delivery.hasRoom(question.client, line.end - line.start)) {
+        Splice.one(question.client.out, line, envelope, Key.requestId, String(own))
+      }
+      this.#end(own, question)
+    }
+  }
+
+  /** A client is gone: who asked it is told. */
+  leave(client: Client): void {
+    for (const [own, question] of this.#questions) {
+      if (question.client !== client) continue
+      question.process.answerItself(this.#gone(question.id))
+      this.#end(own, question)
+    }
+    for (const [id, owner] of this.#elicitations) if (owner === client) this.#elicitations.delete(id)
+  }
+
+  /** A process has ended: its questions need no answer. */
+  endOf(process: Multiplexer): void {
+    for (const [own, question] of this.#questions) {
+      if (question.process !== process) continue
+      const text = Reply.notification("notifications/cancelled", { requestId: own, reason: "the server has ended" })
+      if (Delivery.hasRoom(question.client, text.length)) question.client.out.push(text)
+      this.#end(own, question)
+    }
+  }
+
+  /** Whether a process asks this member something. */
+  isAsking(process: Multiplexer, member: Member): boolean {
+    return this.#still.get(process)?.has(member) === true
+  }
+
+  /** The process that asks this member something, if one does. */
+  askerOf(member: Member): Multiplexer | null {
+    if (member.asked === 0) return null
+    for (const [process, members] of this.#still) if (members.has(member)) return process
+    return null
+  }
+
+  /** A page elsewhere (`elicitation.url`) is this client's, and so is the news that it is completed. */
+  remember(elicitationId: string, client: Client): void {
+    // The oldest is the likeliest to be completed, or given up.
+    for (const id of this.#elicitations.keys()) {
+      if (this.#elicitations.size < maxElicitations) break
+      this.#elicitations.delete(id)
+    }
+    this.#elicitations.set(elicitationId, client)
+  }
+
+  /** Whose page elsewhere it was that is completed now. */
+  completed(elicitationId: string): Client | null {
+    const client = this.#elicitations.get(elicitationId) ?? null
+    this.#elicitations.delete(elicitationId)
+    return client
+  }
+
+  #answerRoots(process: Multiplexer, id: string): void {
+    const { roots } = this.#options
+    const undeclared = { code: methodNotFound, message: "the pool declares no roots (pool.roots)" }
+    process.answerItself(roots === undefined ? Reply.failure(id, undeclared) : Reply.result(id, Reply.json({ roots })))
+  }
+
+  /** Whom a question is for, or why nobody is asked. */
+  #attribute(
+    process: Multiplexer,
+    method: string,
+    params: { readonly [key: string]: unknown }
+  ): { readonly member: Member; readonly client: Client } | { readonly refusal: Refusal | QuestionNotAttributable } {
+    const { asking, policy, tasks } = this.#options
+    const refuse = (reason: string) => ({
+      refusal: new QuestionNotAttributable({ server: this.#options.server, reason })
+    })
+    if (policy === "deny") return { refusal: { code: methodNotFound, message: "the pool declares no such capability" } }
+    const task = relatedTask(params)
+    if (task !== null) {
+      const member = tasks.ownerOf(process, task)
+      if (member === null || member.client === null) return refuse("its task is not known, or its client is gone")
+      return this.#asked(member, member.client, method, params)
+    }
+    const calls = [...process.calls.clients()]
+    for (const call of calls) call.hasSeenQuestion = true
+    asking.learn(calls)
+    const member = calls[0]?.member
+    if (member === undefined) return refuse("no call is in flight that it could belong to")
+    if (!process.calls.areOnlyOf(member) || !tasks.areOnlyOf(process, member)) {
+      return refuse("calls of several clients are in flight; from now on such calls run apart")
+    }
+    if (member.client === null) return refuse("its client is gone")
+    return this.#asked(member, member.client, method, params)
+  }
+
+  #asked(member: Member, client: Client, method: string, params: { readonly [key: string]: unknown }) {
+    const refusal = Capabilities.refusal(client.capabilities, method, params)
+    return refusal === null ? { member, client } : { refusal }
+  }
+
+  #gone(id: string): string {
+    const reason = "the client that was asked is gone"
+    return Reply.failure(id, new QuestionNotAttributable({ server: this.#options.server, reason }))
+  }
+
+  #stop(process: Multiplexer, member: Member): void {
+    member.asked++
+    const members = this.#still.get(process) ?? new Map<Member, Stillness>()
+    this.#still.set(process, members)
+    const stillness = members.get(member)
+    if (stillness === undefined) members.set(member, { questions: 1, since: Date.now() })
+    else stillness.questions++
+  }
+
+  #end(own: number, { member, process }: Question): void {
+    this.#questions.delete(own)
+    member.asked--
+    const members = this.#still.get(process)
+    const stillness = members?.get(member)
+    if (members === undefined || stillness === undefined || --stillness.questions > 0) return
+    members.delete(member)
+    if (members.size === 0) this.#still.delete(process)
+    const now = Date.now()
+    for (const call of process.calls.of(member)) call.deadlineFrom += now - Math.max(stillness.since, call.deadlineFrom)
+    this.#options.onAnswered()
+  }
+}
+
+const paramsOf = (line: Line): { readonly [key: string]: unknown } => {
+  const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: unknown }
+  return typeof params === "object" && params !== null ? (params as { readonly [key: string]: unknown }) : {}
+}
+
+/** The task that a question belongs to, by `_meta["io.modelcontextprotocol/related-task"]` (2025-11-25, tasks). */
+const relatedTask = ({ _meta }: { readonly [key: string]: unknown }): string | null => {
+  const meta = (_meta ?? {}) as { readonly [key: string]: unknown }
+  const related = meta["io.modelcontextprotocol/related-task"] as { readonly taskId?: unknown } | undefined
+  return typeof related?.taskId === "string" ? related.taskId : null
+}
+
+const maxElicitations = 1024

@@ -1,0 +1,308 @@
+/**
+ * One place of a server: the process that takes requests there, those that drain after they were replaced, what the pool
+ * itself asks, and what becomes of requests when a process ends. Plain synchronous code; outlives the processes that its
+ * supervisor gives it.
+ */
+import { Line } from "../lines/LineReader.ts"
+import { OutcomeUnknown, type RequestError, RequestTimeout } from "../PoolError.ts"
+import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
+import type { Ask, Call } from "./Calls.ts"
+import type { Envelope } from "./Envelope.ts"
+import { ListCache } from "./ListCache.ts"
+import { LogLevels } from "./LogLevels.ts"
+import { Multiplexer, refuse } from "./Multiplexer.ts"
+import { announce } from "./Notifications.ts"
+import type { Poison } from "./Poison.ts"
+import type { Questions } from "./Questions.ts"
+import { Subscriptions } from "./Subscriptions.ts"
+import type { Tasks } from "./Tasks.ts"
+import type { Client, Outcome } from "./Upstream.ts"
+import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
+
+export interface ReplicaOptions {
+  readonly server: string
+  readonly logMessages: "owner" | "all" | "none"
+  /** Bytes. */
+  readonly maxLine: number
+  /** Milliseconds. */
+  readonly queueTimeout: number
+  /** Milliseconds; null for none. */
+  readonly requestTimeout: number | null
+  /** A line of stdout that is no JSON-RPC message. */
+  readonly onStray: (pid: number, text: string) => void
+  /** Why it has no process yet. */
+  readonly unavailable: RequestError
+  /** Sessions may have their home here: it is asked for its lists. */
+  readonly isHome: boolean
+  /** All sessions of the server, wherever their home is. */
+  readonly everybody: ReadonlySet<Client>
+  readonly questions: Questions
+  readonly tasks: Tasks
+  readonly poison: Poison
+  readonly onSettled: (call: Call, outcome: string) => void
+  /** There is a process, or another, or room in it, or none will come. */
+  readonly onChange: (replica: Replica) => void
+  /** What a process that ended held and may be asked again. Where nothing takes it, `errorOf` says what to answer. */
+  readonly onAgain: (call: Call, line: Line, errorOf: (error: RequestError) => RequestError) => void
+  /** Something has a deadline now. */
+  readonly sweepSoon: () => void
+}
+
+/** What ended with a process. */
+export interface Loss {
+  /** Clients' requests that it held. */
+  readonly inFlight: number
+  /** It held one alone, which therefore is the suspect: the crash goes to that call's account. */
+  readonly isOfOneCall: boolean
+}
+
+export class Replica {
+  /** The sessions whose home it is. */
+  readonly clients = new Set<Client>()
+  readonly lists: ListCache
+  readonly subscriptions: Subscriptions
+  readonly levels: LogLevels
+  /** Takes all new requests. */
+  current: Multiplexer | null = null
+  handshake: Handshake | null = null
+  /** Why there is no process and none is coming; null while there is hope. */
+  unavailable: RequestError | null
+  /** Another process is to take over, since this one may still ask what nobody waits for. */
+  isRenewing = false
+  /** Before then another attempt at that is not worth it, in milliseconds since the epoch. */
+  renewableAt = 0
+  /** It was told to have a process. */
+  isWanted = false
+  /** When it was last of use, in milliseconds since the epoch. */
+  usedAt = Date.now()
+  readonly #options: ReplicaOptions
+  readonly #waiting: WaitingRoom
+  readonly #draining = new Set<Multiplexer>()
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options
+    this.unavailable = options.unavailable
+    this.#waiting = new WaitingRoom({ server: options.server, timeout: options.queueTimeout })
+    const isThere = () => this.current !== null
+    this.subscriptions = new Subscriptions({
+      ask: (method, params, done, client) => this.ask(method, params, done, client),
+      isThere
+    })
+    this.lists = new ListCache({
+      ask: (method, params, done) => this.ask(method, params, done),
+      isThere,
+      onChanged: (method) => announce(this.clients, method)
+    })
+    this.levels = new LogLevels({
+      clients: options.everybody,
+      ask: (method, params, done, client) => this.ask(method, params, done, client)
+    })
+  }
+
+  // --- processes, from the supervisor ---
+
+  /** A process is ready: what waits goes to it, and what comes. One that was there before drains. */
+  attach(process: ServerProcess): void {
+    const multiplexer = this.#multiplexer(process)
+    const replaced = this.current
+    this.current = multiplexer
+    this.isRenewing = false
+    if (replaced !== null) {
+      this.#draining.add(replaced)
+      replaced.retire()
+    }
+    this.handshake = process.handshake
+    this.unavailable = null
+    multiplexer.begin()
+    if (this.#options.isHome) this.lists.renew(process.handshake.capabilities, process.tools)
+    this.subscriptions.renew()
+    if ("logging" in process.handshake.capabilities) this.levels.renew()
+    this.#waiting.admit(multiplexer)
+    this.#options.onChange(this)
+  }
+
+  /**
+   * A process has ended by itself (a crash), or is being ended. What never reached it goes to the next, and so does, once,
+   * what may be run twice; the rest has an unknown outcome.
+   */
+  detach(process: ServerProcess, how: { readonly isCrash: boolean }): Loss {
+    const multiplexer = this.#of(process)
+    if (multiplexer === undefined) return { inFlight: 0, isOfOneCall: false }
+    const { poison, questions, tasks } = this.#options
+    if (multiplexer === this.current) {
+      this.current = null
+      this.isRenewing = false
+    }
+    this.#draining.delete(multiplexer)
+    const { calls, sole, unwritten } = multiplexer.end()
+    questions.endOf(multiplexer)
+    tasks.endOf(multiplexer)
+    const isOfOneCall = how.isCrash && sole !== null && poison.crashed(sole)
+    for (const call of calls) this.#afterEnd(call, unwritten.get(call))
+    this.#options.onChange(this)
+    return { inFlight: calls.filter(({ client }) => client !== null).length, isOfOneCall }
+  }
+
+  /** Calls back once a process that drains holds no request and no task any more. */
+  whenDrained(process: ServerProcess, done: () => void): void {
+    const multiplexer = this.#of(process)
+    if (multiplexer === undefined) done()
+    else multiplexer.whenIdle(() => this.#options.tasks.whenIdle(multiplexer, done))
+  }
+
+  /** Whether its process can have tasks. */
+  get offersTasks(): boolean {
+    return this.handshake !== null && "tasks" in this.handshake.capabilities
+  }
+
+  /** Without a process: whether one is coming (`null`), or why not. */
+  setUnavailable(error: RequestError | null): void {
+    this.unavailable = error
+    if (error === null) return
+    this.#waiting.refuse(error)
+    this.#options.onChange(this)
+  }
+
+  get isHome(): boolean {
+    return this.#options.isHome
+  }
+
+  /** What was to take over has, or failed. */
+  renewed(): void {
+    if (!this.isRenewing) return
+    this.isRenewing = false
+    this.renewableAt = Date.now() + renewPause
+    this.#options.onChange(this)
+  }
+
+  /** It has no process, and was not told to have one. */
+  get isIdle(): boolean {
+    return !this.isWanted && this.current === null
+  }
+
+  /** Requests that a process holds, the pool's own among them. */
+  inFlight(process: ServerProcess): number {
+    return this.#of(process)?.calls.size ?? 0
+  }
+
+  /** Clients' requests that a process holds. */
+  callsOf(process: ServerProcess): number {
+    return this.#of(process)?.calls.ofClients() ?? 0
+  }
+
+  /** The process that takes requests, and those that drain. */
+  all(): ReadonlyArray<Multiplexer> {
+    return this.current === null ? [...this.#draining] : [this.current, ...this.#draining]
+  }
+
+  // --- the pool's own requests ---
+
+  /**
+   * Asks the server something, for the pool itself or on behalf of a client; the latter once more where a process ended
+   * meanwhile, since that is to subscribe or to set a level. The returned function forgets the request.
+   */
+  ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null = null): () => void {
+    if (client === null) return this.#askOnce(method, params, done, null)
+    return this.#askOnce(
+      method,
+      params,
+      (outcome) => {
+        const isLost = outcome.kind === "refused" && outcome.error._tag === "OutcomeUnknown"
+        if (isLost && this.#options.everybody.has(client)) this.#askOnce(method, params, done, client)
+        else done(outcome)
+      },
+      client
+    )
+  }
+
+  #askOnce(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): () => void {
+    let forget = () => {}
+    const send = (multiplexer: Multiplexer) => {
+      const id = multiplexer.ask(method, params, done, client)
+      forget = () => void multiplexer.calls.take(id)
+      if (this.#options.requestTimeout !== null) this.#options.sweepSoon()
+    }
+    // Nobody's: its answer may be for others too.
+    const onRefusal = (error: RequestError) => done({ kind: "refused", error })
+    if (this.current !== null) send(this.current)
+    else this.await({ client: null, id: null, bytes: 0, onProcess: send, onRefusal })
+    return () => forget()
+  }
+
+  /** What needs a process, whichever it is, waits for one to come. */
+  await(waiting: Waiting): void {
+    if (this.unavailable !== null) return waiting.onRefusal(this.unavailable)
+    this.#waiting.enter(waiting)
+    this.#options.sweepSoon()
+  }
+
+  // --- sessions ---
+
+  leave(client: Client): void {
+    this.clients.delete(client)
+    this.#waiting.withdraw(client)
+    for (const multiplexer of this.all()) {
+      for (const call of multiplexer.leave(client)) this.#options.onSettled(call, "cancelled")
+    }
+    this.subscriptions.leave(client)
+  }
+
+  /** Hands a request to a process of this place. */
+  request(multiplexer: Multiplexer, call: Call, line: Line, envelope: Envelope): void {
+    multiplexer.request(call, line, envelope)
+    if (this.#options.requestTimeout !== null) this.#options.sweepSoon()
+  }
+
+  /** Refuses what is late at `now`, in milliseconds since the epoch; says whether something else may become so. */
+  sweep(now: number): boolean {
+    this.#waiting.expire(now)
+    const { onSettled, questions, requestTimeout, server } = this.#options
+    if (requestTimeout === null) return !this.#waiting.isEmpty
+    const error = new RequestTimeout({ server })
+    for (const multiplexer of this.all()) {
+      const standsStill = (member: Call["member"]) => questions.isAsking(multiplexer, member)
+      for (const call of multiplexer.expire(now - requestTimeout, standsStill)) refuse(call, error, onSettled)
+    }
+    return !this.#waiting.isEmpty || this.all().some(({ calls }) => calls.size > 0)
+  }
+
+  #multiplexer(process: ServerProcess): Multiplexer {
+    const { logMessages, maxLine, onStray, questions, server, tasks } = this.#options
+    return new Multiplexer(process, {
+      server,
+      maxLine,
+      logMessages,
+      clients: this.clients,
+      subscriptions: this.subscriptions,
+      questions,
+      tasks,
+      isLevelAsked: () => this.levels.isAsked,
+      onStray: (text) => onStray(process.pid, text),
+      onListChanged: (method) => {
+        if (this.#options.isHome) this.lists.refresh(method)
+      },
+      onSettled: this.#options.onSettled,
+      onDrain: () => this.#options.onChange(this)
+    })
+  }
+
+  #of(process: ServerProcess): Multiplexer | undefined {
+    return this.all().find((multiplexer) => multiplexer.process === process)
+  }
+
+  #afterEnd(call: Call | Ask, unwritten: Line | undefined): void {
+    const { onAgain, onSettled, poison, server } = this.#options
+    const unknown = new OutcomeUnknown({ server })
+    if (call.client === null) return refuse(call, unknown, onSettled)
+    const { client, isDelivered, isRetry, kept, method, name } = call
+    // Another process may have run it the first time.
+    if (unwritten !== undefined) return onAgain(call, unwritten, (error) => (isRetry ? unknown : error))
+    if (kept === null || isRetry || isDelivered || poison.refuses(client, method, name)) {
+      return refuse(call, unknown, onSettled)
+    }
+    onAgain({ ...call, isRetry: true }, Line.of(Buffer.from(kept, "latin1")), () => unknown)
+  }
+}
+
+/** Between attempts to replace a process that may still ask what nobody waits for, in milliseconds. */
+const renewPause = 30_000

@@ -1,0 +1,137 @@
+/**
+ * Tasks of 2025-11-25 (https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/tasks): which session made
+ * each one, and which process runs it. Nobody else may read, await or cancel it. Plain synchronous code.
+ */
+import type { Line } from "../lines/LineReader.ts"
+import type { Call } from "./Calls.ts"
+import type { Member } from "./Member.ts"
+import type { Multiplexer } from "./Multiplexer.ts"
+
+interface Task {
+  readonly id: string
+  readonly member: Member
+  /** The process's id for the request that made it, which is its progress token too. */
+  readonly request: number
+  /** The client's own progress token, as JSON text. */
+  readonly token: string | null
+  /** It may still ask, and tell of progress. */
+  isLive: boolean
+}
+
+export class Tasks {
+  readonly #tasks = new Map<Multiplexer, Map<string, Task>>()
+  readonly #waiting = new Map<Multiplexer, () => void>()
+
+  /** A process has answered a request that asked for a task. */
+  created(process: Multiplexer, request: number, call: Call, line: Line): void {
+    const { result } = parse(line)
+    const task = record(record(result)["task"])
+    const id = task["taskId"]
+    if (typeof id !== "string") return
+    const tasks = this.#tasks.get(process) ?? new Map<string, Task>()
+    this.#tasks.set(process, tasks)
+    this.#makeRoom(tasks)
+    const isLive = !terminal.has(String(task["status"]))
+    tasks.set(id, { id, member: call.member, request, token: call.token, isLive })
+  }
+
+  /** A process has answered a request about a task, or tells of one. */
+  heard(process: Multiplexer, taskId: string, status: unknown): void {
+    const task = this.#tasks.get(process)?.get(taskId)
+    if (task === undefined || !terminal.has(String(status))) return
+    task.isLive = false
+    this.#tellIdle(process)
+  }
+
+  ownerOf(process: Multiplexer, taskId: string): Member | null {
+    return this.#tasks.get(process)?.get(taskId)?.member ?? null
+  }
+
+  /** Where a member's task runs. */
+  processOf(member: Member, taskId: string): Multiplexer | null {
+    for (const [process, tasks] of this.#tasks) if (tasks.get(taskId)?.member === member) return process
+    return null
+  }
+
+  /** Whether all tasks that may still ask are this member's. */
+  areOnlyOf(process: Multiplexer, member: Member): boolean {
+    for (const task of this.#tasks.get(process)?.values() ?? []) if (task.isLive && task.member !== member) return false
+    return true
+  }
+
+  /** Whose progress it is, where the request that made a task is answered already. */
+  byRequest(process: Multiplexer, request: number): { readonly member: Member; readonly token: string } | null {
+    for (const { isLive, member, request: made, token } of this.#tasks.get(process)?.values() ?? []) {
+      if (isLive && made === request && token !== null) return { member, token }
+    }
+    return null
+  }
+
+  /** A session has left: nobody will ask for what it has under way. */
+  leave(member: Member): void {
+    for (const [process, tasks] of this.#tasks) {
+      for (const task of tasks.values()) {
+        if (task.member !== member) continue
+        // Until the server says that it is over, it may ask, and nobody else is to be taken for who is asked.
+        if (!task.isLive) tasks.delete(task.id)
+        else process.ask("tasks/cancel", { taskId: task.id }, () => this.heard(process, task.id, "cancelled"), null)
+      }
+      this.#tellIdle(process)
+    }
+  }
+
+  endOf(process: Multiplexer): void {
+    this.#tasks.delete(process)
+    this.#waiting.delete(process)
+  }
+
+  /** Calls back once a process has no task under way. */
+  whenIdle(process: Multiplexer, done: () => void): void {
+    if (!this.#hasLive(process)) return done()
+    this.#waiting.set(process, done)
+  }
+
+  #hasLive(process: Multiplexer): boolean {
+    for (const { isLive } of this.#tasks.get(process)?.values() ?? []) if (isLive) return true
+    return false
+  }
+
+  #tellIdle(process: Multiplexer): void {
+    const done = this.#waiting.get(process)
+    if (done === undefined || this.#hasLive(process)) return
+    this.#waiting.delete(process)
+    done()
+  }
+
+  /** The oldest goes first, one that is over if there is one. */
+  #makeRoom(tasks: Map<string, Task>): void {
+    if (tasks.size < maxTasks) return
+    const oldest = [...tasks.values()].find(({ isLive }) => !isLive) ?? tasks.values().next().value
+    if (oldest !== undefined) tasks.delete(oldest.id)
+  }
+}
+
+/** Whether a request asks for a task. */
+export const asksForTask = (line: Line): boolean =>
+  line.bytes.subarray(line.start, line.end).includes(taskKey) && typeof record(parse(line).params)["task"] === "object"
+
+/** The task that a request or a notification names, and what it says of its status. */
+export const namedTask = (line: Line): { readonly taskId: string | null; readonly status: unknown } => {
+  const { params, result } = parse(line)
+  const { status, taskId } = record(params ?? result)
+  return { taskId: typeof taskId === "string" ? taskId : null, status }
+}
+
+const parse = (line: Line): { readonly params?: unknown; readonly result?: unknown } =>
+  JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
+    readonly params?: unknown
+    readonly result?: unknown
+  }
+
+const record = (value: unknown): { readonly [key: string]: unknown } =>
+  typeof value === "object" && value !== null ? (value as { readonly [key: string]: unknown }) : {}
+
+const taskKey = Buffer.from('"task"')
+const terminal: ReadonlySet<string> = new Set(["completed", "failed", "cancelled"])
+/** Of one process. */
+const maxTasks = 4096

@@ -1,0 +1,119 @@
+/**
+ * What sessions may not have under way yet: each one's in order, bounded in bytes and in time, and one of each session
+ * after one of every other, so that who has much waiting delays the others by no more than a turn. Plain synchronous code.
+ */
+import { Overloaded, QueueTimeout, type RequestError } from "../PoolError.ts"
+import type { Member } from "./Member.ts"
+
+/** Exactly one of its callbacks is called, or none where it is withdrawn. */
+export interface Turn {
+  readonly member: Member
+  /** The client's own id as JSON text. */
+  readonly id: string
+  readonly bytes: number
+  /** Says whether it could go. */
+  readonly go: () => boolean
+  readonly refuse: (error: RequestError) => void
+}
+
+interface Line {
+  readonly turns: Array<Turn & { readonly deadline: number }>
+  bytes: number
+}
+
+export class Turns {
+  readonly #server: string
+  /** Milliseconds. */
+  readonly #timeout: number
+  /** In the order of their turns. */
+  readonly #lines = new Map<Member, Line>()
+  #isPumping = false
+
+  constructor(options: { readonly server: string; readonly timeout: number }) {
+    this.#server = options.server
+    this.#timeout = options.timeout
+  }
+
+  get isEmpty(): boolean {
+    return this.#lines.size === 0
+  }
+
+  /** Whether a member has something here, which goes first. */
+  has(member: Member): boolean {
+    return this.#lines.has(member)
+  }
+
+  /** Whether somebody else has. */
+  hasOthers(member: Member): boolean {
+    return this.#lines.size > (this.#lines.has(member) ? 1 : 0)
+  }
+
+  enter(turn: Turn): void {
+    const line = this.#lines.get(turn.member) ?? { turns: [], bytes: 0 }
+    const bytes = turn.bytes + overhead
+    if (line.bytes > 0 && line.bytes + bytes > maxBytes) {
+      const reason = `more than ${maxBytes / 1024 / 1024} MiB of this client's requests are waiting already`
+      return turn.refuse(new Overloaded({ server: this.#server, reason }))
+    }
+    line.turns.push({ ...turn, deadline: Date.now() + this.#timeout })
+    line.bytes += bytes
+    this.#lines.set(turn.member, line)
+  }
+
+  /** Lets go what can, one of each member after the other, until nobody's first can. */
+  pump(): void {
+    // What goes may be answered at once, which makes room for more: the loop sees to that.
+    if (this.#isPumping) return
+    this.#isPumping = true
+    for (let isMoving = true; isMoving && this.#lines.size > 0;) {
+      isMoving = false
+      for (const member of Array.from(this.#lines.keys())) if (this.#next(member)) isMoving = true
+    }
+    this.#isPumping = false
+  }
+
+  /** Refuses those whose time is over; `now` in milliseconds since the epoch. */
+  expire(now: number): void {
+    const late = this.#take(({ deadline }) => deadline <= now)
+    for (const turn of late) turn.refuse(new QueueTimeout({ server: this.#server }))
+  }
+
+  /** Withdraws what a member has here, or those alone that `isId` names; says how many. */
+  withdraw(member: Member, isId: (id: string) => boolean = () => true): number {
+    if (!this.#lines.has(member)) return 0
+    return this.#take((turn) => turn.member === member && isId(turn.id)).length
+  }
+
+  /** Refuses all. */
+  refuse(error: RequestError): void {
+    for (const turn of this.#take(() => true)) turn.refuse(error)
+  }
+
+  /** Lets a member's first go, if it can, and puts the member behind the others. */
+  #next(member: Member): boolean {
+    const line = this.#lines.get(member)
+    const turn = line?.turns[0]
+    if (line === undefined || turn === undefined || !turn.go()) return false
+    line.turns.shift()
+    line.bytes -= turn.bytes + overhead
+    this.#lines.delete(member)
+    if (line.turns.length > 0) this.#lines.set(member, line)
+    return true
+  }
+
+  #take(isTaken: (turn: Turn & { readonly deadline: number }) => boolean): ReadonlyArray<Turn> {
+    const taken: Array<Turn> = []
+    for (const [member, line] of this.#lines) {
+      const left = line.turns.filter((turn) => !isTaken(turn) || (taken.push(turn), false))
+      if (left.length === line.turns.length) continue
+      if (left.length === 0) this.#lines.delete(member)
+      else this.#lines.set(member, { turns: left, bytes: left.reduce((sum, { bytes }) => sum + bytes + overhead, 0) })
+    }
+    return taken
+  }
+}
+
+/** Of one session, in bytes; a single request may be larger. */
+const maxBytes = 16 * 1024 * 1024
+/** What one that waits costs beside its line, in bytes. */
+const overhead = 1024
