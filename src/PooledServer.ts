@@ -8,6 +8,7 @@ import * as PoolConfig from "./config/PoolConfig.ts"
 import { defaultPool, type PoolSettings } from "./config/ServerSpec.ts"
 import type { SharingOptions } from "./mux/Sharing.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
+import * as PerSession from "./PerSession.ts"
 import type { RestartFailed } from "./PoolError.ts"
 import type { ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
 import * as Failures from "./server/Failures.ts"
@@ -62,29 +63,26 @@ export const make = Effect.fnUntraced(function* (
   const failures = Failures.make(server, log, (name) => variable(variables, name) !== undefined)
   const names = [entry.name]
   const onCall: SharingOptions["onCall"] = (call) => say(Effect.annotateLogs(Effect.logDebug("call"), { ...call }))
-  const supervised = yield* SupervisedSharing.make({
+  const served = yield* (settings.sharing.policy === "per-session" ? PerSession.make : SupervisedSharing.make)({
     entry,
     settings,
     restartSchedule: options.restartSchedule,
     log,
     failures,
-    askers: [],
-    onAskers: () => {},
     onChange: (change) => options.onChange(change, names),
     onCall: options.isDebug ? onCall : undefined
   })
-  const { sharing } = supervised
   return {
     names,
     log,
-    upstream: sharing,
-    state: supervised.state,
-    start: supervised.start,
-    stop: supervised.stop,
-    restart: supervised.restart,
-    settled: supervised.settled,
+    upstream: served.upstream,
+    state: served.state,
+    start: served.start,
+    stop: served.stop,
+    restart: served.restart,
+    settled: served.settled,
     status: (name, table, socket) => {
-      const processes = supervised.processes().map(({ draining, inFlight, process }) => ({
+      const processes = served.processes().map(({ draining, inFlight, process }) => ({
         pid: process.pid,
         startedAt: new Date(process.startedAt).toISOString(),
         memory: ProcessTable.usageOf(process.pid, table).memory || null,
@@ -92,38 +90,36 @@ export const make = Effect.fnUntraced(function* (
         draining
       }))
       const first = processes.find(({ draining }) => !draining)
-      const mine = [...sharing.clients].filter((client) => client.server === name)
+      const mine = [...served.clients()].filter((client) => client.server === name)
       return {
         name,
-        state: supervised.state(),
+        state: served.state(),
         fingerprint: entry._tag === "Configured" ? entry.spec.fingerprint : null,
         pid: first?.pid ?? null,
         processes,
-        restarts: supervised.restarts(),
+        restarts: served.restarts(),
         sessions: mine.length,
         inFlight: mine.reduce((sum, client) => sum + client.inFlight, 0),
-        tools: sharing.lists.tools?.length ?? null,
+        tools: served.tools()?.length ?? null,
         socket,
         startedAt: first?.startedAt ?? null,
         lastFailure: failures.all().at(-1) ?? null,
         failures: failures.all()
       }
     },
-    sessions: () => [...sharing.clients].map(sessionOf),
+    sessions: () => [...served.clients()].map(sessionOf),
     tools: (server) =>
-      (sharing.lists.tools ?? []).map(({ description, inputSchema, name, title }) => ({
+      (served.tools() ?? []).map(({ description, inputSchema, name, title }) => ({
         server,
         name,
         title: title ?? null,
         description: description ?? null,
         inputSchema: inputSchema ?? null
       })),
-    ping: supervised
+    ping: served
       .answered("ping")
       .pipe(Effect.as(true), Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.succeed(false) })),
-    listed: Effect.callback<void>((resume) => sharing.lists.whenSettled(() => resume(Effect.void))).pipe(
-      Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.void })
-    )
+    listed: Effect.timeoutOrElse(served.listed, { duration: patience, orElse: () => Effect.void })
   }
 })
 

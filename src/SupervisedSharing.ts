@@ -2,23 +2,31 @@
  * A server's sharing and the supervisors of its places, wired together: processes go to the sharing as they come, and
  * places that it wants are started and stopped. Whoever makes it must `stop` it in the end.
  */
+import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Duration, Effect, FiberSet, type Schedule, type Scope } from "effect"
 import type * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolSettings } from "./config/ServerSpec.ts"
-import type { Asker } from "./mux/Asking.ts"
 import type { Replica } from "./mux/Replica.ts"
+import type { Client, Upstream } from "./mux/Upstream.ts"
 import { Sharing, type SharingOptions } from "./mux/Sharing.ts"
 import { type RestartFailed, ServerUnavailable } from "./PoolError.ts"
+import * as AskerStore from "./server/AskerStore.ts"
 import type { Failures } from "./server/Failures.ts"
-import type { Reaper } from "./server/Reaper.ts"
+import { Reaper } from "./server/Reaper.ts"
 import type { Ended } from "./server/RestartPolicy.ts"
 import type { ServerLog } from "./server/ServerLog.ts"
-import type { ServerProcess } from "./server/ServerProcess.ts"
+import type { Beginning, ServerProcess } from "./server/ServerProcess.ts"
 import { type Failure, isComing, type ServerState, type StateChange } from "./server/ServerState.ts"
 import * as Supervisor from "./server/Supervisor.ts"
 
-export interface SupervisedSharing {
-  readonly sharing: Sharing
+/** A server that sessions can join, and that is kept alive, whoever shares its processes. */
+export interface Served {
+  readonly upstream: Upstream
+  readonly clients: () => Iterable<Client>
+  /** The last list; null where none is known. */
+  readonly tools: () => ReadonlyArray<Tool> | null
+  /** Returns when its tools are not being read. */
+  readonly listed: Effect.Effect<void>
   /** `running` where one of the places that sessions have their homes in is; else the first one's. */
   readonly state: () => ServerState
   readonly processes: () => ReadonlyArray<{
@@ -36,17 +44,20 @@ export interface SupervisedSharing {
   readonly answered: (method: "ping" | "tools/list") => Effect.Effect<void>
 }
 
+export interface SupervisedSharing extends Served {
+  readonly sharing: Sharing
+}
+
 export interface SupervisedSharingOptions {
   readonly entry: PoolConfig.ServerEntry
   readonly settings: PoolSettings
   readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
   readonly log: ServerLog
   readonly failures: Failures
-  /** What is known to ask, and what becomes known. */
-  readonly askers: ReadonlyArray<Asker>
-  readonly onAskers: (askers: ReadonlyArray<Asker>) => void
   readonly onChange: (change: StateChange) => void
   readonly onCall: SharingOptions["onCall"]
+  /** The server has one session, and its processes are made for that. */
+  readonly beginning?: (() => Beginning) | undefined
 }
 
 interface Place {
@@ -60,6 +71,9 @@ export const make = Effect.fnUntraced(function* (
   const { entry, failures, log, onCall, settings } = options
   const { name } = entry
   const { max, min, policy } = settings.sharing
+  const isOwn = options.beginning !== undefined
+  const spec = entry._tag === "Configured" && !isOwn ? entry.spec : null
+  const { directory } = yield* Reaper
   const run = yield* FiberSet.makeRuntime<never>()
   const byReplica = new Map<Replica, Place>()
   /** Nothing is started by itself once it was stopped. */
@@ -67,7 +81,7 @@ export const make = Effect.fnUntraced(function* (
 
   const sharing = new Sharing({
     server: name,
-    logMessages: settings.logMessages,
+    logMessages: isOwn ? "all" : settings.logMessages,
     maxLine: settings.maxLine,
     queueTimeout: millis(settings.queueTimeout),
     requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
@@ -77,12 +91,14 @@ export const make = Effect.fnUntraced(function* (
       max: settings.questions === "deny" && policy === "shared" ? 1 : max,
       homes: policy === "shared" ? 1 : max
     },
-    questions: settings.questions,
+    questions: isOwn ? "own" : settings.questions,
     roots: settings.roots,
     maxInFlight: settings.maxInFlight,
     maxConcurrency: settings.maxConcurrency ?? Infinity,
-    askers: options.askers,
-    onAskers: options.onAskers,
+    askers: spec === null ? [] : AskerStore.read(directory, spec),
+    onAskers: (askers) => {
+      if (spec !== null) AskerStore.write(directory, spec, askers)
+    },
     onStray: (pid, text) => log.stray(pid, text),
     onWanted: (replica, what) => {
       const { supervisor } = byReplica.get(replica)!
@@ -104,6 +120,7 @@ export const make = Effect.fnUntraced(function* (
       schedule: options.restartSchedule,
       failures,
       log,
+      beginning: options.beginning,
       observer: {
         onProcess: (process) => replica.attach(process),
         onProcessEnd: (process, how) => replica.detach(process, how),
@@ -121,12 +138,16 @@ export const make = Effect.fnUntraced(function* (
   }
   const places = [...byReplica.values()]
   const always = places.slice(0, min)
-  const homes = places.filter(({ replica }) => replica.isHome)
+  const homes = places.slice(0, policy === "shared" ? 1 : max)
   const atOnce = <E>(places: ReadonlyArray<Place>, f: (supervisor: Supervisor.Supervisor) => Effect.Effect<void, E>) =>
     Effect.forEach(places, ({ supervisor }) => f(supervisor), { concurrency: "unbounded", discard: true })
 
   return {
     sharing,
+    upstream: sharing,
+    clients: () => sharing.clients,
+    tools: () => sharing.lists.tools,
+    listed: Effect.callback((resume) => sharing.lists.whenSettled(() => resume(Effect.void))),
     state: () =>
       homes.some(({ supervisor }) => supervisor.state() === "running") ? "running" : places[0]!.supervisor.state(),
     processes: () =>
@@ -167,7 +188,8 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-const unavailable = (server: string, state: ServerState, last: Failure | null | undefined): ServerUnavailable =>
+/** Why a server in this state answers nothing. */
+export const unavailable = (server: string, state: ServerState, last: Failure | null | undefined): ServerUnavailable =>
   (state === "crash-loop" || state === "failed") && last
     ? new ServerUnavailable({
         server,

@@ -2,19 +2,11 @@
  * Which tools, prompts and resources of one server ask their clients something: learnt from what they do, and remembered.
  * What asks runs in a lane. Plain synchronous code.
  */
+import type { Asker } from "../server/AskerStore.ts"
 import type { Call } from "./Calls.ts"
 
 /** How a server's questions are treated: as its tools are found to ask, as if every tool asked, or not at all. */
 export type QuestionPolicy = "auto" | "lane" | "deny"
-
-/** One that asks, or that may have: it was in flight among others when a question came. */
-export interface Asker {
-  /** `tools/call`, `prompts/get` or `resources/read`. */
-  readonly method: string
-  /** The tool's or prompt's name, the resource's URI. */
-  readonly name: string
-  readonly isCertain: boolean
-}
 
 export class Asking {
   readonly #policy: QuestionPolicy

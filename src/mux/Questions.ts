@@ -27,7 +27,9 @@ export interface Root {
 
 export interface QuestionsOptions {
   readonly server: string
-  readonly policy: QuestionPolicy
+  readonly policy: QuestionPolicy | "own"
+  /** The only session, where it is asked whatever the server asks. */
+  readonly sole: () => Member | null
   readonly roots: ReadonlyArray<Root> | undefined
   readonly asking: Asking
   readonly tasks: Tasks
@@ -68,7 +70,7 @@ export class Questions {
   /** A process asks something. */
   ask(process: Multiplexer, line: Line, envelope: Envelope, method: string): void {
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
-    if (method === "roots/list") return this.#answerRoots(process, id)
+    if (method === "roots/list" && this.#options.policy !== "own") return this.#answerRoots(process, id)
     const params = paramsOf(line)
     const asked = this.#attribute(process, method, params)
     if ("refusal" in asked) return process.answerItself(Reply.failure(id, asked.refusal))
@@ -173,10 +175,16 @@ export class Questions {
     method: string,
     params: { readonly [key: string]: unknown }
   ): { readonly member: Member; readonly client: Client } | { readonly refusal: Refusal | QuestionNotAttributable } {
-    const { asking, policy, tasks } = this.#options
+    const { asking, policy, sole, tasks } = this.#options
     const refuse = (reason: string) => ({
       refusal: new QuestionNotAttributable({ server: this.#options.server, reason })
     })
+    if (policy === "own") {
+      const member = sole()
+      return member === null || member.client === null
+        ? refuse("its client is gone")
+        : { member, client: member.client }
+    }
     if (policy === "deny") return { refusal: { code: methodNotFound, message: "the pool declares no such capability" } }
     const task = relatedTask(params)
     if (task !== null) {

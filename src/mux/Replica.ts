@@ -113,11 +113,12 @@ export class Replica {
     }
     this.handshake = process.handshake
     this.unavailable = null
-    multiplexer.begin()
     if (this.#options.isHome) this.lists.renew(process.handshake.capabilities, process.tools)
     this.subscriptions.renew()
     if ("logging" in process.handshake.capabilities) this.levels.renew()
     this.#waiting.admit(multiplexer)
+    // After the answer to `initialize`, which may wait here.
+    multiplexer.begin()
     this.#options.onChange(this)
   }
 

@@ -5,7 +5,7 @@
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
 import { forServer, internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
-import { type Handshake, protocolVersions } from "../server/Opening.ts"
+import { type Handshake, type Hello, protocolVersions } from "../server/Opening.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
@@ -193,6 +193,7 @@ export class Session implements Client {
     switch (method) {
       case "notifications/initialized":
         this.initialized = true
+        if (this.#upstream.isOwn) this.#upstream.notify(this, line)
         return
       case "notifications/cancelled":
         if (this.#envelope.has(Key.requestId)) {
@@ -202,8 +203,9 @@ export class Session implements Client {
       case "notifications/progress":
         if (this.#envelope.has(Key.progressToken)) this.#upstream.answerProgress(this, line, this.#envelope)
         return
-      // Roots stay between the client and the pool.
       case "notifications/roots/list_changed":
+        // A client's roots never change what others may touch.
+        if (this.#upstream.isOwn) this.#upstream.notify(this, line)
         return
       default:
         return this.#upstream.notify(this, line)
@@ -215,7 +217,7 @@ export class Session implements Client {
     const message = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
       readonly params?: {
         readonly protocolVersion?: unknown
-        readonly capabilities?: unknown
+        readonly capabilities?: object
         readonly clientInfo?: { readonly name?: unknown; readonly version?: unknown }
       }
     }
@@ -231,9 +233,11 @@ export class Session implements Client {
       this.#say(text)
       this.settled()
     }
+    const hello: Hello = { capabilities: {}, clientInfo: {}, ...message.params, protocolVersion: wanted }
     this.#upstream.handshake(
       this,
-      (handshake) => answer(presented(id, handshake, wanted)),
+      hello,
+      (handshake) => answer(this.#upstream.isOwn ? asItCame(id, handshake) : presented(id, handshake, wanted)),
       (error) => answer(Reply.failure(id, forServer(error, this.server)))
     )
   }
@@ -323,6 +327,9 @@ const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
   }
   return null
 }
+
+/** The answer of a server that was told what the client says of itself. */
+const asItCame = (id: string, { result }: Handshake): string => Reply.result(id, Reply.json(result))
 
 /** The server's own answer in the client's version, if the pool knows that, without what sharing cannot honour: a list of everybody's tasks. */
 const presented = (id: string, handshake: Handshake, wanted: string): string => {

@@ -5,8 +5,9 @@
  */
 import { Line } from "../lines/LineReader.ts"
 import { invalidParams, methodNotFound, type RequestError, ServerUnavailable } from "../PoolError.ts"
-import type { Handshake } from "../server/ServerProcess.ts"
-import { Asking, type Asker, type QuestionPolicy } from "./Asking.ts"
+import type { Asker } from "../server/AskerStore.ts"
+import type { Handshake, Hello } from "../server/Opening.ts"
+import { Asking, type QuestionPolicy } from "./Asking.ts"
 import type { Call } from "./Calls.ts"
 import { Envelope, Key } from "./Envelope.ts"
 import type { ListCache } from "./ListCache.ts"
@@ -28,7 +29,8 @@ export interface SharingOptions extends Pick<
 > {
   /** Places that sessions have their homes in, and all there may be: the others are for what asks, one at a time. */
   readonly replicas: { readonly min: number; readonly max: number; readonly homes: number }
-  readonly questions: QuestionPolicy
+  /** `"own"`: it has one session, which is asked whatever the server asks. */
+  readonly questions: QuestionPolicy | "own"
   readonly roots: ReadonlyArray<Root> | undefined
   /** Requests of one session that processes hold at a time. */
   readonly maxInFlight: number
@@ -58,6 +60,7 @@ interface Membership {
 
 export class Sharing implements Upstream {
   readonly clients = new Set<Client>()
+  readonly isOwn: boolean
   readonly asking: Asking
   readonly replicas: ReadonlyArray<Replica>
   readonly #options: SharingOptions
@@ -77,10 +80,17 @@ export class Sharing implements Upstream {
     const { queueTimeout: timeout, replicas, server } = options
     this.#turns = new Turns({ server, timeout })
     this.#laneTurns = new Turns({ server, timeout })
-    this.asking = new Asking({ policy: options.questions, known: options.askers, onChange: options.onAskers })
+    const { questions } = options
+    this.isOwn = questions === "own"
+    this.asking = new Asking({
+      policy: questions === "own" ? "deny" : questions,
+      known: options.askers,
+      onChange: options.onAskers
+    })
     this.#questions = new Questions({
       server,
       policy: options.questions,
+      sole: () => this.#memberships.values().next().value?.member ?? null,
       roots: options.roots,
       asking: this.asking,
       tasks: this.#tasks,
@@ -123,6 +133,7 @@ export class Sharing implements Upstream {
 
   handshake(
     client: Client,
+    _: Hello,
     onHandshake: (handshake: Handshake) => void,
     onRefusal: (error: RequestError) => void
   ): void {
@@ -138,7 +149,7 @@ export class Sharing implements Upstream {
     if (home.unavailable !== null) return client.fail(id, home.unavailable)
     const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
     if (this.#poison.refuses(client, method, name)) return client.fail(id, this.#refusing())
-    if (method.startsWith("tasks/")) return this.#taskRequest(id, member, line, envelope, method)
+    if (method.startsWith("tasks/") && !this.isOwn) return this.#taskRequest(id, member, line, envelope, method)
     const isInLane = this.asking.needsLane(method, name)
     const call: Call = {
       client,
@@ -152,7 +163,7 @@ export class Sharing implements Upstream {
       kept: this.#keeps(method, name, line) ? line.copy(line.start, line.end) : null,
       isRetry: false,
       isInLane,
-      concern: home.offersTasks && asksForTask(line) ? "makes a task" : null,
+      concern: home.offersTasks && !this.isOwn && asksForTask(line) ? "makes a task" : null,
       isDelivered: false,
       hasSeenQuestion: false
     }
@@ -340,7 +351,7 @@ export class Sharing implements Upstream {
   #replica(index: number): Replica {
     return new Replica({
       ...this.#options,
-      isHome: index < this.#options.replicas.homes,
+      isHome: index < this.#options.replicas.homes && !this.isOwn,
       everybody: this.clients,
       questions: this.#questions,
       tasks: this.#tasks,

@@ -4,7 +4,7 @@
  */
 import type { Line } from "../lines/LineReader.ts"
 import type { RequestError } from "../PoolError.ts"
-import type { Handshake } from "../server/ServerProcess.ts"
+import type { Handshake, Hello } from "../server/Opening.ts"
 import type { Capabilities } from "./Capabilities.ts"
 import type { Envelope } from "./Envelope.ts"
 
@@ -61,9 +61,15 @@ export interface Upstream {
   readonly join: (client: Client) => void
   /** Its calls are cancelled at the server, its subscriptions dropped, its log level forgotten. */
   readonly leave: (client: Client) => void
-  /** The server's answer to `initialize`: at once where it is known, else when a process is ready. */
+  /** The server has a process for this session alone: it is told what the client says of itself, and takes all it says. */
+  readonly isOwn: boolean
+  /**
+   * The server's answer to `initialize`: at once where it is known, else when a process is ready. `hello` are the params of
+   * the client's own.
+   */
   readonly handshake: (
     client: Client,
+    hello: Hello,
     onHandshake: (handshake: Handshake) => void,
     onRefusal: (error: RequestError) => void
   ) => void

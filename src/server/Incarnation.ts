@@ -23,10 +23,12 @@ export const open = Effect.fnUntraced(function* (options: {
   readonly log: ServerLog
   readonly mustList: ReadonlyArray<string>
   readonly parent: Scope.Scope
+  /** In place of a process that is spawned now, for whoever comes. */
+  readonly beginning: ServerProcess.Beginning | undefined
 }): Effect.fn.Return<Incarnation, ServerProcess.Failed, Reaper> {
-  const { log, mustList, parent, spec } = options
+  const { beginning, log, mustList, parent, spec } = options
   const scope = yield* Scope.fork(parent)
-  const process = yield* ServerProcess.make(spec, log, mustList).pipe(
+  const process = yield* ServerProcess.make(spec, log, mustList, beginning).pipe(
     Scope.provide(scope),
     Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
   )

@@ -39,6 +39,8 @@ export const helloOf = ({ questions, roots }: Pick<PoolSettings, "questions" | "
 
 export interface OpeningOptions {
   readonly hello: Hello
+  /** Whether `notifications/initialized` follows. */
+  readonly announces: boolean
   /** The answer to `roots/list`; undefined where they are not declared. */
   readonly roots: PoolSettings["roots"]
   readonly write: (line: string) => void
@@ -85,7 +87,7 @@ export class Opening implements LineReceiver {
         return Effect.fail(`the pool does not speak its protocol version ${JSON.stringify(result["protocolVersion"])}`)
       }
       this.#isShaken = true
-      this.#say({ method: "notifications/initialized" })
+      if (this.#options.announces) this.#say({ method: "notifications/initialized" })
       const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
       return Effect.succeed({ protocolVersion: result["protocolVersion"], capabilities, result })
     })

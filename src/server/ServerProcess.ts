@@ -16,7 +16,7 @@ import type { ServerSpec } from "../config/ServerSpec.ts"
 import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import { HandshakeFailed, type Phase, PreflightFailed, ProcessExited, SpawnFailed } from "../PoolError.ts"
-import { type Handshake, helloOf, Opening } from "./Opening.ts"
+import { type Handshake, type Hello, helloOf, Opening } from "./Opening.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import { type Marker, Reaper, signalGroup } from "./Reaper.ts"
 import type { ServerLog } from "./ServerLog.ts"
@@ -40,6 +40,27 @@ export interface ServerProcess {
   readonly ended: Effect.Effect<never, ProcessExited>
 }
 
+/** Where a process comes from, and for whom it is. */
+export interface Beginning {
+  /** What it is told in `initialize`. */
+  readonly hello: Hello
+  /** Whether the pool itself says `notifications/initialized`, and does not leave that to a session. */
+  readonly announces: boolean
+  readonly spawned: Effect.Effect<Spawned, SpawnFailed, Scope.Scope | Reaper>
+}
+
+/** A child that has not been spoken to, and ends with the scope in which it was acquired. */
+export interface Spawned {
+  readonly child: Child
+}
+
+/** One of the pool's own, for whoever comes. */
+const beginning = (spec: ServerSpec): Beginning => ({
+  hello: helloOf(spec.pool),
+  announces: true,
+  spawned: acquire(spec)
+})
+
 /** Why there is no process, or none any more. */
 export type Failed = SpawnFailed | HandshakeFailed | PreflightFailed | ProcessExited
 
@@ -52,11 +73,12 @@ export type Failed = SpawnFailed | HandshakeFailed | PreflightFailed | ProcessEx
 export const make = Effect.fnUntraced(function* (
   spec: ServerSpec,
   log: ServerLog,
-  mustList: ReadonlyArray<string>
+  mustList: ReadonlyArray<string>,
+  { announces, hello, spawned }: Beginning = beginning(spec)
 ): Effect.fn.Return<ServerProcess, Failed, Scope.Scope | Reaper> {
   const startedAt = yield* Clock.currentTimeMillis
   const ended = yield* Deferred.make<never, ProcessExited>()
-  const { child } = yield* acquire(spec)
+  const { child } = yield* spawned
   const { pid } = child
   let phase: Phase = "handshake"
   let readyAt = startedAt
@@ -65,7 +87,8 @@ export const make = Effect.fnUntraced(function* (
 
   const stdin = new LineWriter(child.stdin)
   const opening = new Opening({
-    hello: helloOf(spec.pool),
+    hello,
+    announces: announces || mustList.length > 0,
     roots: spec.pool.roots,
     write: (line) => stdin.push(line),
     onStray: (text) => log.stray(pid, text),
@@ -191,7 +214,9 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /** A child that is guarded from its start until nothing of it is left. */
-const acquire = Effect.fnUntraced(function* (spec: ServerSpec) {
+export const acquire = Effect.fnUntraced(function* (
+  spec: ServerSpec
+): Effect.fn.Return<Spawned, SpawnFailed, Scope.Scope | Reaper> {
   const reaper = yield* Reaper
   const { extraEnv, sessionFile, stop } = spec.pool
   const acquired = Effect.gen(function* () {
@@ -231,7 +256,7 @@ const acquire = Effect.fnUntraced(function* (spec: ServerSpec) {
 })
 
 /** A child whose pid is known. */
-type Child = ChildProcess.ChildProcessByStdio<Writable, Readable, Readable> & { readonly pid: number }
+export type Child = ChildProcess.ChildProcessByStdio<Writable, Readable, Readable> & { readonly pid: number }
 
 const spawn = (spec: ServerSpec, env: Readonly<Record<string, string>>): Effect.Effect<Child, SpawnFailed> =>
   Effect.callback((resume) => {
@@ -308,7 +333,7 @@ const lastWords = (child: Child): Effect.Effect<void> =>
     child.stderr.once("end", done)
   })
 
-const hasExited = (child: Child): boolean => child.exitCode !== null || child.signalCode !== null
+export const hasExited = (child: Child): boolean => child.exitCode !== null || child.signalCode !== null
 
 /** What of it is alive once it has ended or its time is over; zombies that nobody reaps are not. */
 const leftAfter = Effect.fnUntraced(function* (child: Child, marker: Marker, within: Duration.Duration) {

@@ -87,6 +87,8 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly failures: Failures
   readonly log: ServerLog
   readonly observer: Observer
+  /** Where each process comes from, and for whom it is, in place of one for whoever comes. */
+  readonly beginning?: (() => ServerProcess.Beginning) | undefined
 }): Effect.fn.Return<Supervisor, never, Reaper> {
   const { failures, log, name, observer, place, server } = options
   const context = yield* Effect.context<Reaper>()
@@ -121,7 +123,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** Starts a process that must list some tools; interrupted with `parent`, and nothing of it is left then. */
   const begin = (spec: ServerSpec, mustList: ReadonlyArray<string>, parent: Scope.Scope) =>
-    Incarnation.open({ spec, log, mustList, parent }).pipe(
+    Incarnation.open({ spec, log, mustList, parent, beginning: options.beginning?.() }).pipe(
       Effect.tap((incarnation) =>
         Scope.addFinalizer(
           incarnation.scope,

@@ -5,7 +5,7 @@ import { markers, methods } from "./Messages.ts"
 import {
   type Client,
   fakeTimers,
-  makeMux,
+  type makeMux,
   makeProcess,
   makeShared,
   type Message,
