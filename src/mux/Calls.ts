@@ -2,6 +2,7 @@
  * What one process has been asked and has not answered: by the id under which it knows it, in the order of asking. What
  * nobody waits for any more (cancelled, expired) stays known by its owner until the process answers it or ends.
  */
+import { IdTable } from "./IdTable.ts"
 import type { Member } from "./Member.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 
@@ -55,12 +56,11 @@ export class Calls {
   onEmpty: (() => void) | null = null
   /** Whose the lane is: the right to be asked here. It belongs to a session, with all calls that this one has in it. */
   laneOwner: Member | null = null
-  readonly #calls = new Map<number, Call | Ask>()
+  readonly #calls = new IdTable<Call | Ask>()
   readonly #abandoned = new Map<number, Abandoned>()
   /** More were abandoned than are kept: whose they are is not known any more. */
   #isBlurred = false
   #inLane = 0
-  #nextId = 1
 
   get size(): number {
     return this.#calls.size
@@ -68,8 +68,7 @@ export class Calls {
 
   /** Adds one and says its id, which is never used again. */
   add(call: Call | Ask): number {
-    const id = this.#nextId++
-    this.#calls.set(id, call)
+    const id = this.#calls.add(call)
     if (call.client !== null && call.isInLane) {
       this.laneOwner = call.member
       this.#inLane++
@@ -91,7 +90,7 @@ export class Calls {
 
   takeAll(): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
     const all = [...this.#calls]
-    this.#calls.clear()
+    for (const [id] of all) this.#calls.take(id)
     this.#abandoned.clear()
     return all
   }
@@ -136,24 +135,24 @@ export class Calls {
   /** How many are clients'. */
   ofClients(): number {
     let count = 0
-    for (const { client } of this.#calls.values()) if (client !== null) count++
+    for (const [, { client }] of this.#calls) if (client !== null) count++
     return count
   }
 
   /** A member's, in the order of asking. */
   *of(member: Member): Iterable<Call> {
-    for (const call of this.#calls.values()) if (call.client !== null && call.member === member) yield call
+    for (const [, call] of this.#calls) if (call.client !== null && call.member === member) yield call
   }
 
   /** All clients', in the order of asking. */
   *clients(): Iterable<Call> {
-    for (const call of this.#calls.values()) if (call.client !== null) yield call
+    for (const [, call] of this.#calls) if (call.client !== null) yield call
   }
 
   /** The only client that has calls here which it waits for. */
   soleOwner(): Client | null {
     let owner: Client | null = null
-    for (const { client } of this.#calls.values()) {
+    for (const [, { client }] of this.#calls) {
       if (client === null || client === owner) continue
       if (owner !== null) return null
       owner = client
@@ -165,7 +164,7 @@ export class Calls {
   areOnlyOf(member: Member): boolean {
     if (this.#isBlurred) return false
     for (const { owner } of this.#abandoned.values()) if (owner !== member) return false
-    for (const call of this.#calls.values()) if (call.client !== null && call.member !== member) return false
+    for (const [, call] of this.#calls) if (call.client !== null && call.member !== member) return false
     return true
   }
 
@@ -184,7 +183,7 @@ export class Calls {
   }
 
   #delete(id: number, call: Call | Ask): void {
-    this.#calls.delete(id)
+    this.#calls.take(id)
     if (call.client !== null && call.isInLane && --this.#inLane === 0) this.laneOwner = null
     if (this.#calls.size === 0) this.onEmpty?.()
   }
