@@ -5,17 +5,34 @@
 
 /** One line, valid only while it is being handed over: the reader uses the same object for the next. */
 export class Line {
-  bytes: Buffer = Buffer.alloc(0)
   start = 0
   end = 0
   /** `bytes` as a latin-1 string, one character a byte; null where the line is long and bytes are cheaper. */
   text: string | null = null
+  #bytes: Buffer | null = null
 
   static of(bytes: Buffer): Line {
     const line = new Line()
     line.bytes = bytes
     line.end = bytes.length
     return line
+  }
+
+  /** Of latin-1 text. */
+  static ofText(text: string): Line {
+    const line = new Line()
+    line.text = text
+    line.end = text.length
+    return line
+  }
+
+  /** Those of its text are made when they are first asked for. */
+  get bytes(): Buffer {
+    return (this.#bytes ??= Buffer.from(this.text ?? "", "latin1"))
+  }
+
+  set bytes(bytes: Buffer) {
+    this.#bytes = bytes
   }
 
   /** A part of it, to be written as it is; offsets are those of `bytes`. */

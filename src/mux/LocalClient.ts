@@ -7,6 +7,8 @@ import { Overloaded, type RequestError, RequestTimeout } from "../PoolError.ts"
 import { version } from "../version.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { Envelope } from "./Envelope.ts"
+import { IdTable } from "./IdTable.ts"
+import * as OwnRequest from "./OwnRequest.ts"
 import type { Client, Out, Refusal, Upstream } from "./Upstream.ts"
 
 /** How a request ends. */
@@ -47,9 +49,8 @@ export class LocalClient implements Client {
   inFlight = 0
   readonly #upstream: Upstream
   readonly #envelope = new Envelope()
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #waiting = new IdTable<Waiting>()
   readonly #onNotification: LocalClientOptions["onNotification"]
-  #nextId = 1
   #isSweeping = false
   #pieces: Array<string | Buffer> = []
 
@@ -67,7 +68,7 @@ export class LocalClient implements Client {
 
   close(): void {
     this.#upstream.leave(this)
-    this.#waiting.clear()
+    for (const [id] of this.#waiting) this.#waiting.take(id)
   }
 
   /** `onAnswer` is called exactly once, unless the returned function has cancelled the request before. */
@@ -77,29 +78,25 @@ export class LocalClient implements Client {
     onAnswer: Waiting["onAnswer"],
     { onProgress = null, timeout = Infinity }: { onProgress?: Waiting["onProgress"]; timeout?: number } = {}
   ): () => void {
-    const id = this.#nextId++
     this.calls++
     if (this.#waiting.size >= maxInFlight) {
       const reason = `${maxInFlight} requests of this application are not answered yet`
       onAnswer({ kind: "refused", error: new Overloaded({ server: this.server, reason }) })
       return () => {}
     }
-    this.#waiting.set(id, { onAnswer, onProgress, deadline: Date.now() + timeout })
+    const id = this.#waiting.add({ onAnswer, onProgress, deadline: Date.now() + timeout })
     if (timeout !== Infinity) this.#sweepSoon()
-    const { _meta: meta, ...rest } = params
-    // A token of somebody else's could be another request's.
-    const { progressToken: _, ...foreign } = (meta ?? {}) as { readonly [key: string]: unknown }
-    const token = onProgress === null ? {} : { progressToken: id }
-    const sent = meta === undefined && onProgress === null ? params : { ...rest, _meta: { ...foreign, ...token } }
-    const line = this.#line({ jsonrpc: "2.0", id, method, params: sent })
-    this.#upstream.request(this, line, this.#envelope, method)
+    const sent =
+      params["_meta"] === undefined && onProgress === null ? params : withToken(params, onProgress === null ? null : id)
+    this.#upstream.request(this, OwnRequest.write(this.#envelope, id, method, sent), this.#envelope, method)
     return () => this.#cancel(id)
   }
 
   #cancel(id: number): void {
-    if (!this.#waiting.delete(id)) return
-    const cancelled = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: id } }
-    this.#upstream.cancel(this, String(id), this.#line(cancelled), this.#envelope)
+    if (this.#waiting.take(id) === undefined) return
+    const line = Line.ofText(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id}}}`)
+    this.#envelope.scan(line.bytes, line.start, line.end)
+    this.#upstream.cancel(this, String(id), line, this.#envelope)
   }
 
   /** One timer for all deadlines, and only while there are some. */
@@ -120,8 +117,15 @@ export class LocalClient implements Client {
     }, sweepInterval)
   }
 
+  answer(id: string, line: Line): void {
+    const { error, result } = JSON.parse(decoded(line)) as Message
+    this.#waiting
+      .take(Number(id))
+      ?.onAnswer(error === undefined ? { kind: "result", value: result } : { kind: "error", error })
+  }
+
   fail(id: string, refusal: Refusal): void {
-    const waiting = this.#take(Number(id))
+    const waiting = this.#waiting.take(Number(id))
     waiting?.onAnswer("_tag" in refusal ? { kind: "refused", error: refusal } : { kind: "error", error: refusal })
   }
 
@@ -130,14 +134,6 @@ export class LocalClient implements Client {
   }
 
   overflow(): void {}
-
-  #line(message: object): Line {
-    const line = Line.of(Buffer.from(JSON.stringify(message)))
-    // Short lines go on as text: many of them become one write.
-    if (line.end <= shortLine) line.text = line.bytes.toString("latin1")
-    this.#envelope.scan(line.bytes, line.start, line.end)
-    return line
-  }
 
   /** A line comes in pieces; its last one ends with a line feed. */
   #push(piece: string | Buffer): void {
@@ -154,15 +150,9 @@ export class LocalClient implements Client {
       this.#waiting.get(Number(params?.progressToken))?.onProgress?.(params)
     } else if (method !== undefined) this.#onNotification(method)
     else {
-      const waiting = this.#take(Number(id))
+      const waiting = this.#waiting.take(Number(id))
       waiting?.onAnswer(error === undefined ? { kind: "result", value: result } : { kind: "error", error })
     }
-  }
-
-  #take(id: number): Waiting | undefined {
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    return waiting
   }
 }
 
@@ -173,6 +163,18 @@ interface Message {
   readonly params?: { readonly progressToken?: unknown }
   readonly result?: unknown
   readonly error?: unknown
+}
+
+/** Somebody else's progress token could be another request's: there is this one or none. */
+const withToken = (params: { readonly [key: string]: unknown }, progressToken: number | null): object => {
+  const { _meta: meta, ...rest } = params
+  const { progressToken: _, ...foreign } = (meta ?? {}) as { readonly [key: string]: unknown }
+  return { ...rest, _meta: progressToken === null ? foreign : { ...foreign, progressToken } }
+}
+
+const decoded = ({ bytes, end, start, text }: Line): string => {
+  const plain = text?.slice(start, end)
+  return plain === undefined || beyondAscii.test(plain) ? bytes.toString("utf8", start, end) : plain
 }
 
 /** Text comes as latin-1, one character a byte. */
@@ -188,8 +190,6 @@ const textOf = (pieces: ReadonlyArray<string | Buffer>): string => {
 
 const beyondAscii = /[\u0080-\u00ff]/
 const lineFeed = 0x0a
-/** Bytes, as `LineReader` has it. */
-const shortLine = 64 * 1024
 /** Milliseconds. */
 const sweepInterval = 50
 /** Requests that are not answered yet. */

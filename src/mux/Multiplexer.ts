@@ -242,9 +242,7 @@ export class Multiplexer implements LineReceiver {
     if (call === undefined) return
     if (call.client === null) return call.done(outcomeOf(line))
     if (call.concern !== null) this.#concerning(call, call.concern, id, line)
-    if (Delivery.hasRoom(call.client, line.end - line.start)) {
-      Splice.one(call.client.out, line, this.#envelope, Key.id, call.id)
-    }
+    call.client.answer(call.id, line, this.#envelope)
     this.#options.onSettled(call, "answered")
   }
 

@@ -7,9 +7,11 @@ import type { LineWriter } from "../lines/LineWriter.ts"
 import { forServer, internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
 import { type Handshake, type Hello, protocolVersions } from "../server/Opening.ts"
 import * as Capabilities from "./Capabilities.ts"
+import { hasRoom } from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
+import * as Splice from "./Splice.ts"
 import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
 import { decodeString, methodOf } from "./Words.ts"
 
@@ -81,6 +83,10 @@ export class Session implements Client {
     this.#closed = true
     this.out.discard()
     this.#upstream.leave(this)
+  }
+
+  answer(id: string, line: Line, envelope: Envelope): void {
+    if (hasRoom(this, line.end - line.start)) Splice.one(this.out, line, envelope, Key.id, id)
   }
 
   fail(id: string, refusal: Refusal): void {

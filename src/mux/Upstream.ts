@@ -49,6 +49,8 @@ export interface Client {
   readonly calls: number
   /** Requests that are not answered yet. */
   inFlight: number
+  /** The server's response to its request `id` (JSON text as it came), under the pool's id; valid only during the call. */
+  readonly answer: (id: string, line: Line, envelope: Envelope) => void
   /** Answers its request `id` (JSON text as it came) with an error. */
   readonly fail: (id: string, refusal: Refusal) => void
   /** One of its requests is answered, or needs no answer any more. */
