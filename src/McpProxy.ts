@@ -7,8 +7,7 @@ import type {
   CompleteResult,
   GetPromptResult,
   ReadResourceResult,
-  Resource,
-  Tool
+  Resource
 } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress, type RequestRejected } from "./Connections.ts"
@@ -17,13 +16,13 @@ import * as McpPool from "./McpPool.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { ServerOptions } from "./config/ServerSpec.ts"
 import type { DaemonNotRunning } from "./control/ControlClient.ts"
+import { type KnownTools, knownTools, type ProxyTool } from "./proxy/KnownTools.ts"
 import * as PoolConnections from "./proxy/PoolConnections.ts"
 import type { ConfigFileError, OutcomeUnknown, Overloaded, ResultTooLarge, ServerConfigError } from "./PoolError.ts"
 import type { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
 import * as TestConnections from "./TestConnections.ts"
 import type * as SocketConnections from "./proxy/SocketConnections.ts"
 import * as ToolCache from "./ToolCache.ts"
-import * as ToolNames from "./proxy/ToolNames.ts"
 
 /** No server has a tool of that name. */
 export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
@@ -94,14 +93,7 @@ export type ExecutionError = ServerUnavailable | OutcomeUnknown | ResultTooLarge
 /** Why `executeTool` has no result. */
 export type ToolError = ToolNotFound | ToolAmbiguous | InvalidArguments | ToolTimeout | ServerNotFound | ExecutionError
 
-/** One tool of one server. */
-export interface ProxyTool {
-  /** At most 64 characters of `[a-zA-Z0-9_-]`: `server__tool` where that fits. */
-  readonly name: string
-  readonly server: string
-  /** As the server lists it. */
-  readonly tool: Tool
-}
+export type { ProxyTool } from "./proxy/KnownTools.ts"
 
 export interface ExecuteOptions {
   /** For waiting and executing together: 30 seconds; `Duration.infinity` for none. */
@@ -156,32 +148,41 @@ export class McpProxy extends Context.Service<
 export const make = Effect.gen(function* () {
   const connections = yield* Connections
   const cache = yield* ToolCache.ToolCache
-  let known: { readonly of: ToolCache.Snapshot; readonly tools: Known } | null = null
+  let known: { readonly of: ToolCache.Snapshot; readonly tools: KnownTools } | null = null
 
-  const tools = Effect.map(cache.snapshot, (snapshot) => {
-    if (known?.of !== snapshot) known = { of: snapshot, tools: knownOf(snapshot) }
+  const toolsIn = (snapshot: ToolCache.Snapshot): KnownTools => {
+    if (known?.of !== snapshot) known = { of: snapshot, tools: knownTools(snapshot) }
     return known.tools
-  })
+  }
+  const tools = Effect.map(cache.snapshot, toolsIn)
 
-  const find = (name: string): Effect.Effect<Target, ToolNotFound | ToolAmbiguous> =>
-    Effect.flatMap(tools, ({ find, unknown }): Effect.Effect<Target, ToolNotFound | ToolAmbiguous> => {
-      const found = find(name)
-      switch (found.kind) {
-        case "found":
-          return Effect.succeed(found)
-        case "ambiguous":
-          return Effect.fail(new ToolAmbiguous({ name, candidates: found.candidates }))
-        case "unknown":
-          return Effect.fail(new ToolNotFound({ name, nearest: found.nearest, unknown }))
-      }
-    })
+  const find = ({ find, unknown }: KnownTools, name: string): Effect.Effect<Target, ToolNotFound | ToolAmbiguous> => {
+    const found = find(name)
+    switch (found.kind) {
+      case "found":
+        return Effect.succeed(found)
+      case "ambiguous":
+        return Effect.fail(new ToolAmbiguous({ name, candidates: found.candidates }))
+      case "unknown":
+        return Effect.fail(new ToolNotFound({ name, nearest: found.nearest, unknown }))
+    }
+  }
+
+  /** What `findNow` has found, as long as the server's list is the same. */
+  const found = new Map<string, Target & { readonly in: ToolCache.ServerTools | null }>()
 
   /** A name that begins with its server's is found without a look at the others, which may be slow to list theirs. */
   const findNow = (name: string): Target | null => {
+    const before = found.get(name)
+    if (before !== undefined && before.in === cache.known(before.server)) return before
     for (const server of connections.names) {
       if (!name.startsWith(server) || !name.startsWith("__", server.length)) continue
       const tool = name.slice(server.length + 2)
-      if (cache.known(server)?.tools.some((one) => one.name === tool) === true) return { server, tool }
+      const list = cache.known(server)
+      if (list?.tools.some((one) => one.name === tool) !== true) continue
+      if (found.size >= maxFound) found.clear()
+      found.set(name, { server, tool, in: list })
+      return { server, tool }
     }
     return null
   }
@@ -197,7 +198,7 @@ export const make = Effect.gen(function* () {
       own,
       Effect.suspend(() => {
         const found = findNow(name)
-        return found === null ? find(name) : Effect.succeed(found)
+        return found === null ? Effect.flatMap(tools, (tools) => find(tools, name)) : Effect.succeed(found)
       })
     ).pipe(
       Effect.timeoutOrElse({
@@ -211,7 +212,11 @@ export const make = Effect.gen(function* () {
     Effect.suspend(() => {
       const found = findNow(name)
       if (found !== null) return execute(found, args, options)
-      return Effect.flatMap(findInTime(name, options), (found) => execute(found, args, options))
+      return Effect.flatMap(cache.fresh, (snapshot) =>
+        Effect.flatMap(snapshot === null ? findInTime(name, options) : find(toolsIn(snapshot), name), (found) =>
+          execute(found, args, options)
+        )
+      )
     })
 
   const checked = Effect.fnUntraced(function* ({ server, tool }: Target, args: unknown) {
@@ -354,24 +359,6 @@ interface Target {
   readonly tool: string
 }
 
-/** What follows from one snapshot. */
-interface Known {
-  readonly list: ReadonlyArray<ProxyTool>
-  readonly find: ReturnType<typeof ToolNames.index>
-  readonly unknown: ReadonlyArray<string>
-}
-
-const knownOf = ({ failures, servers }: ToolCache.Snapshot): Known => {
-  const list = servers.flatMap(({ server, tools }) =>
-    tools.map((tool): ProxyTool => ({ name: ToolNames.exposed(server, tool.name), server, tool }))
-  )
-  return {
-    list,
-    find: ToolNames.index(list.map(({ server, tool }) => ({ server, tool: tool.name }))),
-    unknown: [...failures.keys()]
-  }
-}
-
 const toToolError = (
   error: ConnectionError,
   server: string,
@@ -389,5 +376,6 @@ const toToolError = (
 
 const defaultTimeout = Duration.seconds(30)
 const maxUnreadProgress = 1024
+const maxFound = 10_000
 const maxResources = 10_000
 const maxPages = 1000

@@ -32,6 +32,8 @@ export class ToolCache extends Context.Service<
   {
     /** All of them; those that are not fresh are read first, side by side. */
     readonly snapshot: Effect.Effect<Snapshot>
+    /** The same where all are fresh, else null; asks nothing. */
+    readonly fresh: Effect.Effect<Snapshot | null>
     /** What is known of one server now, fresh or not; asks nothing. Null where it has never listed any. */
     readonly known: (server: string) => ServerTools | null
     /** One server's. Fails only where it has never listed any. */
@@ -158,10 +160,14 @@ export const make = Effect.fnUntraced(function* (options: Options = {}) {
     return snapshot
   })
 
+  const freshAt = (now: number) => (now < freshUntil ? snapshot : null)
+
   return ToolCache.of({
-    snapshot: Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      snapshot !== null && now < freshUntil ? Effect.succeed(snapshot) : renewed(now)
-    ),
+    snapshot: Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const fresh = freshAt(now)
+      return fresh === null ? renewed(now) : Effect.succeed(fresh)
+    }),
+    fresh: Effect.map(Clock.currentTimeMillis, freshAt),
     ofServer: Effect.fnUntraced(function* (server) {
       const entry = entries.get(server)
       if (entry === undefined) return yield* new ServerNotFound({ server, names: connections.names })

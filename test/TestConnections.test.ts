@@ -130,7 +130,8 @@ describe("TestConnections", () => {
 
   withProxy("has other tools when it is told to, and says so", (proxy, servers) =>
     Effect.gen(function* () {
-      yield* proxy.listTools
+      yield* proxy.executeTool("one__plain")
+      yield* proxy.executeTool("plain")
       yield* methods(servers)
       yield* servers.setTools("one", { echo })
       // The cache has heard of it: what is asked now waits for its answer.
@@ -139,6 +140,9 @@ describe("TestConnections", () => {
         (yield* proxy.listTools).map(({ name }) => name),
         ["one__echo", "two__other"]
       )
+      for (const name of ["one__plain", "plain"]) {
+        assert.strictEqual((yield* Effect.flip(proxy.executeTool(name)))._tag, "ToolNotFound")
+      }
     })
   )
 

@@ -1,0 +1,32 @@
+/** The tools of all servers as they were known at one time, under their names. Pure. */
+import type { Tool } from "@modelcontextprotocol/sdk/types.js"
+import type { Snapshot } from "../ToolCache.ts"
+import * as ToolNames from "./ToolNames.ts"
+
+/** One tool of one server. */
+export interface ProxyTool {
+  /** At most 64 characters of `[a-zA-Z0-9_-]`: `server__tool` where that fits. */
+  readonly name: string
+  readonly server: string
+  /** As the server lists it. */
+  readonly tool: Tool
+}
+
+/** What follows from one snapshot. */
+export interface KnownTools {
+  readonly list: ReadonlyArray<ProxyTool>
+  readonly find: (name: string) => ToolNames.Resolution
+  /** Servers that have not listed any. */
+  readonly unknown: ReadonlyArray<string>
+}
+
+export const knownTools = ({ failures, servers }: Snapshot): KnownTools => {
+  const list = servers.flatMap(({ server, tools }) =>
+    tools.map((tool): ProxyTool => ({ name: ToolNames.exposed(server, tool.name), server, tool }))
+  )
+  return {
+    list,
+    find: ToolNames.index(list.map(({ server, tool }) => ({ server, tool: tool.name }))),
+    unknown: [...failures.keys()]
+  }
+}
