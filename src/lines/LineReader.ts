@@ -47,6 +47,11 @@ export class Line {
       : this.bytes.toString("latin1", from, to)
   }
 
+  /** All of it, as a line that outlives the hand-over: short ones as text, so that many of them become one write. */
+  kept(): Line {
+    return this.text === null ? Line.of(this.copyBytes()) : Line.ofText(this.copy(this.start, this.end))
+  }
+
   /** All of it, as bytes that outlive the hand-over. */
   copyBytes(): Buffer {
     return Buffer.from(this.bytes.subarray(this.start, this.end))

@@ -51,6 +51,7 @@ export class LocalClient implements Client {
   readonly #envelope = new Envelope()
   readonly #waiting = new IdTable<Waiting>()
   readonly #onNotification: LocalClientOptions["onNotification"]
+  #answered: { readonly waiting: Waiting; readonly answer: Answer } | null = null
   #isSweeping = false
   #pieces: Array<string | Buffer> = []
 
@@ -119,9 +120,10 @@ export class LocalClient implements Client {
 
   answer(id: string, line: Line): void {
     const { error, result } = JSON.parse(decoded(line)) as Message
-    this.#waiting
-      .take(Number(id))
-      ?.onAnswer(error === undefined ? { kind: "result", value: result } : { kind: "error", error })
+    const waiting = this.#waiting.take(Number(id))
+    if (waiting === undefined) return
+    const answer: Answer = error === undefined ? { kind: "result", value: result } : { kind: "error", error }
+    this.#answered = { waiting, answer }
   }
 
   fail(id: string, refusal: Refusal): void {
@@ -129,8 +131,12 @@ export class LocalClient implements Client {
     waiting?.onAnswer("_tag" in refusal ? { kind: "refused", error: refusal } : { kind: "error", error: refusal })
   }
 
+  /** An answer is told only here: what follows from it finds the place free that it leaves. */
   settled(): void {
     this.inFlight--
+    const answered = this.#answered
+    this.#answered = null
+    answered?.waiting.onAnswer(answered.answer)
   }
 
   overflow(): void {}

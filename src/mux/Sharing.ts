@@ -171,7 +171,7 @@ export class Sharing implements Upstream {
     const turns = isInLane ? this.#laneTurns : this.#turns
     const place = turns.has(member) && member.asked === 0 ? null : this.#placeFor(call, home, false)
     if (place !== null) return this.#send(place, call, line, envelope)
-    this.#enter(call, Line.of(line.copyBytes()), (error) => error)
+    this.#enter(call, line.kept(), (error) => error)
   }
 
   notify(client: Client, line: Line): void {
