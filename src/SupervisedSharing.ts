@@ -85,6 +85,7 @@ export const make = Effect.fnUntraced(function* (
     maxLine: settings.maxLine,
     queueTimeout: millis(settings.queueTimeout),
     requestTimeout: settings.requestTimeout === undefined ? null : millis(settings.requestTimeout),
+    listTtl: millis(settings.toolCacheTtl),
     unavailable: unavailable(name, "stopped", null),
     replicas: {
       min,

@@ -5,13 +5,7 @@ import { getNodeValue } from "jsonc-parser"
 import type { ConfigFileError } from "../PoolError.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Jsonc from "./Jsonc.ts"
-import {
-  type DecodedPoolOptions,
-  decodePool,
-  type Mistake,
-  unknownPoolKeys,
-  unsupportedPoolKeys
-} from "./PoolOptions.ts"
+import { type DecodedPoolOptions, decodePool, type Mistake, unknownPoolKeys } from "./PoolOptions.ts"
 
 /** Where servers are configured: a file, or an application's own options. */
 export interface Source {
@@ -63,7 +57,7 @@ export const read = Effect.fnUntraced(function* (file: string): Effect.fn.Return
     inputs: yield* Inputs.read(path.dirname(name)),
     pool,
     servers,
-    warnings: [...unknownKeysNote(unknown), ...poolNotes(rawPool, pool)].map((note) => `${name}: ${note}`)
+    warnings: [...unknownKeysNote(unknown), ...poolNotes(rawPool)].map((note) => `${name}: ${note}`)
   }
 })
 
@@ -82,16 +76,14 @@ export const fromOptions = (
       inputs: Inputs.none,
       pool,
       servers: Object.entries(servers),
-      warnings: poolNotes(options.pool, pool).map((note) => `${name}: ${note}`)
+      warnings: poolNotes(options.pool).map((note) => `${name}: ${note}`)
     })
   })
 }
 
 /** What there is to say about a `pool` key that decodes. */
-export const poolNotes = (raw: unknown, pool: DecodedPoolOptions): ReadonlyArray<string> => [
-  ...unknownKeysNote(unknownPoolKeys(raw).map((key) => `pool.${key}`)),
-  ...unsupportedPoolKeys(pool).map((key) => `"pool.${key}" is not supported yet: ignored`)
-]
+export const poolNotes = (raw: unknown): ReadonlyArray<string> =>
+  unknownKeysNote(unknownPoolKeys(raw).map((key) => `pool.${key}`))
 
 /** One line for any number of keys, none for none. */
 export const unknownKeysNote = (keys: ReadonlyArray<string>): ReadonlyArray<string> =>

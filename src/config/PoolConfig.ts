@@ -1,7 +1,7 @@
 /** All configured servers, from the hosts' own files or from an application's options. Read once, before any start. */
 import { homedir } from "node:os"
 import * as path from "node:path"
-import { Effect, Predicate, Result } from "effect"
+import { Effect, Predicate } from "effect"
 import { type ConfigFileError, ServerConfigError } from "../PoolError.ts"
 import * as ConfigFile from "./ConfigFile.ts"
 import { HostEnvironment } from "./Environment.ts"
@@ -94,7 +94,7 @@ const assemble = Effect.fnUntraced(function* (
         continue
       }
       const decoded = decodeServer(raw)
-      for (const note of notes(raw, Result.getSuccess(decoded))) warn(note)
+      for (const note of notes(raw)) warn(note)
       const entry = yield* Effect.match(resolve(name, decoded, source, references), {
         onFailure: (error): ServerEntry => ({ _tag: "Misconfigured", name, source: source.name, error }),
         onSuccess: (spec): ServerEntry => ({ _tag: "Configured", name, spec })

@@ -1,5 +1,5 @@
-/** The pool's own settings in a configuration: the `pool` key, what is wrong with one, and what has no effect. Pure. */
-import { Duration, Predicate, Result, Schema, SchemaIssue } from "effect"
+/** The pool's own settings in a configuration: the `pool` key, and what is wrong with one. Pure. */
+import { Predicate, Result, Schema, SchemaIssue } from "effect"
 import { JsonText } from "./JsonText.ts"
 import { PositiveTime, Size, Time } from "./Quantity.ts"
 
@@ -131,7 +131,7 @@ export const PoolOptions = Schema.Struct({
   maxInFlight: Schema.optional(Count),
   /** Requests of all sessions that the server has at a time: `"none"`. */
   maxConcurrency: Schema.optional(Schema.Union([None, Count])),
-  /** Not supported yet. */
+  /** How long a session gets the list that another got: 300 s, or the server's own `ttlMs` where that is shorter. */
   toolCacheTtl: Schema.optional(Time)
 })
 /** How an application writes `pool`: see the schema of the same name. */
@@ -169,14 +169,6 @@ export const unknownPoolKeys = (pool: unknown): ReadonlyArray<string> => [
       ]
     : [])
 ]
-
-/** The keys of a `pool` that are known, say something else than the default, and have no effect yet. */
-export const unsupportedPoolKeys = (pool: DecodedPoolOptions): ReadonlyArray<string> => {
-  const asked: Readonly<Record<string, boolean>> = {
-    toolCacheTtl: pool.toolCacheTtl !== undefined && !Duration.equals(pool.toolCacheTtl, Duration.seconds(300))
-  }
-  return Object.keys(asked).filter((key) => asked[key])
-}
 
 const unknownKeys = (value: unknown, known: object, prefix: string): ReadonlyArray<string> =>
   Predicate.isObject(value)

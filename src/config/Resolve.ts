@@ -112,7 +112,7 @@ export const resolve = Effect.fnUntraced(function* (
 })
 
 /** What there is to say about an entry beside its mistakes. */
-export const notes = (entry: unknown, options: Option.Option<DecodedServerOptions>): ReadonlyArray<string> => {
+export const notes = (entry: unknown): ReadonlyArray<string> => {
   if (!Predicate.isObject(entry)) return []
   const unknown = Object.keys(entry).filter((key) => !Object.hasOwn(ServerOptions.fields, key) && !hostKeys.has(key))
   return [
@@ -120,7 +120,7 @@ export const notes = (entry: unknown, options: Option.Option<DecodedServerOption
     ...(entry["timeout"] === undefined
       ? []
       : ['"timeout" is ignored, since its unit differs between hosts: see "pool.requestTimeout"']),
-    ...poolNotes(entry["pool"], Option.match(options, { onNone: () => ({}), onSome: ({ pool }) => pool ?? {} }))
+    ...poolNotes(entry["pool"])
   ]
 }
 

@@ -58,6 +58,8 @@ export interface PoolSettings {
   /** Set in the environment of each process, over the spec's, and no part of its identity. */
   readonly extraEnv: Readonly<Record<string, string>>
   readonly sessionFile: SessionFile | undefined
+  /** How long a list that a server gave is given to sessions, where the server does not say less. */
+  readonly toolCacheTtl: Duration.Duration
   readonly logMessages: "owner" | "all" | "none"
   readonly sharing: SharingPolicy
   readonly questions: "auto" | "lane" | "deny"
@@ -147,6 +149,7 @@ export const defaultPool: PoolSettings = {
   maxAge: undefined,
   extraEnv: {},
   sessionFile: undefined,
+  toolCacheTtl: Duration.seconds(300),
   logMessages: "owner",
   sharing: { policy: "shared", min: 1, max: 4 },
   questions: "auto",
@@ -197,6 +200,7 @@ export const poolSettings = (
       sessionFile === undefined
         ? undefined
         : { variable: sessionFile.variable ?? defaultSessionVariable, content: sessionFile.content },
+    toolCacheTtl: own.toolCacheTtl ?? shared.toolCacheTtl ?? defaultPool.toolCacheTtl,
     logMessages: own.logMessages ?? shared.logMessages ?? defaultPool.logMessages,
     sharing: sharingPolicy(own.sharing ?? shared.sharing),
     questions: own.questions ?? shared.questions ?? defaultPool.questions,

@@ -28,6 +28,8 @@ export interface ReplicaOptions {
   readonly queueTimeout: number
   /** Milliseconds; null for none. */
   readonly requestTimeout: number | null
+  /** How long lists are fresh, in milliseconds. */
+  readonly listTtl: number
   /** A line of stdout that is no JSON-RPC message. */
   readonly onStray: (pid: number, text: string) => void
   /** Why it has no process yet. */
@@ -40,6 +42,9 @@ export interface ReplicaOptions {
   readonly tasks: Tasks
   readonly poison: Poison
   readonly onSettled: (call: Call, outcome: string) => void
+  /** A client's request for a list has its answer, or goes to the process after all. */
+  readonly onListed: (call: Call, outcome: string) => void
+  readonly onUnlisted: (call: Call) => void
   /** There is a process, or another, or room in it, or none will come. */
   readonly onChange: (replica: Replica) => void
   /** What a process that ended held and may be asked again. Where nothing takes it, `errorOf` says what to answer. */
@@ -89,6 +94,10 @@ export class Replica {
       isThere
     })
     this.lists = new ListCache({
+      ttl: options.listTtl,
+      onSettled: options.onListed,
+      forward: options.onUnlisted,
+      onForwarded: () => options.onChange(this),
       ask: (method, params, done) => this.ask(method, params, done),
       isThere,
       onChanged: (method) => announce(this.clients, method)

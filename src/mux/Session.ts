@@ -169,9 +169,14 @@ export class Session implements Client {
       case "resources/subscribe":
       case "resources/unsubscribe":
         return this.#ownRequest(line, method)
-      default:
-        return this.#upstream.request(this, line, this.#envelope, method)
+      case "tools/list":
+      case "prompts/list":
+      case "resources/list":
+      case "resources/templates/list":
+        if (this.inFlight >= maxInFlight || !isWhole(line, this.#envelope)) break
+        return this.#upstream.list(this, line, this.#envelope, method)
     }
+    this.#upstream.request(this, line, this.#envelope, method)
   }
 
   /** What the pool answers itself, or asks the server for all clients; how much of that may wait is bounded here. */
@@ -352,6 +357,16 @@ const presented = (id: string, handshake: Handshake, wanted: string): string => 
 
 const bounded = (value: unknown): string | null => (typeof value === "string" ? value.slice(0, 100) : null)
 
+/** Whether a request has no parameters, and nothing else at length either. */
+const isWhole = (line: Line, envelope: Envelope): boolean => {
+  if (line.end - line.start > maxWhole) return false
+  return (
+    !envelope.has(Key.params) || line.copy(envelope.start[Key.params]! + 1, envelope.end[Key.params]! - 1).trim() === ""
+  )
+}
+
+/** Bytes. */
+const maxWhole = 1024
 /** Requests of one client that are not answered yet. */
 const maxInFlight = 4096
 const quote = 0x22

@@ -25,7 +25,7 @@ import { decodeString, nameOf } from "./Words.ts"
 
 export interface SharingOptions extends Pick<
   ReplicaOptions,
-  "server" | "logMessages" | "maxLine" | "queueTimeout" | "requestTimeout" | "onStray" | "unavailable"
+  "server" | "logMessages" | "maxLine" | "queueTimeout" | "requestTimeout" | "listTtl" | "onStray" | "unavailable"
 > {
   /** Places that sessions have their homes in, and all there may be: the others are for what asks, one at a time. */
   readonly replicas: { readonly min: number; readonly max: number; readonly homes: number }
@@ -117,10 +117,10 @@ export class Sharing implements Upstream {
   leave(client: Client): void {
     const membership = this.#memberships.get(client)
     if (membership === undefined) return
-    const { member } = membership
+    const { home, member } = membership
     this.#memberships.delete(client)
     this.clients.delete(client)
-    for (const turns of [this.#turns, this.#laneTurns]) turns.withdraw(member)
+    for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member)
     this.#questions.leave(client)
     this.#tasks.leave(member)
     for (const replica of this.replicas) replica.leave(client)
@@ -174,6 +174,18 @@ export class Sharing implements Upstream {
     this.#enter(call, line.kept(), (error) => error)
   }
 
+  list(client: Client, line: Line, envelope: Envelope, method: string): void {
+    const { home, member } = this.#of(client)
+    const isHere = home.current !== null && home.unavailable === null && home.lists.answers(method)
+    if (!isHere || this.asking.needsLane(method, null)) return this.request(client, line, envelope, method)
+    client.inFlight++
+    const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
+    const facts = { token: null, name: null, isRetry: false, isInLane: false, isDelivered: false, concern: null }
+    const times = { since: Date.now(), deadlineFrom: 0 }
+    const kept = line.copy(line.start, line.end)
+    home.lists.answer({ client, member, id, method, kept, hasSeenQuestion: false, ...facts, ...times })
+  }
+
   notify(client: Client, line: Line): void {
     this.#of(client).home.current?.notify(line)
   }
@@ -188,8 +200,8 @@ export class Sharing implements Upstream {
 
   cancel(client: Client, id: string, line: Line, envelope: Envelope): void {
     const isWanted = isSameId(id)
-    const { member } = this.#of(client)
-    for (const turns of [this.#turns, this.#laneTurns]) {
+    const { home, member } = this.#of(client)
+    for (const turns of [this.#turns, this.#laneTurns, home.lists]) {
       for (let withdrawn = turns.withdraw(member, isWanted); withdrawn > 0; withdrawn--) client.settled()
     }
     for (const replica of this.replicas) {
@@ -358,6 +370,11 @@ export class Sharing implements Upstream {
       poison: this.#poison,
       onSettled: this.#onSettled,
       onChange: () => this.#pump(),
+      onListed: (call, outcome) => {
+        this.#say(call, outcome)
+        call.client.settled()
+      },
+      onUnlisted: (call) => this.#enter(call, Line.ofText(call.kept ?? ""), (error) => error),
       onAgain: (call, line, errorOf) => this.#again(call, line, errorOf),
       sweepSoon: () => this.#sweepSoon()
     })

@@ -77,6 +77,8 @@ export interface Upstream {
   ) => void
   /** Forwards a request; its answer goes to `client.out` under the id as it came. */
   readonly request: (client: Client, line: Line, envelope: Envelope, method: string) => void
+  /** The same for a list from its beginning, without further parameters: what is known of it may be the answer. */
+  readonly list: (client: Client, line: Line, envelope: Envelope, method: string) => void
   /** The client's answer to a question, under the id by which it was asked. */
   readonly answer: (client: Client, line: Line, envelope: Envelope) => void
   /** The client's progress on a question, under the token that came with it. */

@@ -834,7 +834,7 @@ describe("paths", () => {
 })
 
 describe("warnings", () => {
-  it.effect("tell unknown keys of a server, its ignored timeout, and settings without effect", () =>
+  it.effect("tell unknown keys of a server, and its ignored timeout", () =>
     Effect.gen(function* () {
       const { config, directory } = yield* loadServer({
         command: "a",
@@ -847,8 +847,7 @@ describe("warnings", () => {
       assert.deepStrictEqual(config.warnings, [
         `${prefix}unknown keys ignored: "comand", "transportType"`,
         `${prefix}"timeout" is ignored, since its unit differs between hosts: see "pool.requestTimeout"`,
-        `${prefix}unknown keys ignored: "pool.restrat", "pool.stop.kill"`,
-        `${prefix}"pool.toolCacheTtl" is not supported yet: ignored`
+        `${prefix}unknown keys ignored: "pool.restrat", "pool.stop.kill"`
       ])
       assert.strictEqual(specOf(config).command, "a")
     })
@@ -878,14 +877,11 @@ describe("warnings", () => {
     })
   )
 
-  it.effect("tell shared settings that mean nothing or have no effect yet", () =>
+  it.effect("tell shared settings that mean nothing", () =>
     Effect.gen(function* () {
       const directory = yield* project({ ".mcp.json": { mcpServers: {}, pool: { nope: 1, toolCacheTtl: "1 s" } } })
       const config = yield* load(directory)
-      assert.deepStrictEqual(config.warnings, [
-        `${directory}/.mcp.json: unknown key ignored: "pool.nope"`,
-        `${directory}/.mcp.json: "pool.toolCacheTtl" is not supported yet: ignored`
-      ])
+      assert.deepStrictEqual(config.warnings, [`${directory}/.mcp.json: unknown key ignored: "pool.nope"`])
     })
   )
 

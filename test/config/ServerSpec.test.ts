@@ -1,11 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, ByteSize, Duration, Effect, Result, Schema } from "effect"
-import {
-  decodePool,
-  type DecodedPoolOptions,
-  unknownPoolKeys,
-  unsupportedPoolKeys
-} from "../../src/config/PoolOptions.ts"
+import { decodePool, type DecodedPoolOptions, unknownPoolKeys } from "../../src/config/PoolOptions.ts"
 import {
   decodeServer,
   defaultPool,
@@ -133,6 +128,7 @@ describe("pool settings", () => {
       maxAge: undefined,
       extraEnv: {},
       sessionFile: undefined,
+      toolCacheTtl: Duration.seconds(300),
       logMessages: "owner",
       sharing: { policy: "shared", min: 1, max: 4 },
       questions: "auto",
@@ -389,37 +385,6 @@ describe("pool settings", () => {
     )
     assert.deepStrictEqual(unknownPoolKeys({ probe: "on", sessionFile: "x" }), [])
     assert.deepStrictEqual(unknownPoolKeys(undefined), [])
-  })
-
-  it("tells which settings have no effect yet", () => {
-    const asked = pool({
-      requiredTools: ["echo"],
-      probe: { interval: "30 s" },
-      sharing: { replicas: { min: 1, max: 2 } },
-      questions: "lane",
-      roots: ["/tmp", { uri: "file:///tmp", name: "tmp" }],
-      maxInFlight: 8,
-      maxConcurrency: 4,
-      maxMemory: "1 GB",
-      maxAge: "1 day",
-      toolCacheTtl: "10 s",
-      budget: { lifetime: 20 },
-      extraEnv: { A: "1" },
-      sessionFile: { content: {} }
-    })
-    assert.deepStrictEqual(unsupportedPoolKeys(asked), ["toolCacheTtl"])
-  })
-
-  it("says nothing of a later setting that is at its default", () => {
-    const defaults = pool({
-      sharing: "shared",
-      questions: "auto",
-      maxInFlight: 64,
-      maxConcurrency: "none",
-      toolCacheTtl: "5 min"
-    })
-    assert.deepStrictEqual(unsupportedPoolKeys(defaults), [])
-    assert.deepStrictEqual(unsupportedPoolKeys({}), [])
   })
 })
 

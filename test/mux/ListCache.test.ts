@@ -1,19 +1,31 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
+import { turn } from "../lines/Turn.ts"
 import { asked, methods } from "./Messages.ts"
-import { makeShared, type Mux, notification, type Process, request } from "./MuxHarness.ts"
+import {
+  type Client,
+  fakeTimers,
+  makeShared,
+  type Mux,
+  notification,
+  type Process,
+  request,
+  unavailable
+} from "./MuxHarness.ts"
+
+const listedTools = (mux: Mux) => mux.sharing.lists.tools?.map(({ name }) => name) ?? null
 
 describe("ListCache", () => {
   describe("tools", () => {
     const withTools = { capabilities: { tools: {} } }
-    const listed = (mux: Mux) => mux.sharing.lists.tools?.map(({ name }) => name) ?? null
     const tool = (name: string) => ({ name, inputSchema: { type: "object" } })
 
     it.effect("are read when a process is there, page by page, and when they change", () =>
       Effect.gen(function* () {
         const { mux, server } = makeShared(1, {}, withTools)
         const [first] = yield* server.told
-        assert.strictEqual(listed(mux), null)
+        assert.strictEqual(listedTools(mux), null)
         server.answer(first!, { tools: [tool("a"), { nameless: true }, null], nextCursor: "c" })
         const [second] = yield* server.told
         assert.deepStrictEqual(asked([first!, second!]), [
@@ -21,11 +33,11 @@ describe("ListCache", () => {
           ["tools/list", { cursor: "c" }]
         ])
         server.answer(second!, { tools: [tool("b")] })
-        assert.deepStrictEqual(listed(mux), ["a", "b"])
+        assert.deepStrictEqual(listedTools(mux), ["a", "b"])
         server.say(notification("notifications/tools/list_changed"))
         const [third] = yield* server.told
         server.answer(third!, { tools: [tool("c")] })
-        assert.deepStrictEqual(listed(mux), ["c"])
+        assert.deepStrictEqual(listedTools(mux), ["c"])
       })
     )
 
@@ -39,7 +51,7 @@ describe("ListCache", () => {
         const late = yield* server.told
         assert.lengthOf(late, 1)
         server.answer(late[0]!, { tools: [tool("late")] })
-        assert.deepStrictEqual(listed(mux), ["late"])
+        assert.deepStrictEqual(listedTools(mux), ["late"])
         assert.deepStrictEqual(yield* server.told, [])
       })
     )
@@ -64,7 +76,7 @@ describe("ListCache", () => {
     it.effect("are known to be none where the server has none", () =>
       Effect.gen(function* () {
         const { mux, server } = makeShared(1)
-        assert.deepStrictEqual(listed(mux), [])
+        assert.deepStrictEqual(listedTools(mux), [])
         assert.deepStrictEqual(yield* server.told, [])
       })
     )
@@ -345,4 +357,259 @@ describe("ListCache", () => {
       assert.isFalse(lists.isRepeatable("reads"))
     })
   )
+
+  describe("that sessions ask for", () => {
+    const withTools = { capabilities: { tools: {}, prompts: {} } }
+    const changed = notification("notifications/tools/list_changed")
+    const page = (name: string, more: object = {}) => ({ tools: [{ name, é: "漢" }], ...more })
+
+    /** A server whose lists have been read once, its first answer `page("a", more)`, and two clients. */
+    const read = Effect.fnUntraced(function* (more?: object, options?: Parameters<typeof makeShared>[1]) {
+      const { clients, mux, server } = makeShared(2, options, withTools)
+      const [tools] = yield* server.told
+      server.answer(tools!, page("a", more))
+      yield* answerAll(server)
+      return { mux, server, one: clients[0]!, two: clients[1]! }
+    })
+    /** The names in the lists that a client was told, by the id under which it asked. */
+    const named = (client: Client) =>
+      Effect.map(client.told, (told) =>
+        told
+          .filter(({ method }) => method === undefined)
+          .map(({ id, result }) => [id, (result?.["tools"] as ReadonlyArray<{ name: string }> | undefined)?.[0]?.name])
+      )
+
+    it.effect("are answered without the server, byte for byte, under the id as it came", () =>
+      Effect.gen(function* () {
+        const { one, server, two } = yield* read()
+        one.send('{"jsonrpc":"2.0","id":"\\u0061é","method":"tools/list"}')
+        two.send(' {"method":"tools\\/list", "params" : { } , "id":1.0,"jsonrpc":"2.0"}')
+        yield* turn
+        const result = JSON.stringify(page("a"))
+        assert.deepStrictEqual(one.inbox.lines(), [`{"jsonrpc":"2.0","result":${result},"id":"\\u0061é"}`])
+        assert.deepStrictEqual(two.inbox.lines(), [`{"jsonrpc":"2.0","result":${result},"id":1.0}`])
+        assert.deepStrictEqual(yield* server.told, [])
+        assert.deepStrictEqual([one.session.inFlight, one.events], [0, ["idle"]])
+      })
+    )
+
+    it.effect("go to the server with a cursor, a token or anything else", () =>
+      Effect.gen(function* () {
+        const { one, server } = yield* read({ nextCursor: "c" })
+        const params = [{ cursor: "c" }, { _meta: { progressToken: 1 } }, { _meta: {} }, { filter: "x" }]
+        params.forEach((params, id) => one.send(request(id, "tools/list", params)))
+        assert.lengthOf(yield* server.told, params.length)
+        // The pool reads all pages; a session follows them itself.
+        one.send(request(9, "tools/list"))
+        assert.deepStrictEqual((yield* one.told)[0]?.result, page("a", { nextCursor: "c" }))
+      })
+    )
+
+    it.effect("cost the server one request, however many wait", () =>
+      Effect.gen(function* () {
+        const { clients, mux, server } = makeShared(50, {}, withTools)
+        const late = mux.client()
+        clients.forEach((client, id) => client.send(request(id, "tools/list"), request("p", "prompts/list")))
+        const asks = yield* server.told
+        assert.deepStrictEqual(methods(asks), ["tools/list", "prompts/list"])
+        assert.strictEqual(clients[0]!.session.inFlight, 2)
+        server.answer(asks[0]!, page("a"))
+        server.answer(asks[1]!, { prompts: [] })
+        late.send(request("late", "tools/list"))
+        for (const [id, client] of clients.entries()) {
+          assert.deepStrictEqual(
+            (yield* client.told).map((answer) => answer.id),
+            [id, "p"]
+          )
+          assert.strictEqual(client.session.inFlight, 0)
+        }
+        assert.deepStrictEqual(yield* named(late), [["late", "a"]])
+        assert.deepStrictEqual(yield* server.told, [])
+      })
+    )
+
+    it.effect("are never older than the change that a session was told of", () =>
+      Effect.gen(function* () {
+        const { one, server, two } = yield* read()
+        server.say(changed)
+        one.send(request(1, "tools/list"))
+        const [first] = yield* server.told
+        // It changes again, before it has answered: who asks now waits for the next reading.
+        server.say(changed)
+        two.send(request(2, "tools/list"))
+        server.answer(first!, page("b"))
+        assert.deepStrictEqual([yield* named(one), yield* named(two)], [[[1, "b"]], []])
+        one.send(request(3, "tools/list"))
+        const [second, ...more] = yield* server.told
+        assert.deepStrictEqual(more, [])
+        assert.deepStrictEqual(yield* named(one), [])
+        server.answer(second!, page("c"))
+        assert.deepStrictEqual([yield* named(one), yield* named(two)], [[[3, "c"]], [[2, "c"]]])
+        two.send(request(4, "tools/list"))
+        assert.deepStrictEqual([yield* named(two), yield* server.told], [[[4, "c"]], []])
+      })
+    )
+
+    it.effect("are read anew once they are older than the time to live, or than the server's own", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const lives = [
+          { more: {}, listTtl: 300_000, life: 300_000 },
+          { more: { ttlMs: 5000 }, listTtl: 300_000, life: 5000 },
+          { more: { ttlMs: 5000 }, listTtl: 1000, life: 1000 }
+        ]
+        for (const { life, listTtl, more } of lives) {
+          const { one, server, two } = yield* read(more, { listTtl })
+          vi.advanceTimersByTime(life - 1)
+          one.send(request(1, "tools/list"))
+          assert.deepStrictEqual([yield* server.told, yield* named(one)], [[], [[1, "a"]]])
+          vi.advanceTimersByTime(1)
+          one.send(request(2, "tools/list"))
+          two.send(request(3, "tools/list"))
+          const [ask, ...others] = yield* server.told
+          assert.deepStrictEqual(others, [])
+          server.answer(ask!, page("b"))
+          assert.deepStrictEqual([yield* named(one), yield* named(two)], [[[2, "b"]], [[3, "b"]]])
+        }
+        for (const ttlMs of [0, -1]) {
+          const { one, server } = yield* read({ ttlMs })
+          one.send(request(1, "tools/list"))
+          assert.lengthOf(yield* server.told, 1)
+        }
+      })
+    )
+
+    it.effect("are nobody else's where the server says that they are private, until it says otherwise", () =>
+      Effect.gen(function* () {
+        const { one, server, two } = yield* read({ cacheScope: "private", ttlMs: 60_000 })
+        one.send(request(1, "tools/list"))
+        two.send(request(2, "tools/list"))
+        const [mine, yours] = yield* server.told
+        server.answer(yours!, page("yours"))
+        server.answer(mine!, page("mine"))
+        assert.deepStrictEqual([yield* named(one), yield* named(two)], [[[1, "mine"]], [[2, "yours"]]])
+        server.say(changed)
+        const [again] = yield* server.told
+        server.answer(again!, page("all"))
+        two.send(request(3, "tools/list"))
+        assert.deepStrictEqual([yield* named(two), yield* server.told], [[[3, "all"]], []])
+        // Those that wait for the pool's reading ask for themselves once that turns out to be private.
+        const { clients, server: next } = makeShared(2, {}, withTools)
+        clients.forEach((client, id) => client.send(request(id, "tools/list")))
+        const [ask] = yield* next.told
+        next.answer(ask!, page("pool", { cacheScope: "private" }))
+        const asks = yield* next.told
+        assert.deepStrictEqual(methods(asks), ["tools/list", "tools/list", "prompts/list"])
+        next.answer(asks[1]!, page("1"))
+        assert.deepStrictEqual([yield* named(clients[0]!), yield* named(clients[1]!)], [[], [[1, "1"]]])
+      })
+    )
+
+    it.effect("are refused with the server's own error where it cannot give them, and asked for again", () =>
+      Effect.gen(function* () {
+        const { mux, one, server, two } = yield* read({ ttlMs: 0 })
+        one.send(request(1, "tools/list"))
+        two.send(request(2, "tools/list"))
+        const [ask, ...others] = yield* server.told
+        assert.deepStrictEqual(others, [])
+        const error = { code: -32000, message: "not now é", data: { why: [1] } }
+        server.say({ jsonrpc: "2.0", id: ask!.id, error })
+        for (const client of [one, two]) assert.deepStrictEqual((yield* client.told)[0]?.error, error)
+        // The last good list is kept for status and for repetition.
+        assert.deepStrictEqual(listedTools(mux), ["a"])
+        one.send(request(3, "tools/list"))
+        const [again] = yield* server.told
+        server.answer(again!, page("b"))
+        assert.deepStrictEqual(yield* named(one), [[3, "b"]])
+      })
+    )
+
+    it.effect("are passed on as they are where they are no lists, and not kept", () =>
+      Effect.gen(function* () {
+        const { one, server } = yield* read({ ttlMs: 0 })
+        for (const id of [1, 2]) {
+          one.send(request(id, "tools/list"))
+          const [ask] = yield* server.told
+          server.say({ jsonrpc: "2.0", id: ask!.id, result: { tools: "none", id } })
+          assert.deepStrictEqual((yield* one.told)[0]?.result, { tools: "none", id })
+        }
+      })
+    )
+
+    it.effect("are those of the process that is there", () =>
+      Effect.gen(function* () {
+        const { mux, one } = yield* read()
+        const next = mux.attach(withTools)
+        one.send(request(1, "tools/list"))
+        const [ask] = yield* next.told
+        assert.deepStrictEqual(yield* named(one), [])
+        next.answer(ask!, page("b"))
+        assert.deepStrictEqual(yield* named(one), [[1, "b"]])
+        mux.detach()
+        one.send(request(2, "tools/list"))
+        const preflighted = mux.attach({ ...withTools, tools: [{ name: "c", inputSchema: { type: "object" } }] })
+        const asks = yield* preflighted.told
+        assert.deepStrictEqual(methods(asks), ["prompts/list", "tools/list"])
+        preflighted.answer(asks[1]!, page("c"))
+        assert.deepStrictEqual(yield* named(one), [[2, "c"]])
+        const none = mux.attach({ capabilities: {} })
+        one.send(request(3, "tools/list"))
+        assert.deepStrictEqual(methods(yield* none.told), ["tools/list"])
+      })
+    )
+
+    it.effect("wait for the next process where theirs ends, and are refused where none comes", () =>
+      Effect.gen(function* () {
+        const { clients, mux } = makeShared(2, {}, withTools)
+        clients.forEach((client, id) => client.send(request(id, "tools/list")))
+        mux.detach()
+        const next = mux.attach(withTools)
+        const asks = (yield* next.told).filter(({ method }) => method === "tools/list")
+        for (const [i, ask] of asks.entries()) next.answer(ask, page(`b${i}`))
+        for (const client of clients) assert.lengthOf(yield* named(client), 1)
+        next.say(changed)
+        clients[0]!.send(request("x", "tools/list"))
+        mux.detach()
+        mux.replica.setUnavailable(unavailable)
+        const [refused] = (yield* clients[0]!.told).filter(({ error }) => error !== undefined)
+        assert.deepStrictEqual([refused?.id, refused?.error?.code], ["x", 31001])
+        assert.strictEqual(clients[0]!.session.inFlight, 0)
+      })
+    )
+
+    it.effect("are not answered once they are cancelled, or their client is gone", () =>
+      Effect.gen(function* () {
+        const { one, server, two } = yield* read()
+        server.say(changed)
+        one.send(request(1, "tools/list"), request(2, "tools/list"))
+        two.send(request(1, "tools/list"))
+        const [ask] = yield* server.told
+        server.say(changed)
+        one.send(request(3, "tools/list"), request(4, "tools/list"))
+        for (const requestId of [1, 3]) one.send(notification("notifications/cancelled", { requestId }))
+        two.session.close()
+        assert.strictEqual(one.session.inFlight, 2)
+        server.answer(ask!, page("b"))
+        const [next] = yield* server.told
+        server.answer(next!, page("c"))
+        assert.deepStrictEqual(yield* named(one), [
+          [2, "b"],
+          [4, "c"]
+        ])
+        assert.deepStrictEqual([one.session.inFlight, yield* server.told], [0, []])
+      })
+    )
+
+    it.effect("are refused in time where requests have a deadline", () =>
+      Effect.gen(function* () {
+        yield* fakeTimers
+        const { one, server } = yield* read({ ttlMs: 0 }, { requestTimeout: 1000 })
+        one.send(request(1, "tools/list"))
+        assert.lengthOf(yield* server.told, 1)
+        vi.advanceTimersByTime(1500)
+        assert.strictEqual((yield* one.told)[0]?.error?.code, 31003)
+        assert.strictEqual(one.session.inFlight, 0)
+      })
+    )
+  })
 })

@@ -190,6 +190,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
     maxLine,
     queueTimeout: 30_000,
     requestTimeout: null,
+    listTtl: 300_000,
     replicas: { min: 1, max: 1, homes: 1 },
     questions: "auto",
     roots: undefined,

@@ -11,10 +11,11 @@ export interface Asking {
   readonly kind: Kind
 }
 
-/** What is asked; `name` is a tool. */
+/** What is asked; `name` is a tool. `isWhole`: a list from its beginning, with no parameters. */
 export interface Kind {
   readonly method: string
   readonly name: string | null
+  readonly isWhole?: boolean
 }
 
 /** The versions of a server: their lists differ, and so do the tools that may be run twice. */
@@ -40,13 +41,16 @@ export type Event =
   | { readonly _tag: "ClientGarbage"; readonly client: number; readonly index: number }
   | { readonly _tag: "Answer" | "Progress"; readonly call: number; readonly shape: number; readonly isLate: boolean }
   | { readonly _tag: "AnswerBatch"; readonly server: number; readonly calls: ReadonlyArray<number> }
-  | { readonly _tag: "AnswerList"; readonly list: number; readonly isError: boolean }
+  | { readonly _tag: "AnswerList"; readonly list: number; readonly how: ListAnswer }
   | {
       readonly _tag: "Question" | "Announce" | "ServerGarbage"
       readonly server: number
       readonly index: number
       readonly call: number
     }
+
+/** How a server answers for a list: `brief` is fresh for no time at all. */
+export type ListAnswer = "shared" | "brief" | "private" | "error"
 
 /** So many clients connect at once. */
 export const clientCount = 4
@@ -78,6 +82,32 @@ export const events = (choices: Choices): ReadonlyArray<Event> => {
       ask(choices.of(kinds)),
       { _tag: "Crash", server: choices.below(2) }
     ],
+    // One whose lists change while they are asked for.
+    () => {
+      const list = () => ask(choices.of(kinds.filter(({ isWhole }) => isWhole === true)))
+      const change = (): Event => ({ _tag: "Announce", server: current, index: choices.below(2), call: 1 })
+      const answer = (): Event => ({
+        _tag: "AnswerList",
+        list: 1 + choices.below(9),
+        how: choices.of(listAnswers)
+      })
+      const turn: Event = { _tag: "Turn" }
+      const cancel: Event = { _tag: "Cancel", client, id: choices.of(ids), shape: 0 }
+      const changes = [list(), change(), list(), turn, change(), choices.of([list(), cancel]), answer(), turn]
+      return [
+        { _tag: "Join", client },
+        attach,
+        turn,
+        answer(),
+        turn,
+        answer(),
+        turn,
+        ...changes,
+        answer(),
+        list(),
+        turn
+      ]
+    },
     // One that ends before it has read its lists.
     () => [attach, { _tag: "Turn" }, { _tag: "Crash", server: current }, attach, { _tag: "Turn" }]
   ])()
@@ -101,7 +131,7 @@ const event = (choices: Choices): Event => {
     ...times(9, () => ({ _tag: "Answer", call, shape, isLate: choices.chance(25) })),
     ...times(5, () => ({ _tag: "Progress", call, shape, isLate: choices.chance(25) })),
     () => ({ _tag: "AnswerBatch", server, calls: [1, 2, 3].map(() => choices.below(1000)) }),
-    ...times(3, () => ({ _tag: "AnswerList", list: call, isError: choices.chance(15) })),
+    ...times(3, () => ({ _tag: "AnswerList", list: call, how: choices.of(listAnswers) })),
     ...times(4, () => ({ _tag: choices.of(["Question", "Announce", "ServerGarbage"]), server, index: shape, call })),
     ...times(10, () => ({ _tag: "Turn" })),
     ...times(6, () => ({ _tag: "Attach", making: making(choices), isRolling: choices.chance(40) })),
@@ -113,6 +143,8 @@ const event = (choices: Choices): Event => {
     }))
   ])()
 }
+
+const listAnswers: ReadonlyArray<ListAnswer> = ["shared", "shared", "shared", "shared", "brief", "private", "error"]
 
 const times = (count: number, make: () => Event): Array<() => Event> => Array.from({ length: count }, () => make)
 
@@ -140,7 +172,10 @@ const kinds: ReadonlyArray<Kind> = [
   { method: "tools/call", name: null },
   { method: "resources/read", name: null },
   { method: "resources/templates/list", name: null },
-  { method: "prompts/get", name: "reads" }
+  { method: "prompts/get", name: "reads" },
+  { method: "tools/list", name: null, isWhole: true },
+  { method: "prompts/list", name: null, isWhole: true },
+  { method: "tools/list", name: null }
 ]
 
 /** Ids and tokens: of all types, few enough to collide, some of them equal though they are written differently. */

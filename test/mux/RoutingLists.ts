@@ -1,6 +1,7 @@
 /** What a server's lists must be known to be, and which of them each process must be asked for, by the rules alone. */
 import type { Tool } from "@modelcontextprotocol/sdk/types.js"
-import { type Making, versions } from "./RoutingEvents.ts"
+import { type ListAnswer, type Making, versions } from "./RoutingEvents.ts"
+import type { Request } from "./RoutingModel.ts"
 
 /** The pool's own request of a process for a list. */
 export interface ListAsk {
@@ -12,11 +13,27 @@ export interface ListAsk {
 
 export type ListKind = "tools" | "prompts"
 
+/** What a process gives for a list. */
+export interface ListResult {
+  readonly items: ReadonlyArray<object>
+  /** The result as it stands in the line. */
+  readonly text: string
+  readonly how: Exclude<ListAnswer, "error">
+}
+
 interface List {
   known: string | null
   generation: number
+  isOffered: boolean
+  isPrivate: boolean
   isReading: boolean
+  isRead: boolean
   isStale: boolean
+  /** What is given again. */
+  result: string | null
+  /** Clients' requests for which the reading that goes on is new enough, and those for which it is not. */
+  waiting: ReadonlyArray<Request>
+  late: ReadonlyArray<Request>
 }
 
 /** What it does to the world. */
@@ -25,6 +42,10 @@ export interface ListsOptions {
   readonly ask: (ask: ListAsk) => void
   readonly isThere: () => boolean
   readonly announce: (method: string) => void
+  /** A client's request has its answer: null for an error; or it goes to the process. */
+  readonly give: (request: Request, result: string | null) => void
+  readonly forward: (request: Request) => void
+  readonly onForwarded: () => void
 }
 
 export class ModelLists {
@@ -41,59 +62,106 @@ export class ModelLists {
   /** A process takes over. */
   renew(making: Making): void {
     this.#making = making
-    for (const list of [this.#lists.tools, this.#lists.prompts]) {
+    for (const kind of ["tools", "prompts"] as const) {
+      const list = this.#lists[kind]
       list.generation++
-      list.isReading = false
-      list.isStale = false
+      list.isOffered = making[kind] !== null
+      list.isReading = list.isRead = list.isStale = list.isPrivate = false
+      list.result = null
     }
     if (making.tools === null) this.#take("tools", [])
     else if (making.isPreflighted) this.#take("tools", toolsOf(making.tools))
-    else return this.#load("tools", true)
+    else return this.#load("tools", true, true)
     this.#afterTools()
   }
 
   /** The process that takes requests says that a list changed. */
   changed(kind: ListKind): void {
-    if (this.#lists[kind].isReading) this.#lists[kind].isStale = true
+    const list = this.#lists[kind]
+    list.result = null
+    if (list.isReading) list.isStale = true
     else this.#load(kind, false)
   }
 
+  /** A client asks for a whole list of the process that takes requests; false where that alone can answer. */
+  asked(kind: ListKind, request: Request): boolean {
+    const list = this.#lists[kind]
+    if (!list.isOffered || list.isPrivate) return false
+    if (list.result !== null) this.#options.give(request, list.result)
+    else if (list.isStale) list.late = [...list.late, request]
+    else {
+      list.waiting = [...list.waiting, request]
+      if (!list.isReading) this.#load(kind, !list.isRead)
+    }
+    return true
+  }
+
+  /** Clients' requests wait no more. */
+  withdraw(isWanted: (request: Request) => boolean): void {
+    for (const list of [this.#lists.tools, this.#lists.prompts]) {
+      for (const request of [...list.waiting, ...list.late].filter(isWanted)) request.isWithdrawn = true
+      list.waiting = list.waiting.filter((request) => !isWanted(request))
+      list.late = list.late.filter((request) => !isWanted(request))
+    }
+  }
+
   /** A process answers: null with an error. */
-  answered({ generation, isOfChain, kind, tellsChange }: ListAsk, items: ReadonlyArray<object> | null): void {
+  answered({ generation, isOfChain, kind, tellsChange }: ListAsk, result: ListResult | null): void {
     const list = this.#lists[kind]
     if (generation !== list.generation) return
-    if (items !== null) this.#keep(kind, items, tellsChange)
+    this.#tell(list, result)
+    if (result !== null) {
+      list.isRead = true
+      this.#keep(kind, result.items, tellsChange)
+    }
     list.isReading = false
     if (isOfChain && kind === "tools") this.#afterTools()
     if (list.isStale) this.#load(kind, false)
   }
 
-  /** The process that was asked has ended. */
+  /** The process that was asked has ended, or takes no more. */
   lost({ generation, kind }: ListAsk): void {
     const list = this.#lists[kind]
     if (generation !== list.generation) return
     list.isReading = false
     list.isStale = false
+    const requests = [...list.waiting, ...list.late]
+    list.waiting = list.late = []
+    for (const request of requests) this.#options.forward(request)
+  }
+
+  #tell(list: List, result: ListResult | null): void {
+    const { late, waiting } = list
+    list.waiting = []
+    if (result !== null) list.isPrivate = result.how === "private"
+    if (list.isPrivate) {
+      list.late = []
+      for (const request of [...waiting, ...late]) this.#options.forward(request)
+      return this.#options.onForwarded()
+    }
+    for (const request of waiting) this.#options.give(request, result?.text ?? null)
+    if (result?.how === "shared" && !list.isStale) list.result = result.text
   }
 
   #afterTools(): void {
     if (!this.#options.isThere()) return
+    const { isRead, isReading } = this.#lists.prompts
     if (this.#making.prompts === null) this.#take("prompts", [])
-    else this.#load("prompts", true)
+    else if (!isRead && !isReading) this.#load("prompts", true, true)
   }
 
-  #load(kind: ListKind, isOfChain: boolean): void {
+  #load(kind: ListKind, tellsChange: boolean, isOfChain = false): void {
     const list = this.#lists[kind]
     list.generation++
     list.isReading = true
     list.isStale = false
-    this.#options.ask({ kind, generation: list.generation, tellsChange: isOfChain, isOfChain })
+    list.waiting = [...list.waiting, ...list.late]
+    list.late = []
+    this.#options.ask({ kind, generation: list.generation, tellsChange, isOfChain })
   }
 
   #take(kind: ListKind, items: ReadonlyArray<object>): void {
-    const list = this.#lists[kind]
-    list.generation++
-    list.isReading = false
+    this.#lists[kind].isRead = true
     this.#keep(kind, items, true)
   }
 
@@ -112,7 +180,18 @@ export class ModelLists {
   }
 }
 
-const unknown = (): List => ({ known: null, generation: 0, isReading: false, isStale: false })
+const unknown = (): List => ({
+  known: null,
+  generation: 0,
+  isOffered: false,
+  isPrivate: false,
+  isReading: false,
+  isRead: false,
+  isStale: false,
+  result: null,
+  waiting: [],
+  late: []
+})
 
 /** The tools of a version: `sets` may be run twice in the first only. */
 export const toolsOf = (version: number): ReadonlyArray<Tool> => [

@@ -1,7 +1,7 @@
 /** What the world of routing keeps beside each request, client and process. */
 import type { Client, Message, Process } from "./MuxHarness.ts"
 import type { Kind, Making } from "./RoutingEvents.ts"
-import type { ListAsk } from "./RoutingLists.ts"
+import type { ListAsk, ListKind } from "./RoutingLists.ts"
 
 /** A request of a client, from when the client has sent it. */
 export interface Request {
@@ -12,6 +12,8 @@ export interface Request {
   readonly id: string
   readonly token: string | null
   readonly kind: Kind
+  /** Where it stands among what its server must have been told. */
+  at: number
   /** It may be made once more. */
   readonly isKept: boolean
   /** It has been, or waits to be. */
@@ -55,15 +57,20 @@ export interface ModelServer {
   readonly pending: Array<Request>
   /** What it has seen of them. */
   readonly calls: Array<Call>
-  /** The pool's own requests, and those that it has seen. */
-  readonly asks: Array<ListAsk>
-  readonly openAsks: Set<ListAsk>
+  /** The requests for whole lists that it was sent, the pool's own and clients', and those that it has seen. */
+  readonly asks: Array<ListAsk | Request>
+  /** With where they stand among what it must have been told. */
+  readonly openAsks: Map<ListAsk, number>
   readonly lists: Array<Message>
   readonly ids: Set<number>
   isHeld: boolean
   isBroken: boolean
   isDrained: boolean
 }
+
+/** The whole list that a request asks for; null where it asks for something else. */
+export const listOf = ({ kind: { isWhole, method } }: Request): ListKind | null =>
+  isWhole === true ? (method.slice(0, -"/list".length) as ListKind) : null
 
 export const release = (server: ModelServer): void => {
   server.isHeld = false

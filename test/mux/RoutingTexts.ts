@@ -45,7 +45,16 @@ export const isIrregular = (shape: number): boolean => requestShapes[shape % req
 /** Whether it is so long that a few of them make others wait where a server does not read, which `Turns` has tests for. */
 export const isLong = (shape: number): boolean => shape % requestShapes.length === requestShapes.length - 1
 
+/** In how many ways a request for a whole list may be written. */
+const wholeShapes: ReadonlyArray<(id: string, method: string) => string> = [
+  (id, method) => `{"jsonrpc":"2.0","id":${id},"method":"${method}"}`,
+  (id, method) => `{"method":"${method}","params":{},"jsonrpc":"2.0","id":${id}}`,
+  (id, method) => ` { "id" : ${id} , "params" : { \t } , "method" : "${method.replace("/", "\\/")}", "jsonrpc":"2.0"} `,
+  (id, method) => `{"jsonrpc":"2.0","i\\u0064":${id},"method":"x","method":"${method}","params":{}}`
+]
+
 export const requestText = ({ id, kind, marker, shape, token }: Asking & { readonly marker: number }): string => {
+  if (kind.isWhole === true) return wholeShapes[shape % wholeShapes.length]!(id, kind.method)
   const meta = token === null ? '"_meta":{"traceparent":"é"}' : `"_meta":{"progressToken":${token}}`
   const marked = `"marker":${marker}${kind.name === null ? "" : `,"name":"${kind.name}"`}`
   const params = shape % 2 === 0 ? `${marked},${meta}` : `${meta},${marked}`

@@ -5,13 +5,14 @@
 import { assert } from "@effect/vitest"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
 import { makeMux, makeProcess, notification, parse, unavailable } from "./MuxHarness.ts"
-import { type Asking, clientCount, type Event, type Kind, type Making } from "./RoutingEvents.ts"
+import { type Asking, clientCount, type Event, type Kind, type ListAnswer, type Making } from "./RoutingEvents.ts"
 import { type ListKind, ModelLists, promptsOf, toolsOf } from "./RoutingLists.ts"
 import {
   type Call,
   canonical,
   crashesOf,
   keyOf,
+  listOf,
   type ModelClient,
   type ModelServer,
   release,
@@ -40,9 +41,13 @@ export class World {
   readonly #lists = new ModelLists({
     ask: (ask) => {
       this.#server!.asks.push(ask)
-      this.#server!.openAsks.add(ask)
+      this.#server!.openAsks.set(ask, this.#server!.expected.length)
       this.#server!.expected.push(`list ${ask.kind}`)
     },
+    give: ({ client, id }, result) =>
+      client.expected.push(whole(result === null ? failedList(id) : `{"jsonrpc":"2.0","result":${result},"id":${id}}`)),
+    forward: (request) => this.#await(request),
+    onForwarded: () => this.#giveWaiting(),
     isThere: () => this.#server !== null,
     announce: (method) => {
       for (const client of this.#initialized()) client.expected.push(whole(`{"jsonrpc":"2.0","method":"${method}"}`))
@@ -140,7 +145,7 @@ export class World {
       case "AnswerBatch":
         return this.#at(event.server, (server) => this.#answerBatch(server, event.calls))
       case "AnswerList":
-        return this.#answerList(event.list, event.isError)
+        return this.#answerList(event.list, event.how)
       case "Question":
         return this.#at(event.server, (server) => this.#question(server, event.index, event.call))
       case "Announce":
@@ -201,12 +206,18 @@ export class World {
   #checkAnswers({ requests, told }: ModelClient): void {
     const open = requests.filter(({ isWithdrawn }) => !isWithdrawn).map(({ id }) => id)
     const answered = told.flatMap((line) => {
-      const { error, id, result } = JSON.parse(line) as { [key: string]: { data?: unknown; marker?: unknown } }
+      const { error, id, result } = JSON.parse(line) as {
+        [key: string]: { code?: unknown; data?: unknown; marker?: unknown; tools?: unknown; prompts?: unknown }
+      }
       const marker = result?.marker ?? error?.data
       if (typeof marker === "number") {
         const request = this.#requests[marker]!
         assert.isTrue(requests.includes(request), line)
         return [request.id]
+      }
+      if (error?.code === 1 || result?.tools !== undefined || result?.prompts !== undefined) {
+        const [, first, last] = listedId.exec(line)!
+        return [first ?? last]
       }
       const kind = (error?.data as { readonly kind?: unknown } | undefined)?.kind
       return kind === undefined ? [] : [/^\{"jsonrpc":"2\.0","id":(.*?),"error":/.exec(line)![1]!, id].slice(0, 1)
@@ -252,7 +263,8 @@ export class World {
     const asked = asking.map((one) => {
       const shape = isLong(one.shape) && this.#hasLong ? one.shape + 1 : one.shape
       this.#hasLong ||= isLong(shape)
-      const marked = { ...one, shape, marker: this.#count++ }
+      const token = one.kind.isWhole === true ? null : one.token
+      const marked = { ...one, token, shape, marker: this.#count++ }
       return { ...marked, line: requestText(marked) }
     })
     const lines = asked.map(({ line }) => line)
@@ -264,6 +276,7 @@ export class World {
         for (const { id, kind, line, marker, shape, token } of asked) {
           this.#asked({
             marker,
+            at: -1,
             client,
             id,
             token: token !== null && isIrregular(shape) ? canonical(token) : token,
@@ -281,13 +294,15 @@ export class World {
 
   #isRepeatable({ method, name }: Kind): boolean {
     if (method === "tools/call") return name !== null && this.#lists.repeatable.has(name)
-    return method === "resources/read" || method === "resources/templates/list"
+    return method === "resources/read" || method.endsWith("/list")
   }
 
   #asked(request: Request): void {
     this.#requests[request.marker] = request
     request.client.requests.push(request)
+    const list = listOf(request)
     if (this.#isUnavailable) this.#refuse(request, 31001)
+    else if (list !== null && this.#server !== null && this.#lists.asked(list, request)) return
     else if (crashesOf(request) >= 3) this.#refuse(request, 31001, '"message":"server \\"git\\" refuses')
     else {
       this.#await(request)
@@ -314,8 +329,11 @@ export class World {
 
   #give(request: Request): void {
     if (this.#server === null) return this.#refuse(request, request.isRetry ? 31002 : 31001)
+    const list = listOf(request)
+    request.at = this.#server.expected.length
     this.#server.pending.push(request)
-    this.#server.expected.push(`request ${request.marker}`)
+    this.#server.expected.push(list === null ? `request ${request.marker}` : `list ${list}`)
+    if (list !== null) this.#server.asks.push(request)
   }
 
   #cancel(client: ModelClient, id: string, shape: number): void {
@@ -337,6 +355,7 @@ export class World {
   #withdraw(isWanted: (request: Request) => boolean): void {
     for (const request of this.#waiting.filter(isWanted)) request.isWithdrawn = true
     this.#waiting = this.#waiting.filter((request) => !isWanted(request))
+    this.#lists.withdraw(isWanted)
     for (const client of this.#inTurn) {
       if (!this.#waiting.some((request) => request.client === client)) this.#inTurn.delete(client)
     }
@@ -385,7 +404,7 @@ export class World {
       pending: [],
       calls: [],
       asks: [],
-      openAsks: new Set(),
+      openAsks: new Map(),
       lists: [],
       ids: new Set(),
       isHeld: false,
@@ -393,14 +412,14 @@ export class World {
       isDrained: false
     }
     const old = this.#server
+    this.#servers.push(server)
+    this.#server = server
     if (old !== null) {
       this.#draining = [...this.#draining, old]
       // What only the pool asked, nobody waits for any more.
-      for (const ask of old.openAsks) this.#lists.lost(ask)
+      for (const ask of old.openAsks.keys()) this.#lists.lost(ask)
       old.openAsks.clear()
     }
-    this.#servers.push(server)
-    this.#server = server
     this.#hasLong = false
     this.#isUnavailable = false
     this.#lists.renew(making)
@@ -419,14 +438,14 @@ export class World {
     const { expected, pending, process, told } = server
     assert.deepStrictEqual(told, expected.slice(0, told.length))
     // A line of which a part was written counts as written.
-    const unwritten = new Set(expected.slice(told.length + (process.inbox.isWithinLine ? 1 : 0)))
+    const written = told.length + (process.inbox.isWithinLine ? 1 : 0)
     expected.length = told.length
     const held = pending.splice(0)
     const asks = [...server.openAsks]
     server.openAsks.clear()
     if (server === this.#server) this.#server = null
     this.#draining = this.#draining.filter((other) => other !== server)
-    const isWritten = (request: Request) => !unwritten.has(`request ${request.marker}`)
+    const isWritten = (request: Request) => request.at < written
     let isOfOneCall = false
     const [sole, ...others] = held.filter(isWritten)
     if (isCrash && sole !== undefined && others.length === 0) {
@@ -434,21 +453,25 @@ export class World {
       sole.client.crashes.set(keyOf(sole), crashes)
       isOfOneCall = crashes <= 3
     }
-    for (const ask of asks) this.#lists.lost(ask)
-    for (const request of held) {
-      if (isWritten(request)) {
-        if (!request.isKept || request.isRetry || request.isDelivered || crashesOf(request) >= 3) {
-          this.#refuse(request, 31002)
-          continue
-        }
-        request.isRetry = true
-      }
-      this.#await(request)
-    }
+    const ends = [
+      ...asks.map(([ask, at]) => ({ at, end: () => this.#lists.lost(ask) })),
+      ...held.map((request) => ({ at: request.at, end: () => this.#afterEnd(request, isWritten(request)) }))
+    ]
+    for (const { end } of ends.sort((a, b) => a.at - b.at)) end()
     this.#giveWaiting()
     const loss = this.#mux.replica.detach(process.process, { isCrash })
     assert.deepStrictEqual(loss, { inFlight: held.length, isOfOneCall })
     assert.strictEqual(this.#mux.replica.inFlight(process.process), 0)
+  }
+
+  #afterEnd(request: Request, isWritten: boolean): void {
+    if (isWritten) {
+      if (!request.isKept || request.isRetry || request.isDelivered || crashesOf(request) >= 3) {
+        return this.#refuse(request, 31002)
+      }
+      request.isRetry = true
+    }
+    this.#await(request)
   }
 
   #giveUp(): void {
@@ -473,6 +496,8 @@ export class World {
       server.ids.add(id as number)
     }
     if (isList) {
+      const ask = server.asks[server.lists.length]!
+      if ("marker" in ask) server.calls.push({ request: ask, upstreamId: id as number })
       server.lists.push(message)
       server.told.push(`list ${method!.slice(0, -"/list".length)}`)
     } else if (marker !== undefined) {
@@ -523,20 +548,28 @@ export class World {
     server.process.say(`[ ${lines.join(" , ")} ]`)
   }
 
-  /** Some of the answers are late, or come twice. */
-  #answerList(index: number, isError: boolean): void {
+  /** Some of the answers are late, or come twice. No two are the same. */
+  #answerList(index: number, how: ListAnswer): void {
     const seen = this.#servers.flatMap((server) =>
       server.lists.map((list, i) => ({ server, list, ask: server.asks[i]! }))
     )
-    const isOpen = ({ ask, server }: (typeof seen)[number]) => server.openAsks.has(ask)
+    const isOpen = ({ ask, server }: (typeof seen)[number]) =>
+      "marker" in ask ? server.pending.includes(ask) : server.openAsks.has(ask)
     const known = seen.filter((list) => isOpen(list) || index % 10 === 0)
     const found = known[index % known.length]
     if (found === undefined) return
     const { ask, list, server } = found
-    const items = this.#itemsOf(server, ask.kind)
-    if (server.openAsks.delete(ask)) this.#lists.answered(ask, isError ? null : items)
-    if (isError) server.process.say({ jsonrpc: "2.0", id: list.id, error: { code: 1, message: "not now" } })
-    else server.process.answer(list, { [ask.kind]: items })
+    const kind = "marker" in ask ? listOf(ask)! : ask.kind
+    const items = this.#itemsOf(server, kind)
+    const result = { [kind]: items, n: this.#count++, ...scopes[how] }
+    const text = how === "error" ? null : JSON.stringify(result)
+    if ("marker" in ask) {
+      if (settle(server, ask))
+        ask.client.expected.push(whole(text === null ? failedList(ask.id) : listed(ask.id, text)))
+    } else if (server.openAsks.delete(ask)) {
+      this.#lists.answered(ask, how === "error" ? null : { items, text: JSON.stringify(result), how })
+    }
+    server.process.say(text === null ? failedList(String(list.id)) : listed(String(list.id), text))
   }
 
   #itemsOf({ making }: ModelServer, kind: ListKind): ReadonlyArray<object> {
@@ -588,6 +621,16 @@ export class World {
     return method.endsWith("/list_changed") || owner.length === 0 ? this.#initialized() : owner
   }
 }
+
+const listed = (id: string, result: string): string => `{"jsonrpc":"2.0","id":${id},"result":${result}}`
+
+const failedList = (id: string): string => `{"jsonrpc":"2.0","id":${id},"error":{"code":1,"message":"not now"}}`
+
+/** What a result says of who may be given it, and how long. */
+const scopes = { shared: { ttlMs: 60_000 }, brief: { ttlMs: 0 }, private: { cacheScope: "private" }, error: {} }
+
+/** The id of an answer for a list, as it stands there. */
+const listedId = /^\{"jsonrpc":"2\.0","id":(.*?),"(?:result":\{"(?:tools|prompts)"|error":\{"code":1,)|,"id":(.*)\}$/
 
 /** In how many pieces a client's lines come at most. */
 const maxChunks = 1000
