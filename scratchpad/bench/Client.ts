@@ -5,12 +5,17 @@ import { lineReader } from "./lines.ts"
 
 interface Answer {
   readonly id?: number
-  readonly result?: { readonly content?: ReadonlyArray<{ readonly text: string }> }
+  readonly result?: Result
   readonly error?: { readonly message: string }
 }
 
+interface Result {
+  readonly content?: ReadonlyArray<{ readonly text: string }>
+  readonly tools?: ReadonlyArray<unknown>
+}
+
 interface Call {
-  readonly resolve: (text: string) => void
+  readonly resolve: (result: Result) => void
   readonly reject: (error: Error) => void
 }
 
@@ -42,13 +47,19 @@ export class Client {
   }
 
   async echo(text: string): Promise<void> {
-    const echoed = await this.#request("tools/call", { name: "echo", arguments: { text } })
-    if (echoed !== text) throw new Error("A call got the answer of another")
+    const { content } = await this.#request("tools/call", { name: "echo", arguments: { text } })
+    if (content?.[0]?.text !== text) throw new Error("A call got the answer of another")
   }
 
   async big(bytes: number): Promise<void> {
-    const text = await this.#request("tools/call", { name: "big", arguments: { bytes } })
-    if (text.length !== bytes) throw new Error(`A result of ${bytes} bytes came back with ${text.length}`)
+    const { content } = await this.#request("tools/call", { name: "big", arguments: { bytes } })
+    const length = content?.[0]?.text.length
+    if (length !== bytes) throw new Error(`A result of ${bytes} bytes came back with ${length}`)
+  }
+
+  async list(count: number): Promise<void> {
+    const { tools } = await this.#request("tools/list", {})
+    if (tools?.length !== count) throw new Error(`A list of ${count} tools came back with ${tools?.length}`)
   }
 
   /** Stops reading: what is sent to this client from now on waits. */
@@ -63,7 +74,7 @@ export class Client {
     await closed
   }
 
-  #request(method: string, params: unknown): Promise<string> {
+  #request(method: string, params: unknown): Promise<Result> {
     const id = this.#nextId++
     this.#send({ jsonrpc: "2.0", id, method, params })
     return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }))
@@ -78,7 +89,7 @@ export class Client {
     const call = this.#calls.get(id)
     if (call === undefined) throw new Error(`Nobody asked for an answer ${id}`)
     this.#calls.delete(id)
-    if (error === undefined) call.resolve(result?.content?.[0]?.text ?? "")
+    if (error === undefined) call.resolve(result ?? {})
     else call.reject(new Error(error.message))
   }
 }

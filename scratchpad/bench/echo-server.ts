@@ -1,6 +1,6 @@
 /**
- * An MCP server over stdio that costs next to nothing: `echo` answers with `text`, `big` with `bytes` characters. The
- * answers of one turn leave in one write. It ends when its stdin does.
+ * An MCP server over stdio that costs next to nothing: `echo` answers with `text`, `big` with `bytes` characters; its
+ * second argument says how many tools it lists. The answers of one turn leave in one write. It ends when its stdin does.
  */
 import { lineReader } from "./lines.ts"
 
@@ -15,7 +15,18 @@ interface ToolInput {
   readonly bytes?: number
 }
 
-const tools = ["echo", "big"].map((name) => ({ name, description: name, inputSchema: { type: "object" } }))
+const property = { type: "string", description: "An absolute path of a file" }
+const inputSchema = { type: "object", properties: { path: property, depth: { type: "integer" } }, required: ["path"] }
+const more = Array.from({ length: Math.max(0, Number(process.argv[3] ?? 0) - 2) }, (_, i) => ({
+  name: `tool_${i}`,
+  description: `Tool number ${i}: ${"does a thing with a path and some options. ".repeat(4)}`,
+  inputSchema
+}))
+const tools = [
+  ...["echo", "big"].map((name) => ({ name, description: name, inputSchema: { type: "object" } })),
+  ...more
+]
+const list = JSON.stringify({ tools })
 let answers: Array<string> = []
 let big = ""
 
@@ -44,7 +55,7 @@ const onLine = (line: Buffer): void => {
     const serverInfo = { name: "echo", version: "1" }
     const result = { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo }
     answer(id, `"result":${JSON.stringify(result)}`)
-  } else if (method === "tools/list") answer(id, `"result":${JSON.stringify({ tools })}`)
+  } else if (method === "tools/list") answer(id, `"result":${list}`)
   else if (method === "ping") answer(id, '"result":{}')
   else answer(id, '"error":{"code":-32601,"message":"Method not found"}')
 }

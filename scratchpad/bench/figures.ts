@@ -57,6 +57,22 @@ const large = async (): Promise<Array<Row>> => {
   return [ratio("CPU of a 10 MB result", cpu, 0.6, "ms")]
 }
 
+/** CPU of the daemon for a list of 208 tools that it has given before. */
+const lists = async (): Promise<Array<Row>> => {
+  const tools = 208
+  const [floor, pool] = await Promise.all([startFloor(tools).ready(), startPool(1, tools).ready()])
+  const slices = async (daemon: Daemon) => {
+    const client = await daemon.open()
+    return async () => {
+      const before = daemon.cpu()
+      for (let count = 0; count < 200; count++) await client.list(tools)
+      return ((daemon.cpu() - before) / 200) * 1000
+    }
+  }
+  const cpu = await compare(12, await slices(floor), await slices(pool))
+  return [ratio(`CPU of a list of ${tools} tools`, cpu, 0.25, "µs")]
+}
+
 /** From the spawn of the daemon to its server's first answer. */
 const start = async (): Promise<Array<Row>> => {
   const starts = (startDaemon: () => Daemon) => async () => {
@@ -204,6 +220,7 @@ const startBoth = () => Promise.all([startFloor().ready(), startPool().ready()])
 /** The groups by name. */
 export const groups: ReadonlyMap<string, Group> = new Map([
   ["calls", { measure: calls, linux: true }],
+  ["lists", { measure: lists, linux: true }],
   ["large", { measure: large, linux: true }],
   ["start", { measure: start, linux: false }],
   ["memory", { measure: memory, linux: true }],

@@ -92,17 +92,18 @@ export class Daemon {
   }
 }
 
-export const startFloor = (): Daemon => {
+/** The floor of one server with so many tools. */
+export const startFloor = (tools = 2): Daemon => {
   const directory = makeDirectory()
   const socket = join(directory, "floor.sock")
-  return new Daemon(directory, [floor, socket, process.execPath, echoServer], [socket])
+  return new Daemon(directory, [floor, socket, process.execPath, echoServer, "e0", String(tools)], [socket])
 }
 
-/** Starts the pool with servers that differ in an argument, so that none share a process. */
-export const startPool = (servers = 1): Daemon => {
+/** Starts the pool with servers of so many tools that differ in an argument, so that none share a process. */
+export const startPool = (servers = 1, tools = 2): Daemon => {
   const directory = makeDirectory()
   const names = Array.from({ length: servers }, (_, index) => `e${index}`)
-  const entries = names.map((name) => [name, { command: process.execPath, args: [echoServer, name] }])
+  const entries = names.map((name) => [name, { command: process.execPath, args: [echoServer, name, String(tools)] }])
   const config = join(directory, "mcp.json")
   writeFileSync(config, JSON.stringify({ mcpServers: Object.fromEntries(entries) }))
   const sockets = names.map((name) => join(directory, "servers", name, "mcp.sock"))
