@@ -1,0 +1,94 @@
+/**
+ * The multiplexer kit: what must hold for whatever shares one stdio MCP server among several clients, over a Unix socket or
+ * streamable HTTP of 2025-11-25, run against any command that does so. Each invariant has a run of the command of its own.
+ */
+import { type Duration, Effect } from "effect"
+import * as KitAnswers from "./KitAnswers.ts"
+import * as KitEndings from "./KitEndings.ts"
+import { type Invariant, settle } from "./KitInvariant.ts"
+import * as KitNotices from "./KitNotices.ts"
+import * as KitQuestions from "./KitQuestions.ts"
+import type { Broken } from "./KitWaiting.ts"
+import * as KitWorld from "./KitWorld.ts"
+
+export const invariants: ReadonlyArray<Invariant> = [
+  ...KitAnswers.invariants,
+  ...KitNotices.invariants,
+  ...KitQuestions.invariants,
+  ...KitEndings.invariants
+]
+
+export interface Verdict {
+  readonly invariant: Invariant
+  /** Over a transport without what it is about, it is not exercised. */
+  readonly outcome: "holds" | "broken" | "not exercised"
+  /** What was seen against it. */
+  readonly seen: ReadonlyArray<string>
+}
+
+export interface Options {
+  /** How long anything is waited for, before it counts as lost. */
+  readonly patience?: Duration.Input
+  /** Invariants that are exercised at once. */
+  readonly concurrency?: number
+  readonly onVerdict?: (verdict: Verdict) => void
+}
+
+/** Fails where the command serves not even one client alone. */
+export const run = Effect.fnUntraced(function* (
+  subject: KitWorld.Subject,
+  { concurrency = 4, onVerdict, patience = "5 seconds" }: Options = {}
+): Effect.fn.Return<ReadonlyArray<Verdict>, Broken> {
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const world = yield* KitWorld.make(subject, { patience })
+      yield* settle(yield* world.clients(1))
+    })
+  )
+  return yield* Effect.forEach(
+    invariants,
+    (invariant) =>
+      Effect.tap(exercise(subject, invariant, patience), (verdict) => Effect.sync(() => onVerdict?.(verdict))),
+    { concurrency }
+  )
+})
+
+const exercise = (
+  subject: KitWorld.Subject,
+  invariant: Invariant,
+  patience: Duration.Input
+): Effect.Effect<Verdict> => {
+  if (invariant.only !== undefined && invariant.only !== subject.transport) {
+    return Effect.succeed({ invariant, outcome: "not exercised", seen: [] })
+  }
+  return Effect.gen(function* () {
+    const world = yield* KitWorld.make(subject, { patience })
+    const judge = yield* invariant.exercise(world)
+    // What is still on its way comes before the end. How the command ends is for the invariants of ends.
+    yield* Effect.ignore(world.stop)
+    yield* Effect.ignore(world.servers.gone)
+    yield* Effect.ignore(world.closed)
+    const noise = world.all.flatMap(({ name, noise }) =>
+      noise().map((text) => `${name} got what is no message: ${text}`)
+    )
+    return [...judge(), ...noise]
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("Broken", ({ seen }) => Effect.succeed([seen])),
+    Effect.map((seen) => ({ invariant, outcome: seen.length === 0 ? "holds" : "broken", seen }))
+  )
+}
+
+/** The subject of a command line with `{server}`, and `{socket}` or `{port}`, in it. */
+export const fromCommand = (line: string): KitWorld.Subject => ({
+  transport: line.includes("{socket}") ? "socket" : "http",
+  command: ({ port, server, socket }) =>
+    line
+      .replaceAll("{server}", server.map(quoted).join(" "))
+      .replaceAll("{socket}", quoted(socket))
+      .replaceAll("{port}", String(port))
+})
+
+/** A word for the shell; plain where it can be, so that it may also stand between quotation marks. */
+export const quoted = (word: string): string =>
+  /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`

@@ -1,0 +1,74 @@
+/** What must hold for whatever shares one stdio server among several clients, and what several invariants look at. */
+import { Effect, type Scope } from "effect"
+import * as KitClient from "./KitClient.ts"
+import type { Broken } from "./KitWaiting.ts"
+import type { World } from "./KitWorld.ts"
+
+export interface Invariant {
+  readonly name: string
+  /** What must hold, in a sentence. */
+  readonly says: string
+  /** Where that is written (MCP is 2025-11-25), or why it is so. */
+  readonly rule: string
+  /** Where a transport has no such thing, it is not exercised over it. */
+  readonly only?: World["transport"]
+  /** Brings about what it is about, in a world of its own; fails where what must come does not. */
+  readonly exercise: (world: World) => Effect.Effect<Judge, Broken, Scope.Scope>
+}
+
+/** What was seen against it; asked once the command has ended, so that nothing is on its way any more. */
+export type Judge = () => ReadonlyArray<string>
+
+/** What was sent to these clients before has come when it returns, where one connection carries it. */
+export const settle = (clients: ReadonlyArray<KitClient.Client>): Effect.Effect<void, Broken> =>
+  Effect.forEach(clients, (client) => Effect.flatMap(client.start("echo"), (label) => client.labelled(label)), {
+    discard: true,
+    concurrency: "unbounded"
+  })
+
+/** All pairs of a client and one of some things. */
+export const each = <A, B>(
+  clients: ReadonlyArray<KitClient.Client>,
+  things: ReadonlyArray<A>,
+  use: (client: KitClient.Client, thing: A) => Effect.Effect<B, Broken>
+): Effect.Effect<ReadonlyArray<B>, Broken> =>
+  Effect.forEach(
+    clients.flatMap((client) => things.map((thing) => [client, thing] as const)),
+    ([client, thing]) => use(client, thing)
+  )
+
+/** Answers to calls of others. */
+export const foreignAnswers = (clients: ReadonlyArray<KitClient.Client>): ReadonlyArray<string> =>
+  clients.flatMap((client) =>
+    client
+      .received()
+      .map((message) => KitClient.labelOf(message))
+      .filter((label) => label !== undefined && isForeign(client, label))
+      .map((label) => `${client.name} got the answer to call ${label}`)
+  )
+
+/** Questions of calls of others. */
+export const foreignQuestions = (clients: ReadonlyArray<KitClient.Client>): ReadonlyArray<string> =>
+  clients.flatMap((client) =>
+    client
+      .questions()
+      .map((question) => KitClient.subjectOf(question))
+      .filter((label) => isForeign(client, label))
+      .map((label) => `${client.name} was asked what call ${label} asks`)
+  )
+
+const isForeign = (client: KitClient.Client, label: string): boolean =>
+  label.includes("/") && KitClient.ownerOf(label) !== client.name
+
+/** The labels of calls that a server was told to cancel; null for none that it has. */
+export const cancelled = ({ servers }: World): ReadonlyArray<string | null> =>
+  servers.seen().flatMap(({ label, what }) => (what === "cancelled" ? [label ?? null] : []))
+
+/** Returns when a server need not answer a call any more: it was told so, or its process is gone. */
+export const callEnded = ({ servers }: World, label: string): Effect.Effect<unknown, Broken> =>
+  servers.until(`a cancellation of call ${label} at the server`, (seen) => {
+    const home = seen.find((it) => it.what === "call" && it.label === label)?.pid
+    return seen.find(({ label: its, pid, what }) =>
+      what === "cancelled" ? its === label : what === "gone" && pid === home
+    )
+  })
