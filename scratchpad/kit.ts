@@ -2,7 +2,7 @@
  * The multiplexer kit against any command that shares a stdio MCP server: a table of what must hold, and what was seen
  * where it does not. Ends with 0 only where all of it holds.
  *
- * Usage: npm run kit -- ['COMMAND'] [--patience "5 seconds"] [--concurrency N]
+ * Usage: npm run kit -- ['COMMAND'] [--patience "5 seconds"] [--concurrency N] [--only "INVARIANT"]…
  *
  * COMMAND is one program's command line for the shell with {server}, where the command line of the server to share
  * belongs, and {socket} (newline framing at a Unix socket) or {port} (streamable HTTP at http://127.0.0.1:{port}/mcp).
@@ -16,7 +16,11 @@ import * as KitPool from "../test/suites/KitPool.ts"
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { patience: { type: "string", default: "5 seconds" }, concurrency: { type: "string", default: "4" } }
+  options: {
+    patience: { type: "string", default: "5 seconds" },
+    concurrency: { type: "string", default: "4" },
+    only: { type: "string", multiple: true }
+  }
 })
 const [command] = positionals
 
@@ -62,6 +66,7 @@ Effect.gen(function* () {
   const verdicts = yield* Kit.run(command === undefined ? KitPool.subject() : Kit.fromCommand(command), {
     patience: values.patience as Duration.Input,
     concurrency: Number(values.concurrency),
+    ...(values.only === undefined ? {} : { only: values.only }),
     onVerdict: ({ outcome }) => void process.stderr.write(outcome === "broken" ? "x" : ".")
   }).pipe(
     Effect.tapError(({ seen }) => Console.error(`not even one client is served: ${seen}`)),

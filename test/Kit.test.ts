@@ -43,6 +43,22 @@ const guesses = [
   ...leavesProcesses
 ]
 
+/** What is not the same where each client has a process. */
+const atHome = [
+  "initialize once a process",
+  "updates reach their subscribers",
+  "unsubscribe ends one's own",
+  "list changes reach all",
+  "certain questions are asked",
+  "undeclared parts are not asked",
+  "strangers do not answer",
+  "the asked leaves",
+  "a leaver's calls are cancelled",
+  "the half-closed",
+  "a crash leaves nobody waiting",
+  ...leavesProcesses
+]
+
 describe("the multiplexer kit", () => {
   it.live(
     "finds nothing in the pool",
@@ -102,8 +118,9 @@ describe("the multiplexer kit", () => {
     "finds nothing in a process for each client but what that leaves behind",
     () =>
       Effect.gen(function* () {
-        const verdicts = yield* Kit.run(naive("alone", "{socket}"), { patience: "10 seconds" })
+        const verdicts = yield* Kit.run(naive("alone", "{socket}"), { patience: "10 seconds", only: atHome })
         assert.deepStrictEqual(of(verdicts, "broken"), leavesProcesses, details(verdicts))
+        assert.lengthOf(of(verdicts, "holds"), atHome.length - leavesProcesses.length)
       }),
     patience
   )

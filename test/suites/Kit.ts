@@ -29,6 +29,8 @@ export interface Verdict {
 export interface Options {
   /** How long anything is waited for, before it counts as lost. */
   readonly patience?: Duration.Input
+  /** The names of those to exercise; all unless given. */
+  readonly only?: ReadonlyArray<string>
   /** Invariants that are exercised at once. */
   readonly concurrency?: number
   readonly onVerdict?: (verdict: Verdict) => void
@@ -37,7 +39,7 @@ export interface Options {
 /** Fails where the command serves not even one client alone. */
 export const run = Effect.fnUntraced(function* (
   subject: KitWorld.Subject,
-  { concurrency = 4, onVerdict, patience = "5 seconds" }: Options = {}
+  { concurrency = 4, only, onVerdict, patience = "5 seconds" }: Options = {}
 ): Effect.fn.Return<ReadonlyArray<Verdict>, Broken> {
   yield* Effect.scoped(
     Effect.gen(function* () {
@@ -46,7 +48,7 @@ export const run = Effect.fnUntraced(function* (
     })
   )
   return yield* Effect.forEach(
-    invariants,
+    only === undefined ? invariants : invariants.filter(({ name }) => only.includes(name)),
     (invariant) =>
       Effect.tap(exercise(subject, invariant, patience), (verdict) => Effect.sync(() => onVerdict?.(verdict))),
     { concurrency }
