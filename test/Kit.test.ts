@@ -38,6 +38,8 @@ const guesses = [
   "strangers do not answer",
   "the asked leaves",
   "questions are taken back",
+  "late questions reach nobody else",
+  "questions without a call",
   "a leaver's calls are cancelled",
   "a crash leaves nobody waiting",
   ...leavesProcesses
@@ -53,6 +55,7 @@ const atHome = [
   "undeclared parts are not asked",
   "strangers do not answer",
   "the asked leaves",
+  "questions without a call",
   "a leaver's calls are cancelled",
   "the half-closed",
   "a crash leaves nobody waiting",

@@ -1,7 +1,7 @@
 /** The invariants of ends: clients that leave or misbehave, a server that crashes, and the end of the command itself. */
 import { Effect } from "effect"
 import type { Client } from "./KitClient.ts"
-import { callEnded, cancelled, each, type Invariant, settle } from "./KitInvariant.ts"
+import { cancelled, each, type Invariant, reached, settle } from "./KitInvariant.ts"
 import * as KitWorld from "./KitWorld.ts"
 
 const leaversAreCancelled: Invariant = {
@@ -13,7 +13,7 @@ const leaversAreCancelled: Invariant = {
     const labels = yield* each([leaves, stays], [1, 2], (client, id) => client.start("hold", { id }))
     yield* world.servers.called(...labels)
     yield* leaves.channel.leave
-    for (const id of [1, 2]) yield* callEnded(world, leaves.label(id))
+    for (const id of [1, 2]) yield* reached(world, leaves.label(id), "cancelled")
     yield* world.servers.release(stays.label(1), stays.label(2))
     for (const id of [1, 2]) yield* stays.labelled(stays.label(id))
     return () =>
@@ -36,7 +36,9 @@ const theHalfClosed: Invariant = {
     yield* settle([other])
     yield* world.servers.release(...labels)
     yield* other.labelled(other.label(1))
-    yield* half.labelled(half.label(1)).pipe(Effect.catchTag("Broken", () => callEnded(world, half.label(1))))
+    yield* half
+      .labelled(half.label(1))
+      .pipe(Effect.catchTag("Broken", () => reached(world, half.label(1), "cancelled")))
     return () => []
   })
 }

@@ -1,6 +1,7 @@
 /** What must hold for whatever shares one stdio server among several clients, and what several invariants look at. */
 import { Effect, type Scope } from "effect"
 import * as KitClient from "./KitClient.ts"
+import type { Seen } from "./KitServers.ts"
 import type { Broken } from "./KitWaiting.ts"
 import type { World } from "./KitWorld.ts"
 
@@ -64,11 +65,13 @@ const isForeign = (client: KitClient.Client, label: string): boolean =>
 export const cancelled = ({ servers }: World): ReadonlyArray<string | null> =>
   servers.seen().flatMap(({ label, what }) => (what === "cancelled" ? [label ?? null] : []))
 
-/** Returns when a server need not answer a call any more: it was told so, or its process is gone. */
-export const callEnded = ({ servers }: World, label: string): Effect.Effect<unknown, Broken> =>
-  servers.until(`a cancellation of call ${label} at the server`, (seen) => {
+/** Returns when a server has seen one of these things of a call, or when the call's process is gone. */
+export const reached = (
+  { servers }: World,
+  label: string,
+  ...whats: ReadonlyArray<Seen["what"]>
+): Effect.Effect<unknown, Broken> =>
+  servers.until(`call ${label} ${whats.join(" or ")} at the server`, (seen) => {
     const home = seen.find((it) => it.what === "call" && it.label === label)?.pid
-    return seen.find(({ label: its, pid, what }) =>
-      what === "cancelled" ? its === label : what === "gone" && pid === home
-    )
+    return seen.find((it) => (it.what === "gone" ? it.pid === home : it.label === label && whats.includes(it.what)))
   })

@@ -1,7 +1,7 @@
 /** The invariants of questions: what a server asks reaches the client whose call asks it, or the server is refused. */
 import { Effect } from "effect"
 import * as KitClient from "./KitClient.ts"
-import { callEnded, each, foreignAnswers, foreignQuestions, type Invariant, settle } from "./KitInvariant.ts"
+import { cancelled, each, foreignAnswers, foreignQuestions, type Invariant, reached, settle } from "./KitInvariant.ts"
 import type { World } from "./KitWorld.ts"
 
 /** The tools that ask: one for each kind of question. */
@@ -47,10 +47,8 @@ const questionsReachTheirCause: Invariant = {
     const [asker, busy] = yield* world.clients(2)
     const held = yield* busy!.start("hold")
     yield* world.servers.called(held)
-    const labels: Array<string> = []
     for (const kind of kinds) {
       const label = yield* asker!.start(kind, { args: { hold: true } })
-      labels.push(label)
       yield* world.servers.called(label)
       // Now the other one is who was active last, and a third who came last.
       yield* settle([busy!])
@@ -169,11 +167,7 @@ const theAskedLeaves: Invariant = {
     const label = yield* asked!.start("form")
     yield* asked!.question(label)
     yield* asked!.channel.leave
-    yield* world.servers
-      .until(`an end of the question of call ${label} at the server`, (seen) =>
-        seen.find((it) => it.what === "answered" && it.label === label)
-      )
-      .pipe(Effect.raceFirst(callEnded(world, label)))
+    yield* reached(world, label, "answered", "cancelled")
     const next = yield* other!.start("form")
     yield* other!.labelled(next)
     return astray(world)
@@ -206,6 +200,57 @@ const questionsAreTakenBack: Invariant = {
   })
 }
 
+const lateQuestionsReachNobodyElse: Invariant = {
+  name: "late questions reach nobody else",
+  says: "What a call asks that goes on though it was cancelled reaches no other client, whose call is the only one left",
+  rule: "MCP basic/utilities/cancellation: the receiver may go on, and the cancellation may come too late",
+  exercise: Effect.fnUntraced(function* (world) {
+    const [late, other] = yield* world.clients(2)
+    for (const [i, kind] of kinds.entries()) {
+      const label = yield* late!.start(kind, { id: kind, args: { hold: true, deaf: true } })
+      yield* world.servers.called(label)
+      yield* late!.notify("notifications/cancelled", { requestId: kind })
+      yield* world.servers.until(`the cancellation of call ${label} at the server`, () =>
+        cancelled(world).length > i ? true : undefined
+      )
+      const held = yield* other!.start("hold")
+      yield* world.servers.called(held)
+      yield* world.servers.release(label)
+      yield* reached(world, label, "ended")
+      yield* world.servers.release(held)
+      yield* other!.labelled(held)
+    }
+    return () => [...astray(world)(), ...foreignAnswers([other!])]
+  })
+}
+
+const questionsWithoutACall: Invariant = {
+  name: "questions without a call",
+  says: "What a server asks while no call is in flight is refused, unless its process serves one client alone",
+  rule: "SEP-2260: a question belongs to the request that causes it, ping excepted",
+  exercise: Effect.fnUntraced(function* (world) {
+    const clients = yield* world.clients(3)
+    yield* settle(clients)
+    yield* world.servers.tellAll({ do: "ask" })
+    yield* world.servers.until("an answer to what it asks for no call", (seen) =>
+      seen.find(({ what }) => what === "answered")
+    )
+    const isShared = (pid: number) =>
+      new Set(world.servers.seen().flatMap((it) => (it.what === "call" && it.pid === pid ? [owner(it.label)] : [])))
+        .size > 1
+    return () =>
+      clients.flatMap((client) =>
+        client
+          .questions()
+          .map((question) => Number(KitClient.subjectOf(question).replace("process ", "")))
+          .filter(isShared)
+          .map((pid) => `${client.name} was asked what process ${pid} asks for no call`)
+      )
+  })
+}
+
+const owner = (label: string | null | undefined): string => KitClient.ownerOf(label ?? "")
+
 export const invariants: ReadonlyArray<Invariant> = [
   certainQuestionsAreAsked,
   questionsReachTheirCause,
@@ -215,5 +260,7 @@ export const invariants: ReadonlyArray<Invariant> = [
   strangersDoNotAnswer,
   theAskedCallsBack,
   theAskedLeaves,
-  questionsAreTakenBack
+  questionsAreTakenBack,
+  lateQuestionsReachNobodyElse,
+  questionsWithoutACall
 ]

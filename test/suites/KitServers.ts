@@ -6,7 +6,7 @@ import { type Broken, type Waiting } from "./KitWaiting.ts"
 
 /** What one has seen, in the order in which it has. */
 export interface Seen {
-  /** `begun`, `call`, `cancelled`, `answered`, `spawned`, `stubborn`, `garbage`, `gone`, or the method of any other message. */
+  /** `begun`, `call`, `cancelled`, `answered` (its question), `ended` (the call), `spawned`, `stubborn`, `garbage`, `gone`, or the method of any other message. */
   readonly what: string
   readonly pid: number
   /** Of a call; null where a cancellation met none. */
