@@ -68,12 +68,10 @@ const allAskAtOnce: Invariant = {
   rule: "SEP-2260: a question belongs to the request that causes it",
   exercise: Effect.fnUntraced(function* (world) {
     const clients = yield* world.clients(4)
-    const labels: Array<string> = []
-    for (const kind of [...kinds, ...kinds]) {
-      for (const client of clients) labels.push(yield* client.start(kind))
-    }
-    yield* Effect.forEach(labels, (label) =>
-      clients.find(({ name }) => name === KitClient.ownerOf(label))!.labelled(label)
+    yield* Effect.forEach(
+      [...kinds, ...kinds].flatMap((kind) => clients.map((client) => ({ client, kind }))),
+      ({ client, kind }) => Effect.flatMap(client.start(kind), (label) => client.labelled(label)),
+      { concurrency: "unbounded" }
     )
     yield* settle(clients)
     return () => [...astray(world)(), ...foreignAnswers(clients)]
@@ -200,6 +198,44 @@ const questionsAreTakenBack: Invariant = {
   })
 }
 
+const openQuestionsHoldUpNobody: Invariant = {
+  name: "open questions hold up nobody",
+  says: "While one client's person thinks about a form, the calls of others end, of the same tool too",
+  rule: "MCP client/elicitation: a person may take any time, and the others are not told to wait",
+  exercise: Effect.fnUntraced(function* (world) {
+    const [thinker, ...others] = yield* world.clients(3)
+    thinker!.holdQuestions()
+    const open = yield* thinker!.start("form")
+    const question = yield* thinker!.question(open)
+    yield* settle(others)
+    yield* each(others, kinds, (client, kind) => client.call(kind))
+    yield* thinker!.reply(question)
+    yield* thinker!.labelled(open)
+    return astray(world)
+  })
+}
+
+const completionsReachTheAsked: Invariant = {
+  name: "completions reach the asked",
+  says: "News that a page elsewhere is completed goes to the client that was sent there, and to nobody else",
+  rule: "MCP client/elicitation, completion: to the client that initiated the elicitation request",
+  exercise: Effect.fnUntraced(function* (world) {
+    const [asked, ...others] = yield* world.clients(3)
+    const label = yield* asked!.start("url")
+    yield* asked!.labelled(label)
+    yield* settle(others)
+    yield* world.servers.tell(label, { do: "complete" })
+    const completions = (client: KitClient.Client) =>
+      client.received().filter(({ method }) => method === "notifications/elicitation/complete")
+    yield* asked!.until("the completion of its page", () => completions(asked!)[0])
+    yield* settle(others)
+    return () =>
+      others.flatMap((client) =>
+        completions(client).map(() => `${client.name} was told that call ${label} is completed`)
+      )
+  })
+}
+
 const lateQuestionsReachNobodyElse: Invariant = {
   name: "late questions reach nobody else",
   says: "What a call asks that goes on though it was cancelled reaches no other client, whose call is the only one left",
@@ -261,6 +297,8 @@ export const invariants: ReadonlyArray<Invariant> = [
   theAskedCallsBack,
   theAskedLeaves,
   questionsAreTakenBack,
+  openQuestionsHoldUpNobody,
+  completionsReachTheAsked,
   lateQuestionsReachNobodyElse,
   questionsWithoutACall
 ]
