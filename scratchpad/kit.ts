@@ -54,7 +54,7 @@ const summary = (verdicts: ReadonlyArray<Kit.Verdict>): string => {
   return [
     `${names("holds").length} of ${verdicts.length - unexercised.length} invariants hold`,
     ...(broken.length > 0 ? [`broken: ${broken.join(", ")}`] : []),
-    ...(unexercised.length > 0 ? [`not exercised over this transport: ${unexercised.join(", ")}`] : [])
+    ...(unexercised.length > 0 ? [`not exercised, since not offered: ${unexercised.join(", ")}`] : [])
   ].join("\n")
 }
 

@@ -33,6 +33,7 @@ const guesses = [
   "completions reach the asked",
   "late questions reach nobody else",
   "questions without a call",
+  "tasks belong to their client",
   "a leaver's calls are cancelled",
   "a crash leaves nobody waiting",
   ...leavesProcesses
@@ -49,6 +50,7 @@ const atHome = [
   "strangers do not answer",
   "the asked leaves",
   "questions without a call",
+  "tasks belong to their client",
   "a leaver's calls are cancelled",
   "the half-closed",
   "a crash leaves nobody waiting",

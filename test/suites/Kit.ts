@@ -8,6 +8,7 @@ import * as KitEndings from "./KitEndings.ts"
 import { type Invariant, settle } from "./KitInvariant.ts"
 import * as KitNotices from "./KitNotices.ts"
 import * as KitQuestions from "./KitQuestions.ts"
+import * as KitTasks from "./KitTasks.ts"
 import type { Broken } from "./KitWaiting.ts"
 import * as KitWorld from "./KitWorld.ts"
 
@@ -15,12 +16,13 @@ export const invariants: ReadonlyArray<Invariant> = [
   ...KitAnswers.invariants,
   ...KitNotices.invariants,
   ...KitQuestions.invariants,
+  ...KitTasks.invariants,
   ...KitEndings.invariants
 ]
 
 export interface Verdict {
   readonly invariant: Invariant
-  /** Over a transport without what it is about, it is not exercised. */
+  /** Over a transport, or with a command, without what it is about, it is not exercised. */
   readonly outcome: "holds" | "broken" | "not exercised"
   /** What was seen against it. */
   readonly seen: ReadonlyArray<string>
@@ -60,12 +62,14 @@ const exercise = (
   invariant: Invariant,
   patience: Duration.Input
 ): Effect.Effect<Verdict> => {
+  const verdict = (outcome: Verdict["outcome"], seen: ReadonlyArray<string>): Verdict => ({ invariant, outcome, seen })
   if (invariant.only !== undefined && invariant.only !== subject.transport) {
-    return Effect.succeed({ invariant, outcome: "not exercised", seen: [] })
+    return Effect.succeed(verdict("not exercised", []))
   }
   return Effect.gen(function* () {
     const world = yield* KitWorld.make(subject, { patience })
     const judge = yield* invariant.exercise(world)
+    if (judge === null) return verdict("not exercised", [])
     // What is still on its way comes before the end. How the command ends is for the invariants of ends.
     yield* Effect.ignore(world.stop)
     yield* Effect.ignore(world.servers.gone)
@@ -73,11 +77,11 @@ const exercise = (
     const noise = world.all.flatMap(({ name, noise }) =>
       noise().map((text) => `${name} got what is no message: ${text}`)
     )
-    return [...judge(), ...noise]
+    const seen = [...judge(), ...noise]
+    return verdict(seen.length === 0 ? "holds" : "broken", seen)
   }).pipe(
     Effect.scoped,
-    Effect.catchTag("Broken", ({ seen }) => Effect.succeed([seen])),
-    Effect.map((seen) => ({ invariant, outcome: seen.length === 0 ? "holds" : "broken", seen }))
+    Effect.catchTag("Broken", ({ seen }) => Effect.succeed(verdict("broken", [seen])))
   )
 }
 

@@ -13,8 +13,11 @@ export interface Invariant {
   readonly rule: string
   /** Where a transport has no such thing, it is not exercised over it. */
   readonly only?: World["transport"]
-  /** Brings about what it is about, in a world of its own; fails where what must come does not. */
-  readonly exercise: (world: World) => Effect.Effect<Judge, Broken, Scope.Scope>
+  /**
+   * Brings about what it is about, in a world of its own; fails where what must come does not. Null where the command
+   * does not offer it.
+   */
+  readonly exercise: (world: World) => Effect.Effect<Judge | null, Broken, Scope.Scope>
 }
 
 /** What was seen against it; asked once the command has ended, so that nothing is on its way any more. */
