@@ -46,7 +46,7 @@ export const run = Effect.fnUntraced(function* (
   yield* Effect.scoped(
     Effect.gen(function* () {
       const world = yield* KitWorld.make(subject, { patience })
-      yield* settle(yield* world.clients(1))
+      yield* settle(world, yield* world.clients(1))
     })
   )
   return yield* Effect.forEach(

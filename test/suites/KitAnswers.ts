@@ -19,7 +19,7 @@ const answersReachTheirAskers: Invariant = {
     const shuffled = labels.map((_, i) => labels[(i * 11 + 5) % labels.length]!)
     yield* world.servers.release(...shuffled)
     yield* each(clients, ids, (client, id) => client.answer(id))
-    yield* settle(clients)
+    yield* settle(world, clients)
     return () => foreignAnswers(clients)
   })
 }
@@ -41,7 +41,7 @@ const oneAnswerEach: Invariant = {
     yield* each(clients, range(101, 120), (client, id) => client.start("echo", { id }))
     const expected = ["no tool", "no method", "ping", ...range(101, 120)]
     yield* each(clients, expected, (client, id) => client.answer(id))
-    yield* settle(clients)
+    yield* settle(world, clients)
     return () =>
       clients.flatMap((client) => {
         const answers = client.received().filter(KitClient.isAnswer)
@@ -124,7 +124,7 @@ const progressReachesItsCall: Invariant = {
           : undefined
       )
     )
-    yield* settle(clients)
+    yield* settle(world, clients)
     return () =>
       clients.flatMap((client) =>
         client
@@ -170,7 +170,7 @@ const cancellationReachesItsCall: Invariant = {
     const victim = clients[1]!
     yield* victim.notify("notifications/cancelled", { requestId: 2 })
     yield* world.servers.until("a cancellation at the server", () => (cancelled(world).length > 0 ? true : undefined))
-    yield* settle(clients)
+    yield* settle(world, clients)
     return () =>
       cancelled(world).flatMap((label) => {
         if (label === victim.label(2)) return []
@@ -190,7 +190,7 @@ const nobodyCancelsForAnother: Invariant = {
     yield* world.servers.called(...labels)
     yield* stranger!.notify("notifications/cancelled", { requestId: 77 })
     // When the next call of the same client has been answered, the server has what came before it.
-    yield* settle([stranger!])
+    yield* settle(world, [stranger!])
     return () =>
       cancelled(world).flatMap((label) => (label === null ? [] : [`${stranger!.name} cancelled call ${label}`]))
   })

@@ -33,7 +33,7 @@ const theHalfClosed: Invariant = {
     const labels = yield* each([half, other], [1], (client, id) => client.start("hold", { id }))
     yield* world.servers.called(...labels)
     yield* half.channel.socket!.halfClose
-    yield* settle([other])
+    yield* settle(world, [other])
     yield* world.servers.release(...labels)
     yield* other.labelled(other.label(1))
     yield* half
@@ -57,7 +57,7 @@ const theKilled: Invariant = {
     yield* world.servers.called(big)
     yield* killed.channel.sendRaw('{"jsonrpc":"2.0","id":99,"method":"tools/ca')
     yield* killed.channel.leave
-    yield* settle(yield* world.clients(1))
+    yield* settle(world, yield* world.clients(1))
     yield* world.servers.release(held)
     yield* other.labelled(held)
     return () => []
@@ -73,8 +73,8 @@ const garbageDisturbsNobody: Invariant = {
     const held = yield* clean.start("hold")
     yield* world.servers.called(held)
     for (const line of garbage) yield* dirty.channel.sendRaw(line)
-    yield* settle([clean])
-    yield* settle(yield* world.clients(1))
+    yield* settle(world, [clean])
+    yield* settle(world, yield* world.clients(1))
     yield* world.servers.release(held)
     yield* clean.labelled(held)
     const gone = world.servers.seen().filter(({ what }) => what === "gone")
@@ -106,7 +106,7 @@ const slowReadersHoldUpNobody: Invariant = {
     const args = { bytes: 4 * 1024 * 1024 }
     const labels = yield* each([slow], [1, 2, 3, 4], (client, id) => client.start("big", { id, args }))
     yield* world.servers.called(...labels)
-    yield* settle([quick])
+    yield* settle(world, [quick])
     yield* slow.channel.socket!.resume
     for (const label of labels) yield* slow.labelled(label)
     return () => []
@@ -158,7 +158,7 @@ const nothingThatItStartedOutlivesTheCommand: Invariant = {
   says: "After SIGTERM the command ends, and with it what its servers started, though that has left their process group",
   rule: "Servers are started by npx, uvx and shells: what is ended must be the whole tree",
   exercise: Effect.fnUntraced(function* (world) {
-    yield* settle(yield* world.clients(2))
+    yield* settle(world, yield* world.clients(2))
     yield* world.servers.tellAll({ do: "spawn" })
     yield* all(world, "spawned")
     yield* world.stop

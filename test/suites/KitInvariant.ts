@@ -23,12 +23,17 @@ export interface Invariant {
 /** What was seen against it; asked once the command has ended, so that nothing is on its way any more. */
 export type Judge = () => ReadonlyArray<string>
 
-/** What was sent to these clients before has come when it returns, where one connection carries it. */
-export const settle = (clients: ReadonlyArray<KitClient.Client>): Effect.Effect<void, Broken> =>
-  Effect.forEach(clients, (client) => Effect.flatMap(client.start("echo"), (label) => client.labelled(label)), {
-    discard: true,
-    concurrency: "unbounded"
-  })
+/**
+ * When it returns, what was sent to these clients before has come, where one connection carries it, and the processes
+ * that serve them are known.
+ */
+export const settle = ({ servers }: World, clients: ReadonlyArray<KitClient.Client>): Effect.Effect<void, Broken> =>
+  Effect.forEach(
+    clients,
+    (client) =>
+      Effect.flatMap(client.start("echo"), (label) => Effect.andThen(client.labelled(label), servers.called(label))),
+    { discard: true, concurrency: "unbounded" }
+  )
 
 /** All pairs of a client and one of some things. */
 export const each = <A, B>(

@@ -9,7 +9,7 @@ const initializeOnce: Invariant = {
   says: "A server's process gets one initialize and one initialized, however many clients come",
   rule: "MCP basic/lifecycle: the first interaction of a session, once; a server of the SDK takes a second one for all",
   exercise: Effect.fnUntraced(function* (world) {
-    yield* settle(yield* world.clients(4))
+    yield* settle(world, yield* world.clients(4))
     return () =>
       world.servers.pids().flatMap((pid) =>
         ["initialize", "notifications/initialized"].flatMap((method) => {
@@ -30,9 +30,9 @@ const logMessagesStay: Invariant = {
     const label = yield* busy!.start("hold")
     yield* world.servers.called(label)
     yield* world.servers.tell(label, { do: "log" })
-    yield* settle([busy!])
+    yield* settle(world, [busy!])
     yield* world.servers.release(label)
-    yield* settle(idle)
+    yield* settle(world, idle)
     return () =>
       idle.flatMap((client) =>
         client
@@ -64,11 +64,12 @@ const updatesReachSubscribers: Invariant = {
     const [one, two, none] = (yield* world.clients(3)) as [Client, Client, Client]
     yield* one.request("resources/subscribe", { uri: "kit:///1" })
     yield* two.request("resources/subscribe", { uri: "kit:///2" })
+    yield* settle(world, [one, two, none])
     yield* world.servers.tellAll({ do: "updated", uri: "kit:///1" })
     yield* world.servers.tellAll({ do: "updated", uri: "kit:///2" })
     yield* updated(one, "kit:///1")
     yield* updated(two, "kit:///2")
-    yield* settle([one, two, none])
+    yield* settle(world, [one, two, none])
     return () => [
       ...updates(one, "kit:///2"),
       ...updates(two, "kit:///1"),
@@ -88,11 +89,11 @@ const unsubscribeEndsOnesOwn: Invariant = {
     const [leaves, stays] = (yield* world.clients(2)) as [Client, Client]
     for (const client of [leaves, stays]) yield* client.request("resources/subscribe", { uri })
     yield* leaves.request("resources/unsubscribe", { uri })
-    yield* settle([leaves])
+    yield* settle(world, [leaves, stays])
     const from = leaves.received().length
     yield* world.servers.tellAll({ do: "updated", uri })
     yield* updated(stays, uri)
-    yield* settle([leaves, stays])
+    yield* settle(world, [leaves, stays])
     return () => updates(leaves, uri, from)
   })
 }
@@ -106,7 +107,7 @@ const leavingEndsOnesOwnSubscriptions: Invariant = {
     for (const client of [leaves, stays]) yield* client.request("resources/subscribe", { uri })
     yield* leaves.channel.leave
     // Whoever comes after it has gone is served after its going was noticed.
-    yield* settle(yield* world.clients(1))
+    yield* settle(world, [stays, ...(yield* world.clients(1))])
     yield* world.servers.tellAll({ do: "updated", uri })
     yield* updated(stays, uri)
     return () => []
@@ -119,7 +120,7 @@ const listChangesReachAll: Invariant = {
   rule: "MCP server/tools, list changed notification",
   exercise: Effect.fnUntraced(function* (world) {
     const clients = yield* world.clients(3)
-    yield* settle(clients)
+    yield* settle(world, clients)
     yield* world.servers.tellAll({ do: "changed" })
     for (const client of clients) {
       yield* client.until("notifications/tools/list_changed", (received) =>

@@ -51,13 +51,13 @@ const questionsReachTheirCause: Invariant = {
       const label = yield* asker!.start(kind, { args: { hold: true } })
       yield* world.servers.called(label)
       // Now the other one is who was active last, and a third who came last.
-      yield* settle([busy!])
-      yield* settle(yield* world.clients(1))
+      yield* settle(world, [busy!])
+      yield* settle(world, yield* world.clients(1))
       yield* world.servers.release(label)
       yield* asker!.labelled(label)
     }
     yield* world.servers.release(held)
-    yield* settle(world.all)
+    yield* settle(world, world.all)
     return astray(world)
   })
 }
@@ -73,7 +73,7 @@ const allAskAtOnce: Invariant = {
       ({ client, kind }) => Effect.flatMap(client.start(kind), (label) => client.labelled(label)),
       { concurrency: "unbounded" }
     )
-    yield* settle(clients)
+    yield* settle(world, clients)
     return () => [...astray(world)(), ...foreignAnswers(clients)]
   })
 }
@@ -86,10 +86,10 @@ const undeclaredAreNotAsked: Invariant = {
     // The first one's handshake is what many tell the server.
     const [able] = yield* world.clients(1)
     const [plain] = yield* world.clients(1, {})
-    yield* settle([able!])
+    yield* settle(world, [able!])
     const labels = yield* each([plain!], kinds, (client, kind) => client.start(kind))
     // Whether the server was refused at once, or asks in vain, the others are served.
-    yield* settle([able!])
+    yield* settle(world, [able!])
     for (const label of labels) yield* plain!.labelled(label)
     return () => [
       ...astray(world)(),
@@ -103,7 +103,7 @@ const undeclaredPartsAreNotAsked: Invariant = {
   says: "A client that declared forms is not asked to visit a URL, nor to sample with tools where it declared plain sampling",
   rule: "MCP client/elicitation: no mode that the client does not support; client/sampling: no tools without sampling.tools",
   exercise: Effect.fnUntraced(function* (world) {
-    yield* settle(yield* world.clients(1))
+    yield* settle(world, yield* world.clients(1))
     const [client] = yield* world.clients(1, { sampling: {}, elicitation: { form: {} } })
     yield* client!.call("url")
     yield* client!.call("sample", { args: { tools: true } })
@@ -128,7 +128,7 @@ const strangersDoNotAnswer: Invariant = {
       const label = yield* asked!.start(kind)
       const question = yield* asked!.question(label)
       yield* stranger!.reply(question)
-      yield* settle([stranger!])
+      yield* settle(world, [stranger!])
       yield* asked!.reply(question)
       yield* asked!.labelled(label)
     }
@@ -145,7 +145,7 @@ const theAskedCallsBack: Invariant = {
     client!.holdQuestions()
     const outer = yield* client!.start("form")
     const question = yield* client!.question(outer)
-    yield* settle([client!])
+    yield* settle(world, [client!])
     const inner = yield* client!.start("sample")
     yield* client!.reply(yield* client!.question(inner))
     yield* client!.labelled(inner)
@@ -186,7 +186,7 @@ const questionsAreTakenBack: Invariant = {
     const cancellations = (client: KitClient.Client) =>
       client.received().flatMap(({ method, params }) => (method === "notifications/cancelled" ? [params] : []))
     const told = yield* asked!.until("the cancellation of its question", () => cancellations(asked!)[0])
-    yield* settle([other!])
+    yield* settle(world, [other!])
     return () => [
       ...(JSON.stringify(told["requestId"]) === JSON.stringify(question.id)
         ? []
@@ -207,7 +207,7 @@ const openQuestionsHoldUpNobody: Invariant = {
     thinker!.holdQuestions()
     const open = yield* thinker!.start("form")
     const question = yield* thinker!.question(open)
-    yield* settle(others)
+    yield* settle(world, others)
     yield* each(others, kinds, (client, kind) => client.call(kind))
     yield* thinker!.reply(question)
     yield* thinker!.labelled(open)
@@ -223,12 +223,12 @@ const completionsReachTheAsked: Invariant = {
     const [asked, ...others] = yield* world.clients(3)
     const label = yield* asked!.start("url")
     yield* asked!.labelled(label)
-    yield* settle(others)
+    yield* settle(world, others)
     yield* world.servers.tell(label, { do: "complete" })
     const completions = (client: KitClient.Client) =>
       client.received().filter(({ method }) => method === "notifications/elicitation/complete")
     yield* asked!.until("the completion of its page", () => completions(asked!)[0])
-    yield* settle(others)
+    yield* settle(world, others)
     return () =>
       others.flatMap((client) =>
         completions(client).map(() => `${client.name} was told that call ${label} is completed`)
@@ -266,7 +266,7 @@ const questionsWithoutACall: Invariant = {
   rule: "SEP-2260: a question belongs to the request that causes it, ping excepted",
   exercise: Effect.fnUntraced(function* (world) {
     const clients = yield* world.clients(3)
-    yield* settle(clients)
+    yield* settle(world, clients)
     yield* world.servers.tellAll({ do: "ask" })
     yield* world.servers.until("an answer to what it asks for no call", (seen) =>
       seen.find(({ what }) => what === "answered")

@@ -34,6 +34,7 @@ export interface Servers {
   readonly called: (...labels: ReadonlyArray<string>) => Effect.Effect<void, Broken>
   /** Gives the process that has a call, now or when it has, an order that concerns it. */
   readonly tell: (label: string, order: Order) => Effect.Effect<void, Broken>
+  /** Gives it to all that are known: see `settle`. */
   readonly tellAll: (order: Order) => Effect.Effect<void>
   /** Lets held calls go on. */
   readonly release: (...labels: ReadonlyArray<string>) => Effect.Effect<void, Broken>

@@ -38,7 +38,7 @@ const tasksBelongToTheirClient: Invariant = {
     yield* world.servers.tell(owner.label("first"), { do: "completeTask" })
     const awaited = yield* owner.request("tasks/result", { taskId: first })
     const stolen = yield* stranger.answer("awaits")
-    yield* settle([owner, stranger])
+    yield* settle(world, [owner, stranger])
 
     return () => {
       const list = (listed.result?.["tasks"] ?? []) as ReadonlyArray<Task>
