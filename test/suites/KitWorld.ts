@@ -47,8 +47,6 @@ export interface World {
   readonly stop: Effect.Effect<void, Broken>
   /** Returns when no connection is left; over HTTP that cannot be told. */
   readonly closed: Effect.Effect<unknown, Broken>
-  /** The last that the command said. */
-  readonly lastWords: () => string
 }
 
 export interface WorldOptions {
@@ -104,8 +102,7 @@ export const make = Effect.fnUntraced(function* (
     }),
     closed: waiting.until("the end of every connection", () =>
       all.every((client) => client.channel.socket === null || client.isClosed()) ? true : undefined
-    ),
-    lastWords: command.lastWords
+    )
   } satisfies World as World
 })
 
