@@ -80,6 +80,10 @@ export const make = Effect.fnUntraced(function* (
   const isThere = () => state === "running"
   const refusal = () => SupervisedSharing.unavailable(name, state, failures.all().at(-1))
 
+  const request: Upstream["request"] = (client, line, envelope, method) => {
+    if (!isThere()) return client.fail(line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!), refusal())
+    of(client).served.sharing.request(client, line, envelope, method)
+  }
   const upstream: Upstream = {
     isOwn: true,
     join: (client) => void owns.set(client, null),
@@ -95,10 +99,9 @@ export const make = Effect.fnUntraced(function* (
       const own = owns.get(client) ?? open(client, hello)
       own.served.sharing.handshake(client, hello, onHandshake, onRefusal)
     },
-    request: (client, line, envelope, method) => {
-      if (!isThere()) return client.fail(line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!), refusal())
-      of(client).served.sharing.request(client, line, envelope, method)
-    },
+    request,
+    // What a session is told of its own process is nobody else's.
+    list: request,
     notify: (client, line) => owns.get(client)?.served.sharing.notify(client, line),
     answer: (client, line, envelope) => owns.get(client)?.served.sharing.answer(client, line, envelope),
     answerProgress: (client, line, envelope) => owns.get(client)?.served.sharing.answerProgress(client, line, envelope),
