@@ -301,16 +301,31 @@ const codes: { readonly [Tag in (RequestError | QuestionNotAttributable)["_tag"]
   QuestionNotAttributable: 31007
 }
 
-/** A JSON-RPC error object as JSON text. */
+/**
+ * A JSON-RPC error object as JSON text. All that `data` tells is the error's own fields: never stderr, arguments or an
+ * environment. `proxy/ErrorAnswer.ts` reads it back.
+ */
 export const toWire = (error: RequestError | QuestionNotAttributable): string =>
   JSON.stringify({
     code: codes[error._tag],
     message: error.message,
-    data: { kind: error._tag, server: error.server, ...(error._tag === "ServerUnavailable" ? factsOf(error) : {}) }
+    data: { kind: error._tag, server: error.server, ...factsOf(error) }
   })
 
-/** What a client is told of a server that is not there. */
-const factsOf = ({ failure, hint, nextAttemptAt, state }: ServerUnavailable) => ({
-  state,
-  ...(failure === null ? {} : { failure: { kind: failure, hint }, nextAttemptAt })
-})
+/** What a client is told beside kind and server. */
+const factsOf = (error: RequestError | QuestionNotAttributable): object => {
+  switch (error._tag) {
+    case "ServerUnavailable": {
+      const { failure, hint, nextAttemptAt, state } = error
+      if (failure !== null) return { state, failure: { kind: failure, hint }, nextAttemptAt }
+      return hint === null ? { state } : { state, hint }
+    }
+    case "ResultTooLarge":
+      return { maxLine: error.maxLine }
+    case "Overloaded":
+    case "QuestionNotAttributable":
+      return { reason: error.reason }
+    default:
+      return {}
+  }
+}

@@ -176,7 +176,7 @@ describe("a server that", () => {
         const { error, id } = yield* Fiber.join(call)
         assert.strictEqual(id, "mine")
         assert.strictEqual(error?.code, 31005)
-        assert.deepStrictEqual(error?.data, { kind: "ResultTooLarge", server: "bad" })
+        assert.deepStrictEqual(error?.data, { kind: "ResultTooLarge", server: "bad", maxLine: 10_485_760 })
         assert.match(error?.message ?? "", /longer than maxLine \(10485760 bytes\)/)
         yield* Tools.serves(client)
       })

@@ -41,14 +41,20 @@ const unavailable = (over: Partial<PoolError.ServerUnavailable>) =>
     ...over
   })
 
-/** What is said of a server beside its name. */
-const dataOf = ({ failure, hint, nextAttemptAt, state }: PoolError.ServerUnavailable) =>
-  failure === null ? { state } : { state, failure: { kind: failure, hint }, nextAttemptAt }
+/** What is said beside kind and server. */
+const dataOf = (error: PoolError.RequestError): object => {
+  if (error._tag === "Overloaded") return { reason: error.reason }
+  if (error._tag === "ResultTooLarge") return { maxLine: error.maxLine }
+  if (error._tag !== "ServerUnavailable") return {}
+  const { failure, hint, nextAttemptAt, state } = error
+  if (failure === null) return hint === null ? { state } : { state, hint }
+  return { state, failure: { kind: failure, hint }, nextAttemptAt }
+}
 
 describe("PoolError", () => {
   describe("toWire", () => {
     it.effect.prop(
-      "gives each error its code, its message, and no data but kind and server, and the state of one that is not there",
+      "gives each error its code, its message, and as data its kind and its own fields",
       { errors },
       ({ errors }) =>
         Effect.sync(() => {
@@ -60,7 +66,7 @@ describe("PoolError", () => {
               data: {
                 kind: error._tag,
                 server: error.server,
-                ...(error._tag === "ServerUnavailable" ? dataOf(error) : {})
+                ...dataOf(error)
               }
             })
           }
@@ -89,12 +95,13 @@ describe("PoolError", () => {
       }
     })
 
-    it("tells of a server that did not fail its state alone", () => {
+    it("tells of a server that did not fail its state, and what can be done", () => {
       const error = unavailable({ state: "stopped", hint: "start it: mcp-pool start git" })
       assert.deepStrictEqual(JSON.parse(PoolError.toWire(error)).data, {
         kind: "ServerUnavailable",
         server: "git",
-        state: "stopped"
+        state: "stopped",
+        hint: "start it: mcp-pool start git"
       })
     })
 

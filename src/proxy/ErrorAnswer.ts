@@ -20,7 +20,7 @@ export const malformed = -32603
 /** What an error answer of a pool's socket means: the pool's own error, or the server's. */
 export const refusedBy = (server: string, error: unknown): Refused => {
   const rejected = rejectedBy(server, error)
-  return ownError(server, rejected.reason, rejected.data) ?? rejected
+  return ownError(server, rejected.data) ?? rejected
 }
 
 /** A server's error object as a typed error. */
@@ -33,26 +33,22 @@ export const rejectedBy = (server: string, error: unknown): RequestRejected => {
   return new RequestRejected({ server, reason: message, ...rest })
 }
 
-/** The pool's own error as `PoolError.toWire` wrote it; null where it is another's. Some facts stand in the message alone. */
-const ownError = (server: string, message: string, data: unknown): RequestError | null => {
-  const decoded = decodeOwn(data)
-  if (Option.isNone(decoded) || decoded.value.server !== server) return null
-  const { failure, kind, nextAttemptAt = null, state = "unavailable" } = decoded.value
-  switch (kind) {
+/** The pool's own error as `PoolError.toWire` wrote it; null where it is another's. */
+const ownError = (server: string, data: unknown): RequestError | null => {
+  const own = Option.getOrNull(decodeOwn(data))
+  if (own === null || own.server !== server) return null
+  switch (own.kind) {
     case "ServerUnavailable": {
-      const facts = { server, state, failure: failure?.kind ?? null, nextAttemptAt }
-      const plain = new ServerUnavailable({ ...facts, hint: failure?.hint ?? null })
-      const hint = failure === undefined ? after(`${plain.message}: `, message) : null
-      return hint === null ? plain : new ServerUnavailable({ ...facts, hint })
+      const { failure, hint = null, nextAttemptAt = null, state } = own
+      const told = { server, state, nextAttemptAt }
+      return failure === undefined
+        ? new ServerUnavailable({ ...told, failure: null, hint })
+        : new ServerUnavailable({ ...told, failure: failure.kind, hint: failure.hint })
     }
-    case "ResultTooLarge": {
-      const maxLine = /\((\d{1,15}) bytes\)$/.exec(message)?.[1]
-      return maxLine === undefined ? null : new ResultTooLarge({ server, maxLine: Number(maxLine) })
-    }
-    case "Overloaded": {
-      const { message: prefix } = new Overloaded({ server, reason: "" })
-      return new Overloaded({ server, reason: after(prefix, message) ?? message })
-    }
+    case "ResultTooLarge":
+      return new ResultTooLarge({ server, maxLine: own.maxLine })
+    case "Overloaded":
+      return new Overloaded({ server, reason: own.reason })
     case "OutcomeUnknown":
       return new OutcomeUnknown({ server })
     case "RequestTimeout":
@@ -65,24 +61,19 @@ const ownError = (server: string, message: string, data: unknown): RequestError 
 const decodeError = Schema.decodeUnknownOption(
   Schema.Struct({ code: Schema.Finite, message: Schema.String, data: Schema.optionalKey(Schema.Unknown) })
 )
+const server = Schema.String
 const decodeOwn = Schema.decodeUnknownOption(
-  Schema.Struct({
-    kind: Schema.Literals([
-      "ServerUnavailable",
-      "OutcomeUnknown",
-      "RequestTimeout",
-      "QueueTimeout",
-      "ResultTooLarge",
-      "Overloaded"
-    ]),
-    server: Schema.String,
-    state: Schema.optionalKey(Schema.String),
-    failure: Schema.optionalKey(
-      Schema.Struct({ kind: Schema.String, hint: Schema.optionalKey(Schema.NullOr(Schema.String)) })
-    ),
-    nextAttemptAt: Schema.optionalKey(Schema.NullOr(Schema.String))
-  })
+  Schema.Union([
+    Schema.Struct({
+      kind: Schema.Literal("ServerUnavailable"),
+      server,
+      state: Schema.String,
+      failure: Schema.optionalKey(Schema.Struct({ kind: Schema.String, hint: Schema.NullOr(Schema.String) })),
+      hint: Schema.optionalKey(Schema.String),
+      nextAttemptAt: Schema.optionalKey(Schema.NullOr(Schema.String))
+    }),
+    Schema.Struct({ kind: Schema.Literal("ResultTooLarge"), server, maxLine: Schema.Int }),
+    Schema.Struct({ kind: Schema.Literal("Overloaded"), server, reason: Schema.String }),
+    Schema.Struct({ kind: Schema.Literals(["OutcomeUnknown", "RequestTimeout", "QueueTimeout"]), server })
+  ])
 )
-
-const after = (prefix: string, text: string): string | null =>
-  text.startsWith(prefix) ? text.slice(prefix.length) : null

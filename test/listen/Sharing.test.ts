@@ -311,7 +311,12 @@ describe("two names with the same fingerprint", () => {
       yield* pool.stop("one")
       for (const name of ["one", "uno"] as const) {
         const { error } = yield* clients[name].call("echo")
-        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: name, state: "stopped" })
+        assert.deepStrictEqual(error?.data, {
+          kind: "ServerUnavailable",
+          server: name,
+          state: "stopped",
+          hint: "start it: mcp-pool start one"
+        })
         assert.include(error?.message ?? "", `server "${name}"`)
       }
     })

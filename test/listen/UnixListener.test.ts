@@ -69,7 +69,12 @@ describe("UnixListener", () => {
       assert.deepStrictEqual((yield* client.request("ping")).result, {})
       const { error } = yield* client.call("echo")
       assert.strictEqual(error?.code, 31001)
-      assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "shared", state: "stopped" })
+      assert.deepStrictEqual(error?.data, {
+        kind: "ServerUnavailable",
+        server: "shared",
+        state: "stopped",
+        hint: "start it: mcp-pool start shared"
+      })
       assert.strictEqual(error?.message, 'server "shared" is stopped: start it: mcp-pool start shared')
     })
   )

@@ -26,7 +26,16 @@ describe("Poison", () => {
         assert.lengthOf(more, 0)
         assert.deepStrictEqual(
           [refusal!.id, refusal!.error?.code, refusal!.error?.data],
-          [4, 31001, { kind: "ServerUnavailable", server: "git", state: "refusing" }]
+          [
+            4,
+            31001,
+            {
+              kind: "ServerUnavailable",
+              server: "git",
+              state: "refusing",
+              hint: "it ended the server 3 times, alone: mcp-pool logs git"
+            }
+          ]
         )
         assert.match(refusal!.error!.message, /refuses this call/)
         assert.lengthOf(yield* server.told, 3)

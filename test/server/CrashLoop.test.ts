@@ -151,7 +151,12 @@ describe("a server that spends its budget", () => {
       assert.strictEqual((yield* states.reached("one", "stopped")).cause, "request")
       yield* TestClock.adjust("1 hour")
       const { error } = yield* client.call("echo")
-      assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "one", state: "stopped" })
+      assert.deepStrictEqual(error?.data, {
+        kind: "ServerUnavailable",
+        server: "one",
+        state: "stopped",
+        hint: "start it: mcp-pool start one"
+      })
       assert.deepStrictEqual(wayOf(states), ["starting", "running", "crash-loop", "stopped"])
       yield* pool.start("one")
       yield* Tools.serves(client)

@@ -306,7 +306,12 @@ describe("McpPool", () => {
 
       yield* pool.stop("one")
       const stopped = yield* client.call("echo")
-      assert.deepStrictEqual(stopped.error?.data, { kind: "ServerUnavailable", server: "one", state: "stopped" })
+      assert.deepStrictEqual(stopped.error?.data, {
+        kind: "ServerUnavailable",
+        server: "one",
+        state: "stopped",
+        hint: "start it: mcp-pool start one"
+      })
     })
   )
 

@@ -32,7 +32,12 @@ describe("a call that ended the server three times, alone", () => {
       for (const args of [{ code: 1 }, { code: 2 }, {}]) {
         const { error } = yield* client.call("exit", args)
         assert.strictEqual(error?.code, 31001)
-        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "one", state: "refusing" })
+        assert.deepStrictEqual(error?.data, {
+          kind: "ServerUnavailable",
+          server: "one",
+          state: "refusing",
+          hint: "it ended the server 3 times, alone: mcp-pool logs one"
+        })
         assert.strictEqual(
           error?.message,
           'server "one" refuses this call: it ended the server 3 times, alone: mcp-pool logs one'

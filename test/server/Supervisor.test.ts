@@ -204,7 +204,12 @@ describe("Supervisor", () => {
         yield* client.call("exit", { code: 0 })
         yield* states.reached("one", "stopped")
         const { error } = yield* client.call("echo")
-        assert.deepStrictEqual(error?.data, { kind: "ServerUnavailable", server: "one", state: "stopped" })
+        assert.deepStrictEqual(error?.data, {
+          kind: "ServerUnavailable",
+          server: "one",
+          state: "stopped",
+          hint: "start it: mcp-pool start one"
+        })
         assert.deepStrictEqual(wayOf(states), ["starting", "running", "stopped"])
         const other = yield* connect("always")
         yield* other.call("exit", { code: 0 })
