@@ -6,8 +6,11 @@ import type {
   CallToolResult,
   CompleteResult,
   GetPromptResult,
+  Prompt,
   ReadResourceResult,
-  Resource
+  Resource,
+  ResourceTemplate,
+  Tool
 } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress, type RequestRejected } from "./Connections.ts"
@@ -22,6 +25,7 @@ import type { ConfigFileError, OutcomeUnknown, Overloaded, ResultTooLarge, Serve
 import type { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
 import * as TestConnections from "./TestConnections.ts"
 import type * as SocketConnections from "./proxy/SocketConnections.ts"
+import * as ToolNames from "./proxy/ToolNames.ts"
 import * as ToolCache from "./ToolCache.ts"
 
 /** No server has a tool of that name. */
@@ -129,9 +133,15 @@ export class McpProxy extends Context.Service<
       args?: { readonly [key: string]: unknown },
       options?: Omit<ExecuteOptions, "onProgress">
     ) => Stream.Stream<ToolEvent, ToolError>
-    /** All pages of one server's resources. */
+    /** One server's resources, by URI, from the cache while they are fresh; empty where it has none. */
     readonly listResources: (server: string) => Effect.Effect<ReadonlyArray<Resource>, ConnectionError>
+    /** One server's resource templates, by URI, likewise. */
+    readonly listResourceTemplates: (server: string) => Effect.Effect<ReadonlyArray<ResourceTemplate>, ConnectionError>
+    /** One server's prompts, by name, likewise. */
+    readonly listPrompts: (server: string) => Effect.Effect<ReadonlyArray<Prompt>, ConnectionError>
+    /** One resource's contents, as the server gives them now. */
     readonly readResource: (server: string, uri: string) => Effect.Effect<ReadResourceResult, ConnectionError>
+    /** A prompt with its arguments filled in by the server. */
     readonly getPrompt: (
       server: string,
       name: string,
@@ -156,20 +166,29 @@ export const make = Effect.gen(function* () {
   }
   const tools = Effect.map(cache.snapshot, toolsIn)
 
-  const find = ({ find, unknown }: KnownTools, name: string): Effect.Effect<Target, ToolNotFound | ToolAmbiguous> => {
+  const find = (
+    { failures, find }: KnownTools,
+    name: string
+  ): Effect.Effect<Target, Exclude<ToolError, InvalidArguments>> => {
     const found = find(name)
+    if (found.kind === "found" && ToolNames.exposed(found.server, found.tool) === name) return Effect.succeed(found)
+    // What the name begins with is a server: whose tools are not known, it may be one of them, and is not guessed.
+    for (const server of connections.names) {
+      const failure = name.startsWith(`${server}__`) ? failures.get(server) : undefined
+      if (failure !== undefined) return Effect.fail(toToolError(failure, server, name.slice(server.length + 2)))
+    }
     switch (found.kind) {
       case "found":
         return Effect.succeed(found)
       case "ambiguous":
         return Effect.fail(new ToolAmbiguous({ name, candidates: found.candidates }))
       case "unknown":
-        return Effect.fail(new ToolNotFound({ name, nearest: found.nearest, unknown }))
+        return Effect.fail(new ToolNotFound({ name, nearest: found.nearest, unknown: [...failures.keys()] }))
     }
   }
 
   /** What `findNow` has found, as long as the server's list is the same. */
-  const found = new Map<string, Target & { readonly in: ToolCache.ServerTools | null }>()
+  const found = new Map<string, Target & { readonly in: ToolCache.ServerList<Tool> | null }>()
 
   /** A name that begins with its server's is found without a look at the others, which may be slow to list theirs. */
   const findNow = (name: string): Target | null => {
@@ -179,7 +198,8 @@ export const make = Effect.gen(function* () {
       if (!name.startsWith(server) || !name.startsWith("__", server.length)) continue
       const tool = name.slice(server.length + 2)
       const list = cache.known(server)
-      if (list?.tools.some((one) => one.name === tool) !== true) continue
+      // Where it is not the name that is shown, that may be another's.
+      if (list?.items.some((one) => one.name === tool) !== true || ToolNames.exposed(server, tool) !== name) continue
       if (found.size >= maxFound) found.clear()
       found.set(name, { server, tool, in: list })
       return { server, tool }
@@ -191,21 +211,15 @@ export const make = Effect.gen(function* () {
   const findInTime = (
     name: string,
     { timeout = defaultTimeout }: ExecuteOptions
-  ): Effect.Effect<Target, ToolNotFound | ToolAmbiguous | ToolTimeout> => {
+  ): Effect.Effect<Target, Exclude<ToolError, InvalidArguments>> => {
     const server = connections.names.find((server) => name.startsWith(`${server}__`))
     const own = server === undefined ? Effect.void : Effect.ignore(cache.ofServer(server))
-    return Effect.andThen(
-      own,
-      Effect.suspend(() => {
-        const found = findNow(name)
-        return found === null ? Effect.flatMap(tools, (tools) => find(tools, name)) : Effect.succeed(found)
-      })
-    ).pipe(
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => Effect.fail(new ToolTimeout({ server: server ?? "", tool: name, phase: "waiting" }))
-      })
-    )
+    const found = Effect.suspend(() => {
+      const found = findNow(name)
+      return found === null ? Effect.flatMap(tools, (tools) => find(tools, name)) : Effect.succeed(found)
+    })
+    const orElse = () => Effect.fail(new ToolTimeout({ server: server ?? "", tool: name, phase: "waiting" }))
+    return Effect.timeoutOrElse(Effect.andThen(own, found), { duration: timeout, orElse })
   }
 
   const executeTool: McpProxy["Service"]["executeTool"] = (name, args = {}, options = {}) =>
@@ -230,7 +244,7 @@ export const make = Effect.gen(function* () {
     target: Target,
     args: { readonly [key: string]: unknown },
     options: ExecuteOptions
-  ): Effect.Effect<CallToolResult, Exclude<ToolError, ToolNotFound | ToolAmbiguous>> =>
+  ): Effect.Effect<CallToolResult, ToolError> =>
     options.validate === true
       ? Effect.andThen(checked(target, args), send(target, args, options))
       : send(target, args, options)
@@ -269,21 +283,9 @@ export const make = Effect.gen(function* () {
           ),
         { bufferSize: maxUnreadProgress, strategy: "sliding" }
       ),
-    listResources: Effect.fnUntraced(function* (server) {
-      const resources: Array<Resource> = []
-      let pages = 0
-      let cursor: string | undefined
-      do {
-        const page = (yield* connections.request(server, "resources/list", cursor === undefined ? {} : { cursor })) as {
-          readonly resources?: ReadonlyArray<Resource>
-          readonly nextCursor?: string
-        }
-        resources.push(...(page.resources ?? []))
-        cursor = page.nextCursor
-        pages++
-      } while (cursor !== undefined && resources.length < maxResources && pages < maxPages)
-      return resources
-    }),
+    listResources: (server) => Effect.map(cache.resources(server), itemsOf),
+    listResourceTemplates: (server) => Effect.map(cache.resourceTemplates(server), itemsOf),
+    listPrompts: (server) => Effect.map(cache.prompts(server), itemsOf),
     readResource: (server, uri) =>
       Effect.map(connections.request(server, "resources/read", { uri }), (result) => result as ReadResourceResult),
     getPrompt: (server, name, args = {}) =>
@@ -299,24 +301,28 @@ export const make = Effect.gen(function* () {
   })
 })
 
-/** The proxy of given connections, with a tool cache of its own. */
-export const layerConnections = (options?: ToolCache.Options): Layer.Layer<McpProxy, never, Connections> =>
-  Layer.effect(McpProxy, make).pipe(Layer.provide(ToolCache.layer(options)))
+/** The proxy of given connections, and its tool cache. */
+export const layerConnections = (
+  options?: ToolCache.Options
+): Layer.Layer<McpProxy | ToolCache.ToolCache, never, Connections> =>
+  Layer.effect(McpProxy, make).pipe(Layer.provideMerge(ToolCache.layer(options)))
 
 /** The proxy of servers that a test scripts, without any process, and what to script them with. */
 export const layerTest = (
   options: TestConnections.Options & ToolCache.Options
-): Layer.Layer<McpProxy | Connections | TestConnections.TestConnections> =>
+): Layer.Layer<McpProxy | ToolCache.ToolCache | Connections | TestConnections.TestConnections> =>
   layerConnections(options).pipe(Layer.provideMerge(TestConnections.layer(options)))
 
 /** The proxy of a pool. */
-export const layerPool = (options?: ToolCache.Options): Layer.Layer<McpProxy, never, McpPool.McpPool> =>
+export const layerPool = (
+  options?: ToolCache.Options
+): Layer.Layer<McpProxy | ToolCache.ToolCache, never, McpPool.McpPool> =>
   layerConnections(options).pipe(Layer.provide(PoolConnections.layer))
 
 /** The proxy of a running daemon's servers. */
 export const layerSocket = (
   options: ToolCache.Options & SocketConnections.Options = {}
-): Layer.Layer<McpProxy, DaemonNotRunning> => {
+): Layer.Layer<McpProxy | ToolCache.ToolCache, DaemonNotRunning> => {
   // Loaded by who needs it: it brings the daemon's whole protocol along.
   const loaded = Effect.map(
     Effect.promise(() => import("./proxy/SocketConnections.ts")),
@@ -335,7 +341,7 @@ export const layer = (
     /** Settings for all of them. */
     readonly pool?: PoolOptions | undefined
   }
-): Layer.Layer<McpProxy, ConfigFileError | ServerConfigError | AllServersFailed> =>
+): Layer.Layer<McpProxy | ToolCache.ToolCache, ConfigFileError | ServerConfigError | AllServersFailed> =>
   Layer.effectDiscard(started).pipe(
     Layer.provideMerge(layerPool(options)),
     Layer.provide(McpPool.layer({ servers: options.servers, pool: options.pool, autoStart: false }))
@@ -359,6 +365,8 @@ interface Target {
   readonly tool: string
 }
 
+const itemsOf = <A>({ items }: ToolCache.ServerList<A>): ReadonlyArray<A> => items
+
 const toToolError = (
   error: ConnectionError,
   server: string,
@@ -377,5 +385,3 @@ const toToolError = (
 const defaultTimeout = Duration.seconds(30)
 const maxUnreadProgress = 1024
 const maxFound = 10_000
-const maxResources = 10_000
-const maxPages = 1000

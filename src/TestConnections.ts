@@ -4,7 +4,7 @@
  */
 import type { CallToolResult, Tool, ToolAnnotations } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Latch, Layer, Queue } from "effect"
-import { type ConnectionError, Connections, type ListChange, RequestRejected } from "./Connections.ts"
+import { type ConnectionError, Connections, type ListChange, type Progress, RequestRejected } from "./Connections.ts"
 import {
   invalidParams,
   methodNotFound,
@@ -22,7 +22,18 @@ export interface TestTool {
   readonly inputSchema?: Tool["inputSchema"] | undefined
   readonly annotations?: ToolAnnotations | undefined
   /** Run for each call, and interrupted where the call is cancelled. A failure is what the caller gets. */
-  readonly execute: (args: { readonly [key: string]: unknown }) => Effect.Effect<CallToolResult, ConnectionError>
+  readonly execute: (args: Params, call: TestCall) => Effect.Effect<CallToolResult, ConnectionError>
+}
+
+/** An object of JSON. */
+export interface Params {
+  readonly [key: string]: unknown
+}
+
+/** What a running tool can do for its caller. */
+export interface TestCall {
+  /** Tells how far it has come; nobody hears it where nobody asked for it. */
+  readonly progress: (progress: Progress) => Effect.Effect<void>
 }
 
 /** The tools of a server, by name, in the order in which it lists them. */
@@ -35,6 +46,10 @@ export interface TestServer {
   readonly tools: TestTools
   /** Texts by URI, for `resources/list` and `resources/read`. */
   readonly resources?: { readonly [uri: string]: string } | undefined
+  /** What it answers to other methods, such as `prompts/list`; a failure is what the caller gets. */
+  readonly answers?:
+    | { readonly [method: string]: (params: Params) => Effect.Effect<unknown, ConnectionError> }
+    | undefined
   /** What the server says of its lists as `ttlMs`; nothing unless given. */
   readonly ttl?: Duration.Input | undefined
 }
@@ -58,7 +73,7 @@ export type Fault = "unavailable" | "hang" | "crash"
 export interface Request {
   readonly server: string
   readonly method: string
-  readonly params: { readonly [key: string]: unknown }
+  readonly params: Params
 }
 
 /** The other side of the servers. Naming one that there is not is a defect. */
@@ -67,6 +82,8 @@ export class TestConnections extends Context.Service<
   {
     /** The server has these tools instead, and says that its list has changed, even where it has not. */
     readonly setTools: (server: string, tools: TestTools) => Effect.Effect<void>
+    /** The server says that a list of its has changed, even where it has not. */
+    readonly announce: (server: string, list: ListChange["list"]) => Effect.Effect<void>
     /** From now on the server fails so, and in no other way. */
     readonly fail: (server: string, fault: Fault) => Effect.Effect<void>
     /** From now on the server answers. */
@@ -85,9 +102,9 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
   const changes = Feed.make<ListChange>(maxChanges)
   const names = Object.keys(servers)
   const states = new Map(
-    Object.entries(servers).map(([name, { resources = {}, tools, ttl }]): [string, State] => [
+    Object.entries(servers).map(([name, { answers = {}, resources = {}, tools, ttl }]): [string, State] => [
       name,
-      { name, tools, resources, ttl, fault: null, isAnswering: Latch.makeUnsafe(true) }
+      { name, tools, resources, answers, ttl, fault: null, isAnswering: Latch.makeUnsafe(true) }
     ])
   )
 
@@ -104,14 +121,17 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
     })
   }
 
-  const answer = (state: State, request: Request): Effect.Effect<unknown, ConnectionError> => {
-    const { fault, name, resources, tools } = state
+  const answer = (state: State, request: Request, call: TestCall): Effect.Effect<unknown, ConnectionError> => {
+    const { answers, fault, name, resources, tools } = state
     const { method, params } = request
-    if (fault === "hang") return Effect.flatMap(state.isAnswering.await, () => answer(state, request))
-    if (fault === "unavailable")
+    if (fault === "hang") return Effect.flatMap(state.isAnswering.await, () => answer(state, request, call))
+    if (fault === "unavailable") {
       return Effect.fail(
         new ServerUnavailable({ server: name, state: "failed", failure: null, hint: null, nextAttemptAt: null })
       )
+    }
+    const scripted = own(answers, method)
+    if (scripted !== undefined) return scripted(params)
     switch (method) {
       case "tools/list":
         return page(state, "tools", Object.entries(tools).map(toTool), params["cursor"])
@@ -122,7 +142,7 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
         }
         const tool = own(tools, params["name"])
         if (tool === undefined) return Effect.fail(rejected(state, invalidParams, `no tool ${String(params["name"])}`))
-        return tool.execute((params["arguments"] ?? {}) as { readonly [key: string]: unknown })
+        return tool.execute((params["arguments"] ?? {}) as Params, call)
       }
       case "resources/list": {
         const all = Object.keys(resources).map((uri) => ({ uri, name: uri }))
@@ -141,13 +161,15 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
 
   const connections = Connections.of({
     names,
-    request: (server, method, params, { timeout } = {}) =>
+    request: (server, method, params, { onProgress, timeout } = {}) =>
       Effect.suspend(() => {
         const state = states.get(server)
         if (state === undefined) return Effect.fail(new ServerNotFound({ server, names }))
         const request = { server, method, params }
         Queue.offerUnsafe(requests, request)
-        const answered = answer(state, request)
+        const answered = answer(state, request, {
+          progress: (progress) => Effect.sync(() => onProgress?.(progress))
+        })
         if (timeout === undefined) return answered
         const orElse = () => Effect.fail(new RequestTimeout({ server }))
         return Effect.timeoutOrElse(answered, { duration: timeout, orElse })
@@ -176,6 +198,7 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
         state.tools = tools
         changes.publish({ server, list: "tools" })
       }),
+    announce: (server, list) => change(server, () => changes.publish({ server, list })),
     fail: suffer,
     recover: (server) => suffer(server, null),
     requests
@@ -186,8 +209,8 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
 /**
  * Scripted servers as `Connections`, in the order in which they are given, and `TestConnections` to change them with.
  *
- * They answer `tools/list`, `tools/call`, `resources/list` and `resources/read`. An unknown server is `ServerNotFound`,
- * an unknown tool `RequestRejected` with -32602, and any other method `RequestRejected` with -32601.
+ * They answer `tools/list`, `tools/call`, `resources/list`, `resources/read` and what `answers` has. An unknown server is
+ * `ServerNotFound`, an unknown tool `RequestRejected` with -32602, and any other method `RequestRejected` with -32601.
  */
 export const layer = (options: Options): Layer.Layer<Connections | TestConnections> =>
   Layer.effectContext(make(options))
@@ -197,6 +220,7 @@ interface State {
   readonly name: string
   tools: TestTools
   readonly resources: { readonly [uri: string]: string }
+  readonly answers: NonNullable<TestServer["answers"]>
   readonly ttl: Duration.Input | undefined
   fault: Fault | null
   /** Closed while it hangs. */

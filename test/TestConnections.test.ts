@@ -59,6 +59,47 @@ describe("McpProxy", () => {
       assert.strictEqual(error.message, "a server was not ready in time: plain was not sent")
     })
   )
+
+  withProxy(
+    "never takes a name for another server's bare one while it may be that of its own",
+    (proxy, servers) =>
+      Effect.gen(function* () {
+        yield* servers.fail("one", "unavailable")
+        const error = yield* Effect.flip(proxy.executeTool("one__run"))
+        assert.deepStrictEqual([error._tag, "server" in error ? error.server : ""], ["ServerUnavailable", "one"])
+        // By its shown name it is never in doubt.
+        assert.strictEqual(textOf(yield* proxy.executeTool("two__one__run")), "two's")
+        yield* servers.recover("one")
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual(textOf(yield* proxy.executeTool("one__run")), "one's")
+        yield* Queue.clear(servers.requests)
+        yield* servers.setTools("one", {})
+        yield* Queue.take(servers.requests)
+        assert.strictEqual(textOf(yield* proxy.executeTool("one__run")), "two's")
+      }),
+    {
+      servers: {
+        one: { tools: { run: { execute: () => saying("one's") } } },
+        two: { tools: { one__run: { execute: () => saying("two's") } } }
+      }
+    }
+  )
+
+  withProxy(
+    "takes a name for the tool that is shown under it, whatever the order of the servers",
+    (proxy) =>
+      Effect.gen(function* () {
+        const tools = yield* proxy.listTools
+        assert.strictEqual(tools[1]?.name, "a__b__c")
+        for (const { name, server } of tools) assert.strictEqual(textOf(yield* proxy.executeTool(name)), server)
+      }),
+    {
+      servers: {
+        a__b: { tools: { c: { execute: () => saying("a__b") } } },
+        a: { tools: { b__c: { execute: () => saying("a") } } }
+      }
+    }
+  )
 })
 
 describe("TestConnections", () => {

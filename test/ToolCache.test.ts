@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Queue, Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Queue, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type ConnectionError, Connections, type ListChange } from "../src/Connections.ts"
+import { type ConnectionError, Connections, type ListChange, RequestRejected } from "../src/Connections.ts"
+import { QueueTimeout } from "../src/PoolError.ts"
 import * as Feed from "../src/server/Feed.ts"
 import * as TestConnections from "../src/TestConnections.ts"
 import * as ToolCache from "../src/ToolCache.ts"
@@ -36,12 +37,14 @@ const withCache = (
   )
 
 const namesOf = ({ servers }: ToolCache.Snapshot) =>
-  servers.map(({ server, tools }) => [server, ...tools.map(({ name }) => name)].join(" "))
+  servers.map(({ items, server }) => [server, ...items.map(({ name }) => name)].join(" "))
 
 /** What the cache tells, from now on. */
 const toldBy = Effect.fnUntraced(function* (cache: ToolCache.ToolCache["Service"]) {
   const told = yield* Queue.unbounded<string>()
-  const watching = Stream.runForEach(cache.changes, (server) => Queue.offer(told, server))
+  const watching = Stream.runForEach(cache.changes, ({ list, server }) =>
+    Queue.offer(told, list === "tools" ? server : `${server} ${list}`)
+  )
   yield* Effect.forkScoped(watching, { startImmediately: true })
   return told
 })
@@ -73,6 +76,23 @@ const answered = Effect.gen(function* () {
 
 const snapshotIn = ({ snapshot }: ToolCache.ToolCache["Service"]) =>
   Effect.forkChild(snapshot, { startImmediately: true })
+
+const noMethod = new RequestRejected({ server: "one", code: -32601, reason: "no method tools/list" })
+
+type Cache = ToolCache.ToolCache["Service"]
+
+/** The lists beside that of tools. */
+const others = [
+  { list: "prompts", method: "prompts/list", key: "prompts", id: "name", of: ({ prompts }: Cache) => prompts },
+  { list: "resources", method: "resources/list", key: "resources", id: "uri", of: ({ resources }: Cache) => resources },
+  {
+    list: "resources",
+    method: "resources/templates/list",
+    key: "resourceTemplates",
+    id: "uriTemplate",
+    of: ({ resourceTemplates }: Cache) => resourceTemplates
+  }
+] as const
 
 describe("ToolCache", () => {
   withCache("asks all servers once, and again after 300 seconds", (cache, _, asked) =>
@@ -145,7 +165,7 @@ describe("ToolCache", () => {
       yield* TestClock.adjust("300 seconds")
       const { servers } = yield* snapshot
       assert.deepStrictEqual(
-        servers.map(({ isStale, tools }) => ({ isStale, names: tools.map(({ name }) => name) })),
+        servers.map(({ isStale, items }) => ({ isStale, names: items.map(({ name }) => name) })),
         [{ isStale: true, names: ["a"] }]
       )
     })
@@ -207,7 +227,7 @@ describe("ToolCache", () => {
       Effect.gen(function* () {
         const first = yield* cache.snapshot
         assert.lengthOf(
-          first.servers.flatMap(({ tools }) => tools),
+          first.servers.flatMap(({ items }) => items),
           2000
         )
         assert.lengthOf(yield* asked, 10)
@@ -347,6 +367,62 @@ describe("ToolCache", () => {
       assert.strictEqual(yield* Queue.take(told), "two")
       assert.deepStrictEqual(namesOf(yield* cache.snapshot), ["one a", "two d"])
     })
+  )
+
+  for (const { id, key, list, method, of } of others) {
+    it.effect(`keeps what ${method} lists likewise: pages, order, freshness, changes, failures`, () =>
+      Effect.gen(function* () {
+        let names = ["b", "c", "a"]
+        let failure: ConnectionError | null = null
+        const answer = ({ cursor }: TestConnections.Params) => {
+          if (failure !== null) return Effect.fail(failure)
+          const [now, next] = cursor === "2" ? [names.slice(2), {}] : [names.slice(0, 2), { nextCursor: "2" }]
+          return Effect.succeed({ [key]: [...now.map((name) => ({ [id]: name })), { title: "has no name" }], ...next })
+        }
+        const options = { servers: { one: { tools: {}, answers: { [method]: answer } }, none: { tools: {} } } }
+        const context = yield* Layer.build(ToolCache.layer().pipe(Layer.provideMerge(TestConnections.layer(options))))
+        const cache = Context.get(context, ToolCache.ToolCache)
+        const servers = Context.get(context, TestConnections.TestConnections)
+        const asked = Effect.map(Queue.clear(servers.requests), (all) => all.map((request) => request.method))
+        const told = yield* toldBy(cache)
+        const listed = Effect.map(of(cache)("one"), ({ isStale, items }) => ({
+          names: items.map((item) => (item as unknown as Record<string, unknown>)[id]),
+          isStale
+        }))
+
+        assert.deepStrictEqual(yield* listed, { names: ["a", "b", "c"], isStale: false })
+        assert.deepStrictEqual(yield* asked, [method, method])
+        yield* TestClock.adjust("299 seconds")
+        assert.strictEqual(yield* of(cache)("one"), yield* of(cache)("one"))
+        assert.deepStrictEqual(yield* asked, [])
+
+        names = ["d", "e", "f"]
+        yield* servers.announce("one", list)
+        assert.strictEqual(yield* Queue.take(told), `one ${list}`)
+        assert.deepStrictEqual(yield* listed, { names: ["d", "e", "f"], isStale: false })
+        assert.deepStrictEqual(yield* asked, [method, method])
+
+        failure = new QueueTimeout({ server: "one" })
+        yield* TestClock.adjust("300 seconds")
+        assert.deepStrictEqual(yield* listed, { names: ["d", "e", "f"], isStale: true })
+
+        assert.deepStrictEqual((yield* of(cache)("none")).items, [])
+      })
+    )
+  }
+
+  withCache(
+    "takes a server that has no such method for one without tools, and leaves it alone while that is fresh",
+    (cache, _, asked) =>
+      Effect.gen(function* () {
+        const { failures, servers } = yield* cache.snapshot
+        assert.deepStrictEqual([failures.size, servers.map(({ items }) => items)], [0, [[]]])
+        assert.deepStrictEqual(yield* asked, ["one"])
+        yield* TestClock.adjust("299 seconds")
+        yield* cache.snapshot
+        assert.deepStrictEqual(yield* asked, [])
+      }),
+    { servers: { one: { tools: {}, answers: { "tools/list": () => Effect.fail(noMethod) } } } }
   )
 
   withCache("fails for a server that is not there, and asks nobody", (cache, _, asked) =>

@@ -16,17 +16,17 @@ export interface ProxyTool {
 export interface KnownTools {
   readonly list: ReadonlyArray<ProxyTool>
   readonly find: (name: string) => ToolNames.Resolution
-  /** Servers that have not listed any. */
-  readonly unknown: ReadonlyArray<string>
+  /** Why some servers have not listed any. */
+  readonly failures: Snapshot["failures"]
 }
 
 export const knownTools = ({ failures, servers }: Snapshot): KnownTools => {
-  const list = servers.flatMap(({ server, tools }) =>
-    tools.map((tool): ProxyTool => ({ name: ToolNames.exposed(server, tool.name), server, tool }))
+  const list = servers.flatMap(({ items, server }) =>
+    items.map((tool): ProxyTool => ({ name: ToolNames.exposed(server, tool.name), server, tool }))
   )
   return {
     list,
     find: ToolNames.index(list.map(({ server, tool }) => ({ server, tool: tool.name }))),
-    unknown: [...failures.keys()]
+    failures
   }
 }
