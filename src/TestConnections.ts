@@ -41,15 +41,16 @@ export interface TestTools {
   readonly [tool: string]: TestTool
 }
 
+/** What a server answers to one method. */
+export type Answer = (params: Params) => Effect.Effect<unknown, ConnectionError>
+
 /** What one server has. */
 export interface TestServer {
   readonly tools: TestTools
   /** Texts by URI, for `resources/list` and `resources/read`. */
   readonly resources?: { readonly [uri: string]: string } | undefined
   /** What it answers to other methods, such as `prompts/list`; a failure is what the caller gets. */
-  readonly answers?:
-    | { readonly [method: string]: (params: Params) => Effect.Effect<unknown, ConnectionError> }
-    | undefined
+  readonly answers?: { readonly [method: string]: Answer } | undefined
   /** What the server says of its lists as `ttlMs`; nothing unless given. */
   readonly ttl?: Duration.Input | undefined
 }

@@ -6,6 +6,7 @@ import * as McpProxy from "../src/McpProxy.ts"
 import * as Proxy from "./suites/Proxy.ts"
 import * as DaemonProcess from "./support/DaemonProcess.ts"
 import * as Processes from "./support/Processes.ts"
+import * as ScriptedServers from "./support/ScriptedServers.ts"
 import * as TestPool from "./support/TestPool.ts"
 
 /** Nothing of a test's servers may be left when its scope closes. */
@@ -20,7 +21,7 @@ const marked = Effect.gen(function* () {
 describe("McpProxy.layer", () => {
   Proxy.suite(
     Effect.fnUntraced(function* (servers) {
-      return McpProxy.layer({ servers: yield* servers(TestPool.fixtures(yield* marked)) })
+      return McpProxy.layer({ servers: yield* Proxy.processes(yield* marked, servers) })
     })
   )
 
@@ -73,7 +74,7 @@ describe("McpProxy.layer", () => {
 describe("McpProxy.layerPool", () => {
   Proxy.suite(
     Effect.fnUntraced(function* (servers) {
-      const pool = McpPool.layer({ servers: yield* servers(TestPool.fixtures(yield* marked)) })
+      const pool = McpPool.layer({ servers: yield* Proxy.processes(yield* marked, servers) })
       return McpProxy.layerPool().pipe(Layer.provide(pool))
     })
   )
@@ -84,11 +85,15 @@ describe("McpProxy.layerSocket", () => {
     Effect.fnUntraced(function* (servers) {
       const marker = `fixture-${randomUUID()}`
       yield* Effect.addFinalizer(() => Effect.orDie(Processes.gone(marker)))
-      const options = yield* servers(TestPool.fixtures(marker))
+      const options = yield* Proxy.processes(marker, servers)
       const runtimeDir = yield* TestPool.temporaryDirectory
       const daemon = yield* DaemonProcess.launch(runtimeDir, () => options)
       yield* daemon.ready
       return McpProxy.layerSocket({ runtimeDir })
     })
   )
+})
+
+describe("McpProxy.layerTest", () => {
+  Proxy.suite((servers) => Effect.succeed(ScriptedServers.layer(servers)))
 })

@@ -82,17 +82,23 @@ const noMethod = new RequestRejected({ server: "one", code: -32601, reason: "no 
 type Cache = ToolCache.ToolCache["Service"]
 
 /** The lists beside that of tools. */
-const others = [
-  { list: "prompts", method: "prompts/list", key: "prompts", id: "name", of: ({ prompts }: Cache) => prompts },
-  { list: "resources", method: "resources/list", key: "resources", id: "uri", of: ({ resources }: Cache) => resources },
+const others: ReadonlyArray<{
+  readonly list: ListChange["list"]
+  readonly method: string
+  readonly key: string
+  readonly id: string
+  readonly of: (cache: Cache) => (server: string) => Effect.Effect<ToolCache.ServerList<object>, ConnectionError>
+}> = [
+  { list: "prompts", method: "prompts/list", key: "prompts", id: "name", of: ({ prompts }) => prompts },
+  { list: "resources", method: "resources/list", key: "resources", id: "uri", of: ({ resources }) => resources },
   {
     list: "resources",
     method: "resources/templates/list",
     key: "resourceTemplates",
     id: "uriTemplate",
-    of: ({ resourceTemplates }: Cache) => resourceTemplates
+    of: ({ resourceTemplates }) => resourceTemplates
   }
-] as const
+]
 
 describe("ToolCache", () => {
   withCache("asks all servers once, and again after 300 seconds", (cache, _, asked) =>
@@ -386,7 +392,7 @@ describe("ToolCache", () => {
         const asked = Effect.map(Queue.clear(servers.requests), (all) => all.map((request) => request.method))
         const told = yield* toldBy(cache)
         const listed = Effect.map(of(cache)("one"), ({ isStale, items }) => ({
-          names: items.map((item) => (item as unknown as Record<string, unknown>)[id]),
+          names: items.map((item) => (item as Record<string, unknown>)[id]),
           isStale
         }))
 

@@ -1,41 +1,45 @@
 /** What a proxy does, wherever its servers are: one suite for all layers. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Fiber, type Layer, type Scope, Stream } from "effect"
+import { Deferred, Effect, Fiber, type Layer, Queue, type Scope, Stream } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ServerOptions } from "../../src/config/ServerSpec.ts"
 import * as McpProxy from "../../src/McpProxy.ts"
+import * as ToolCache from "../../src/ToolCache.ts"
+import type * as ScriptedServers from "../support/ScriptedServers.ts"
 import * as TestPool from "../support/TestPool.ts"
 
 export type Proxy = McpProxy.McpProxy["Service"]
 
-/** Provides a proxy of running servers to a test, and asserts that nothing of them is left after it. */
+/** Provides a proxy of such servers to a test, and asserts that nothing of them is left after it. */
 export type Provide = (
-  servers: (fixtures: TestPool.Fixtures) => Effect.Effect<Readonly<Record<string, ServerOptions>>, never, Scope.Scope>
-) => Effect.Effect<Layer.Layer<McpProxy.McpProxy, unknown>, never, Scope.Scope>
+  servers: ScriptedServers.Servers
+) => Effect.Effect<Layer.Layer<McpProxy.McpProxy | ToolCache.ToolCache, unknown>, never, Scope.Scope>
 
-/** A server that lists these tools, and runs those that the fixture has. */
-const listing = Effect.fnUntraced(function* (marker: string, label: string, tools: ReadonlyArray<string | object>) {
-  const file = path.join(yield* TestPool.temporaryDirectory, "scripts")
-  fs.writeFileSync(file, JSON.stringify({ lists: [tools] }))
-  return { command: process.execPath, args: [TestPool.fixture("scripted.ts"), `${marker}-${label}`, file] }
+/** Such servers as processes. */
+export const processes = Effect.fnUntraced(function* (marker: string, servers: ScriptedServers.Servers) {
+  const directory = yield* TestPool.temporaryDirectory
+  return Object.fromEntries(
+    Object.entries(servers).map(([name, tools]): [string, ServerOptions] => {
+      if (tools === null) return [name, { command: "/no/such/command" }]
+      const file = path.join(directory, name)
+      fs.writeFileSync(file, JSON.stringify({ lists: [tools] }))
+      return [name, { command: process.execPath, args: [TestPool.fixture("scripted.ts"), `${marker}-${name}`, file] }]
+    })
+  )
 })
 
-const everything = ["echo", "sleep", "wake", "progress", "stats", "exit", "add_tool", "no_such"]
+const everything = ["echo", "sleep", "wake", "progress", "stats", "exit", "add_tool", "no_such", "reply", "refuse"]
 
 export const suite = (provide: Provide): void => {
   const withProxy = (
     title: string,
-    body: (proxy: Proxy) => Effect.Effect<void, unknown, Scope.Scope>,
-    servers: Readonly<Record<string, ReadonlyArray<string | object>>> = { one: everything, two: ["echo", "other"] }
+    body: (proxy: Proxy) => Effect.Effect<void, unknown, Scope.Scope | ToolCache.ToolCache>,
+    servers: ScriptedServers.Servers = { one: everything, two: ["echo", "other"] }
   ) =>
     it.live(title, () =>
       Effect.gen(function* () {
-        const layer = yield* provide(({ marker }) =>
-          Effect.all(
-            Object.fromEntries(Object.entries(servers).map(([name, tools]) => [name, listing(marker, name, tools)]))
-          )
-        )
+        const layer = yield* provide(servers)
         yield* Effect.flatMap(McpProxy.McpProxy, body).pipe(Effect.provide(layer))
       })
     )
@@ -140,19 +144,108 @@ export const suite = (provide: Provide): void => {
       assert.strictEqual(error.server, "one")
       assert.strictEqual(error.code, -32602)
       assert.include(error.message, "no tool no_such")
-      assert.strictEqual((yield* Effect.flip(proxy.getPrompt("one", "p")))._tag, "RequestRejected")
-      assert.strictEqual((yield* Effect.flip(proxy.readResource("none", "file:///a")))._tag, "ServerNotFound")
+      const given = { code: -32001, message: "not today", data: { after: ["a", 1, null], nested: { é: true } } }
+      const refused = yield* Effect.flip(proxy.executeTool("refuse", { error: given }))
+      if (refused._tag !== "RequestRejected") return assert.fail(refused._tag)
+      assert.deepStrictEqual({ code: refused.code, message: refused.reason, data: refused.data }, given)
     })
+  )
+
+  withProxy("gives results as the specification has them, and as the server wrote them", (proxy) =>
+    Effect.gen(function* () {
+      const annotations = { audience: ["user"], priority: 0.5, lastModified: "2026-01-01T00:00:00Z" }
+      const result = {
+        content: [
+          { type: "text", text: "hé\n漢", annotations },
+          { type: "image", data: "iVBORw0KGgo=", mimeType: "image/png", _meta: { "example.org/width": 1 } },
+          { type: "audio", data: "UklGRg==", mimeType: "audio/wav" },
+          { type: "resource", resource: { uri: "file:///a", mimeType: "text/plain", text: "A" } },
+          { type: "resource", resource: { uri: "file:///b", blob: "AAEC" } },
+          { type: "resource_link", uri: "file:///c", name: "c", title: "C", description: "link", size: 12 },
+          { type: "a kind of tomorrow's", value: null }
+        ],
+        structuredContent: { temperature: 21.5, list: [1, "two", null] },
+        _meta: { "example.org/trace": "abc" },
+        another: "key"
+      }
+      assert.deepStrictEqual(yield* proxy.executeTool("reply", { result }), result as object)
+      // A tool that says that it failed has a result.
+      const failed = { content: [{ type: "text", text: "sorry" }], isError: true }
+      assert.deepStrictEqual(yield* proxy.executeTool("reply", { result: failed }), failed as object)
+      assert.deepStrictEqual(yield* proxy.executeTool("reply", { result: { content: [] } }), { content: [] })
+    })
+  )
+
+  withProxy("lists and reads what there is beside tools", (proxy) =>
+    Effect.gen(function* () {
+      const resources = yield* proxy.listResources("one")
+      assert.deepStrictEqual(
+        resources.map(({ uri }) => uri),
+        ["file:///a", "file:///b"]
+      )
+      assert.strictEqual(yield* proxy.listResources("one"), resources)
+      assert.deepStrictEqual(yield* proxy.listResourceTemplates("one"), [
+        { uriTemplate: "file:///{name}", name: "file" }
+      ])
+      assert.deepStrictEqual(
+        (yield* proxy.listPrompts("one")).map(({ name }) => name),
+        ["greet"]
+      )
+      assert.deepStrictEqual(yield* proxy.readResource("one", "file:///a"), {
+        contents: [{ uri: "file:///a", mimeType: "text/plain", text: "A" }]
+      })
+      assert.deepStrictEqual((yield* proxy.getPrompt("one", "greet", { who: "you" })).messages, [
+        { role: "user", content: { type: "text", text: "hello you" } }
+      ])
+      const ref = { type: "ref/prompt", name: "greet" }
+      assert.deepStrictEqual(yield* proxy.complete("one", { ref, argument: { name: "who", value: "y" } }), {
+        values: ["y!"],
+        hasMore: false
+      })
+      assert.strictEqual((yield* Effect.flip(proxy.getPrompt("one", "p")))._tag, "RequestRejected")
+      assert.strictEqual((yield* Effect.flip(proxy.readResource("one", "file:///none")))._tag, "RequestRejected")
+      assert.strictEqual((yield* Effect.flip(proxy.readResource("none", "file:///a")))._tag, "ServerNotFound")
+      assert.strictEqual((yield* Effect.flip(proxy.listPrompts("none")))._tag, "ServerNotFound")
+    })
+  )
+
+  withProxy("hears of other tools at once, and executes them", (proxy) =>
+    Effect.gen(function* () {
+      const told = yield* Queue.unbounded<unknown>()
+      const { changes } = yield* ToolCache.ToolCache
+      const watching = Stream.runForEach(changes, (change) => Queue.offer(told, change))
+      yield* Effect.forkScoped(watching, { startImmediately: true })
+      const before = yield* proxy.listTools
+      yield* proxy.executeTool("add_tool", { name: "length" })
+      assert.deepStrictEqual(yield* Queue.take(told), { server: "one", list: "tools" })
+      const after = yield* proxy.listTools
+      assert.strictEqual(after.length, before.length + 1)
+      assert.strictEqual(textOf(yield* proxy.executeTool("length", { text: "four" })), "4")
+    })
+  )
+
+  withProxy(
+    "says which server cannot be asked, and goes on with the others",
+    (proxy) =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(proxy.executeTool("gone__echo"))
+        if (error._tag !== "ServerUnavailable") return assert.fail(error._tag)
+        assert.deepStrictEqual({ server: error.server, state: error.state }, { server: "gone", state: "failed" })
+        assert.strictEqual(textOf(yield* proxy.executeTool("echo", { text: "hi" })), "hi")
+        const notFound = yield* Effect.flip(proxy.executeTool("ecco"))
+        if (notFound._tag !== "ToolNotFound") return assert.fail(notFound._tag)
+        assert.deepStrictEqual([notFound.nearest, notFound.unknown], [["echo"], ["gone"]])
+      }),
+    { gone: null, one: everything }
   )
 
   withProxy("cancels the call at the server where its fiber is interrupted, and where its time is over", (proxy) =>
     Effect.gen(function* () {
-      const began = yield* Effect.callback<Fiber.Fiber<unknown, unknown>>((resume) => {
-        const fiber = Effect.runFork(
-          proxy.executeTool("sleep", { label: "a" }, { onProgress: () => resume(Effect.succeed(fiber)) })
-        )
-      })
-      yield* Fiber.interrupt(began)
+      const began = yield* Deferred.make<void>()
+      const onProgress = () => Deferred.doneUnsafe(began, Effect.void)
+      const call = yield* Effect.forkChild(proxy.executeTool("sleep", { label: "a" }, { onProgress }))
+      yield* Deferred.await(began)
+      yield* Fiber.interrupt(call)
       const late = yield* Effect.flip(proxy.executeTool("sleep", { label: "b" }, { timeout: "20 millis" }))
       if (late._tag !== "ToolTimeout") return assert.fail(late._tag)
       assert.deepStrictEqual({ ...late }, { _tag: "ToolTimeout", server: "one", tool: "sleep", phase: "executing" })
