@@ -37,7 +37,7 @@ export interface Options {
 /** Every configured server at its own socket. */
 const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
   UnixListener.layer({ runtimeDir }).pipe(
-    Layer.provideMerge(McpPool.layerConfig(config, { autoStart: false, directory: runtimeDir })),
+    Layer.provideMerge(McpPool.layerPoolConfig(config, { autoStart: false, directory: runtimeDir })),
     Layer.provideMerge(Shutdown.layer)
   )
 

@@ -2,7 +2,7 @@
  * All configured servers and their supervision: by name, their states, start, stop and restart. Owns processes, no
  * sockets. Lives as long as its layer's scope; closing it ends every process.
  */
-import { Context, Effect, Layer, LogLevel, Option, References, type Schedule, type Scope, Stream } from "effect"
+import { Config, Context, Effect, Layer, LogLevel, Option, References, type Schedule, type Scope, Stream } from "effect"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { PoolSettings, ServerOptions, ServerSpec } from "./config/ServerSpec.ts"
@@ -180,32 +180,47 @@ export interface StartOptions extends SupervisionOptions {
   readonly directory?: string | undefined
 }
 
+/** A pool of servers given in code. */
+export interface Options extends StartOptions {
+  readonly servers: Readonly<Record<string, ServerOptions>>
+  /** Settings for all of them. */
+  readonly pool?: PoolOptions | undefined
+}
+
 /**
- * A pool of servers given in code, under the rules of the configuration: a mistake in one server makes that one `failed`.
- * Closing the layer's scope ends every process.
+ * A pool of servers given in code, under the rules of the configuration: a mistake in one server makes that one `failed`,
+ * one in the settings for all fails with `ConfigFileError`. Closing the layer's scope ends every process, as everywhere
+ * here.
  */
-export const layer = (
-  options: StartOptions & {
-    readonly servers: Readonly<Record<string, ServerOptions>>
-    /** Settings for all of them. */
-    readonly pool?: PoolOptions | undefined
-  }
-): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
+export const layer = (options: Options): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
   Layer.unwrap(
     Effect.map(PoolConfig.fromServers(options.servers, { pool: options.pool }), (config) =>
-      layerConfig(config, options)
+      layerPoolConfig(config, options)
     )
   )
 
-/** A pool of the servers of hosts' configuration files, read unchanged. */
+/**
+ * The same with options that Effect's `Config` reads, as a whole or each where it stands:
+ * `{ servers: { git: { command: Config.String("GIT_SERVER"), env: { TOKEN: Config.String("GIT_TOKEN") } } } }`. What the
+ * provider does not have, or has wrong, fails with `ConfigError` before anything is started.
+ */
+export const layerConfig = (
+  options: Config.Wrap<Options>
+): Layer.Layer<McpPool, ConfigFileError | ServerConfigError | Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
+
+/**
+ * A pool of the servers of hosts' configuration files, read unchanged; where a name stands in several, the last holds. A
+ * file that cannot be read or decoded fails with `ConfigFileError` before anything is started.
+ */
 export const layerFile = (
   files: ReadonlyArray<string>,
   options?: StartOptions & PoolConfig.LoadOptions
 ): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
-  Layer.unwrap(Effect.map(PoolConfig.loadFiles(files, options), (config) => layerConfig(config, options)))
+  Layer.unwrap(Effect.map(PoolConfig.loadFiles(files, options), (config) => layerPoolConfig(config, options)))
 
 /** A pool of servers whose configuration has been read. */
-export const layerConfig = (config: PoolConfig.PoolConfig, options?: StartOptions): Layer.Layer<McpPool> =>
+export const layerPoolConfig = (config: PoolConfig.PoolConfig, options?: StartOptions): Layer.Layer<McpPool> =>
   Layer.effect(
     McpPool,
     Effect.gen(function* () {

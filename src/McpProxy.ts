@@ -12,8 +12,8 @@ import type {
   ResourceTemplate,
   Tool
 } from "@modelcontextprotocol/sdk/types.js"
-import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
-import { type ConnectionError, Connections, type Progress, type RequestRejected } from "./Connections.ts"
+import { Context, Duration, Effect, Layer, Queue, Stream } from "effect"
+import { type ConnectionError, Connections, type Progress } from "./Connections.ts"
 import * as Arguments from "./proxy/Arguments.ts"
 import * as McpPool from "./McpPool.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
@@ -21,81 +21,31 @@ import type { ServerOptions } from "./config/ServerSpec.ts"
 import type { DaemonNotRunning } from "./control/ControlClient.ts"
 import { type KnownTools, knownTools, type ProxyTool } from "./proxy/KnownTools.ts"
 import * as PoolConnections from "./proxy/PoolConnections.ts"
-import type { ConfigFileError, OutcomeUnknown, Overloaded, ResultTooLarge, ServerConfigError } from "./PoolError.ts"
-import type { ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import type { ConfigFileError, ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import * as TestConnections from "./TestConnections.ts"
 import type * as SocketConnections from "./proxy/SocketConnections.ts"
+import {
+  AllServersFailed,
+  type ExecutionError,
+  InvalidArguments,
+  ToolAmbiguous,
+  type ToolError,
+  ToolNotFound,
+  ToolTimeout,
+  toToolError
+} from "./proxy/ToolError.ts"
 import * as ToolNames from "./proxy/ToolNames.ts"
 import * as ToolCache from "./ToolCache.ts"
 
-/** No server has a tool of that name. */
-export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
-  name: Schema.String,
-  /** Names like it that there are. */
-  nearest: Schema.Array(Schema.String),
-  /** Servers whose tools are not known, since they have not listed any. */
-  unknown: Schema.Array(Schema.String)
-}) {
-  override get message(): string {
-    const hint = this.nearest.length === 0 ? "" : `: did you mean ${this.nearest.join(" or ")}?`
-    const unknown = this.unknown.length === 0 ? "" : ` (${this.unknown.join(", ")} listed no tools)`
-    return `no tool "${this.name}"${hint}${unknown}`
-  }
-}
-
-/** Several servers have a tool of that bare name. */
-export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbiguous", {
-  name: Schema.String,
-  /** The names that say which. */
-  candidates: Schema.Array(Schema.String)
-}) {
-  override get message(): string {
-    return `several servers have a tool "${this.name}": ${this.candidates.join(", ")}`
-  }
-}
-
-/** A tool was not executed in time. Where it was `executing`, it was cancelled at the server, and may have had effects. */
-export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout", {
-  server: Schema.String,
-  tool: Schema.String,
-  /** `waiting` for a process or for lists of tools, and so never sent; or `executing`, or waiting and then executing. */
-  phase: Schema.Literals(["waiting", "executing"])
-}) {
-  override get message(): string {
-    const server = this.server === "" ? "a server" : `server "${this.server}"`
-    return this.phase === "waiting"
-      ? `${server} was not ready in time: ${this.tool} was not sent`
-      : `server "${this.server}" did not answer ${this.tool} in time`
-  }
-}
-
-/** The arguments do not fit the tool's `inputSchema`; they were not sent. */
-export class InvalidArguments extends Schema.TaggedError<InvalidArguments>()("InvalidArguments", {
-  server: Schema.String,
-  tool: Schema.String,
-  /** Where, as JSON Pointers, and what; never a value. */
-  mistakes: Schema.Array(Schema.Struct({ path: Schema.String, reason: Schema.String }))
-}) {
-  override get message(): string {
-    const mistakes = this.mistakes.map(({ path, reason }) => (path === "" ? reason : `${path} ${reason}`))
-    return `the arguments of ${this.tool} do not fit its schema: ${mistakes.join("; ")}`
-  }
-}
-
-/** At least one server is configured, and none has started. */
-export class AllServersFailed extends Schema.TaggedError<AllServersFailed>()("AllServersFailed", {
-  failures: Schema.Array(Schema.Struct({ server: Schema.String, reason: Schema.String }))
-}) {
-  override get message(): string {
-    return `no server has started:\n${this.failures.map(({ reason, server }) => `  ${server}: ${reason}`).join("\n")}`
-  }
-}
-
-/** Why a tool that is there has no result. */
-export type ExecutionError = ServerUnavailable | OutcomeUnknown | ResultTooLarge | Overloaded | RequestRejected
-
-/** Why `executeTool` has no result. */
-export type ToolError = ToolNotFound | ToolAmbiguous | InvalidArguments | ToolTimeout | ServerNotFound | ExecutionError
+export {
+  AllServersFailed,
+  type ExecutionError,
+  InvalidArguments,
+  ToolAmbiguous,
+  type ToolError,
+  ToolNotFound,
+  ToolTimeout
+} from "./proxy/ToolError.ts"
 
 export type { ProxyTool } from "./proxy/KnownTools.ts"
 
@@ -213,7 +163,17 @@ export const make = Effect.gen(function* () {
     { timeout = defaultTimeout }: ExecuteOptions
   ): Effect.Effect<Target, Exclude<ToolError, InvalidArguments>> => {
     const server = connections.names.find((server) => name.startsWith(`${server}__`))
-    const own = server === undefined ? Effect.void : Effect.ignore(cache.ofServer(server))
+    const tool = name.slice((server ?? "").length + 2)
+    const own =
+      server === undefined
+        ? Effect.void
+        : Effect.catchIf(
+            cache.ofServer(server),
+            // Else it may be shown for another's.
+            () => ToolNames.exposed(server, tool) !== name,
+            () => Effect.void,
+            (error) => Effect.fail(toToolError(error, server, tool))
+          )
     const found = Effect.suspend(() => {
       const found = findNow(name)
       return found === null ? Effect.flatMap(tools, (tools) => find(tools, name)) : Effect.succeed(found)
@@ -366,21 +326,6 @@ interface Target {
 }
 
 const itemsOf = <A>({ items }: ToolCache.ServerList<A>): ReadonlyArray<A> => items
-
-const toToolError = (
-  error: ConnectionError,
-  server: string,
-  tool: string
-): ToolTimeout | ServerNotFound | ExecutionError => {
-  switch (error._tag) {
-    case "QueueTimeout":
-      return new ToolTimeout({ server, tool, phase: "waiting" })
-    case "RequestTimeout":
-      return new ToolTimeout({ server, tool, phase: "executing" })
-    default:
-      return error
-  }
-}
 
 const defaultTimeout = Duration.seconds(30)
 const maxUnreadProgress = 1024

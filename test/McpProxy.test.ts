@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { randomUUID } from "node:crypto"
 import * as McpPool from "../src/McpPool.ts"
 import * as McpProxy from "../src/McpProxy.ts"
@@ -58,17 +58,6 @@ describe("McpProxy.layer", () => {
       assert.deepStrictEqual(tools, [])
     }).pipe(Effect.provide(McpProxy.layer({ servers: {} })))
   )
-
-  it.live("leaves no process where its build is interrupted half-way", () =>
-    Effect.gen(function* () {
-      const { bad, server } = TestPool.fixtures(yield* marked)
-      const servers = { good: server("good"), silent: bad("silent", { startTimeout: "300 millis", restart: "never" }) }
-      const exit = yield* Effect.exit(
-        Effect.scoped(Layer.build(McpProxy.layer({ servers }))).pipe(Effect.timeout("150 millis"))
-      )
-      assert.isTrue(Exit.isFailure(exit))
-    })
-  )
 })
 
 describe("McpProxy.layerPool", () => {
@@ -76,6 +65,29 @@ describe("McpProxy.layerPool", () => {
     Effect.fnUntraced(function* (servers) {
       const pool = McpPool.layer({ servers: yield* Proxy.processes(yield* marked, servers) })
       return McpProxy.layerPool().pipe(Layer.provide(pool))
+    })
+  )
+
+  it.live("waits for a server that starts as long as the caller's time allows, or the pool's", () =>
+    Effect.gen(function* () {
+      const { bad } = TestPool.fixtures(yield* marked)
+      const servers = {
+        patient: bad("silent"),
+        short: bad("silent", { queueTimeout: "30 millis", extraEnv: { OF: "another process" } })
+      }
+      const pool = McpPool.layer({ servers, pool: { stop: { stdin: 0 } } })
+      yield* Effect.gen(function* () {
+        const proxy = yield* McpProxy.McpProxy
+        for (const [server, timeout] of [
+          ["patient", "30 millis"],
+          ["short", "1 minute"]
+        ] as const) {
+          const error = yield* Effect.flip(proxy.executeTool(`${server}__echo`, {}, { timeout }))
+          if (error._tag !== "ToolTimeout") return assert.fail(error._tag)
+          assert.deepStrictEqual({ server: error.server, phase: error.phase }, { server, phase: "waiting" })
+          assert.match(error.message, /was not ready in time: .*echo was not sent/)
+        }
+      }).pipe(Effect.provide(McpProxy.layerPool().pipe(Layer.provide(pool))))
     })
   )
 })

@@ -1,0 +1,89 @@
+/** Why a tool has no result, or a proxy no servers: the typed errors of `McpProxy`. */
+import { Schema } from "effect"
+import type { ConnectionError, RequestRejected } from "../Connections.ts"
+import type { OutcomeUnknown, Overloaded, ResultTooLarge, ServerNotFound, ServerUnavailable } from "../PoolError.ts"
+
+/** No server has a tool of that name. */
+export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
+  name: Schema.String,
+  /** Names like it that there are. */
+  nearest: Schema.Array(Schema.String),
+  /** Servers whose tools are not known, since they have not listed any. */
+  unknown: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const hint = this.nearest.length === 0 ? "" : `: did you mean ${this.nearest.join(" or ")}?`
+    const unknown = this.unknown.length === 0 ? "" : ` (${this.unknown.join(", ")} listed no tools)`
+    return `no tool "${this.name}"${hint}${unknown}`
+  }
+}
+
+/** Several servers have a tool of that bare name. */
+export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbiguous", {
+  name: Schema.String,
+  /** The names that say which. */
+  candidates: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `several servers have a tool "${this.name}": ${this.candidates.join(", ")}`
+  }
+}
+
+/** A tool was not executed in time. Where it was `executing`, it was cancelled at the server, and may have had effects. */
+export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout", {
+  server: Schema.String,
+  tool: Schema.String,
+  /** `waiting` for a process or for lists of tools, and so never sent; or `executing`, or waiting and then executing. */
+  phase: Schema.Literals(["waiting", "executing"])
+}) {
+  override get message(): string {
+    const server = this.server === "" ? "a server" : `server "${this.server}"`
+    return this.phase === "waiting"
+      ? `${server} was not ready in time: ${this.tool} was not sent`
+      : `server "${this.server}" did not answer ${this.tool} in time`
+  }
+}
+
+/** The arguments do not fit the tool's `inputSchema`; they were not sent. */
+export class InvalidArguments extends Schema.TaggedError<InvalidArguments>()("InvalidArguments", {
+  server: Schema.String,
+  tool: Schema.String,
+  /** Where, as JSON Pointers, and what; never a value. */
+  mistakes: Schema.Array(Schema.Struct({ path: Schema.String, reason: Schema.String }))
+}) {
+  override get message(): string {
+    const mistakes = this.mistakes.map(({ path, reason }) => (path === "" ? reason : `${path} ${reason}`))
+    return `the arguments of ${this.tool} do not fit its schema: ${mistakes.join("; ")}`
+  }
+}
+
+/** At least one server is configured, and none has started. */
+export class AllServersFailed extends Schema.TaggedError<AllServersFailed>()("AllServersFailed", {
+  failures: Schema.Array(Schema.Struct({ server: Schema.String, reason: Schema.String }))
+}) {
+  override get message(): string {
+    return `no server has started:\n${this.failures.map(({ reason, server }) => `  ${server}: ${reason}`).join("\n")}`
+  }
+}
+
+/** Why a tool that is there has no result. */
+export type ExecutionError = ServerUnavailable | OutcomeUnknown | ResultTooLarge | Overloaded | RequestRejected
+
+/** Why `executeTool` has no result. */
+export type ToolError = ToolNotFound | ToolAmbiguous | InvalidArguments | ToolTimeout | ServerNotFound | ExecutionError
+
+/** Why a request for a tool has no result. */
+export const toToolError = (
+  error: ConnectionError,
+  server: string,
+  tool: string
+): ToolTimeout | ServerNotFound | ExecutionError => {
+  switch (error._tag) {
+    case "QueueTimeout":
+      return new ToolTimeout({ server, tool, phase: "waiting" })
+    case "RequestTimeout":
+      return new ToolTimeout({ server, tool, phase: "executing" })
+    default:
+      return error
+  }
+}
