@@ -7,13 +7,15 @@ import type { RequestError, ServerNotFound } from "./PoolError.ts"
 
 /** How far a request has come (https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress). */
 export const Progress = Schema.Struct({
+  /** Grows with each report; what it counts is the server's own. */
   progress: Schema.Finite,
+  /** What `progress` is at the end, where the server knows. */
   total: Schema.optionalKey(Schema.Finite),
   message: Schema.optionalKey(Schema.String)
 })
 export type Progress = typeof Progress.Type
 
-/** The server answered with an error of its own. */
+/** The server answered with an error of its own (https://www.jsonrpc.org/specification#error_object). */
 export class RequestRejected extends Schema.TaggedError<RequestRejected>()("RequestRejected", {
   server: Schema.String,
   /** JSON-RPC's. */
@@ -45,11 +47,13 @@ export const listChanges: ReadonlyMap<string, ListChange["list"]> = new Map([
 
 /** How a request is made. */
 export interface RequestOptions {
+  /** Called for each report, in the server's order and before the result; without it none is asked for. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
   /** Milliseconds; none unless given. */
   readonly timeout?: number | undefined
 }
 
+/** The servers of a proxy: whom they are, what they answer, and when their lists change. */
 export class Connections extends Context.Service<
   Connections,
   {

@@ -21,6 +21,7 @@ import { ConfigFileError } from "./PoolError.ts"
 import type { ToolStatus } from "./PoolStatus.ts"
 import { version } from "./version.ts"
 
+/** What `mcp-pool serve` was told. */
 export interface Options {
   /** Empty: `~/.config/mcp-pool/config.json`. */
   readonly configFiles: ReadonlyArray<string>

@@ -2,8 +2,10 @@
 import { Effect, Layer, Logger, type LogLevel, References } from "effect"
 import { printable } from "./printable.ts"
 
+/** For people, or one JSON object a line. */
 export type Format = "pretty" | "json"
 
+/** The log on stderr, from the level on. */
 export const layer = (options: { readonly format: Format; readonly level: LogLevel.LogLevel }): Layer.Layer<never> =>
   Layer.mergeAll(
     Logger.layer([options.format === "json" ? json : pretty]),

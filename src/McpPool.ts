@@ -23,11 +23,16 @@ export interface Endpoint {
   readonly settings: PoolSettings
 }
 
+/**
+ * All configured servers, each run once. After the seed's `McpPoolManager` (names, states, `start_all`, `stop_all`,
+ * `health_check`, socket paths; unknown names are `false` or none), with the restarts that it only declared.
+ */
 export class McpPool extends Context.Service<
   McpPool,
   {
     /** The configured names, in the order of the configuration. */
     readonly names: ReadonlyArray<string>
+    /** What `mcp-pool status` shows of each, in the order of the configuration, with what the system says of processes. */
     readonly status: Effect.Effect<ReadonlyArray<ServerStatus>>
     /** Every step of every server from now on. A watcher that falls behind by 1,024 loses the oldest. */
     readonly changes: Stream.Stream<StateChange>
@@ -60,7 +65,9 @@ export class McpPool extends Context.Service<
     readonly serve: (name: string, path: string) => Effect.Effect<void, never, Scope.Scope>
     /** Where a listener serves the server, if one does. */
     readonly socketPath: (name: string) => Effect.Effect<Option.Option<string>>
+    /** The paths of all that a listener serves, by name. */
     readonly socketPaths: Effect.Effect<Readonly<Record<string, string>>>
+    /** Who is connected now, of all servers. */
     readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>>
     /** The tools of one server or of all, in the order of the servers' own lists. */
     readonly tools: (name: Option.Option<string>) => Effect.Effect<ReadonlyArray<ToolStatus>, ServerNotFound>
@@ -69,6 +76,7 @@ export class McpPool extends Context.Service<
   }
 >()("effect-mcp-pool/McpPool") {}
 
+/** The pool of the entries, whose servers are started by `startAll` and `start`; ends them with its scope. */
 export const make = Effect.fnUntraced(function* (
   entries: ReadonlyArray<PoolConfig.ServerEntry>,
   options: SupervisionOptions = {}
@@ -170,6 +178,7 @@ export interface SupervisionOptions {
   readonly restartSchedule?: Schedule.Schedule<unknown, Ended> | undefined
 }
 
+/** How a pool begins. */
 export interface StartOptions extends SupervisionOptions {
   /** Servers start as soon as the pool is built, without waiting for them; where false, by `startAll` and `start`. */
   readonly autoStart?: boolean | undefined

@@ -49,6 +49,7 @@ export {
 
 export type { ProxyTool } from "./proxy/KnownTools.ts"
 
+/** How a tool is executed. */
 export interface ExecuteOptions {
   /** For waiting and executing together: 30 seconds; `Duration.infinity` for none. */
   readonly timeout?: Duration.Input | undefined
@@ -63,14 +64,27 @@ export type ToolEvent =
   | { readonly _tag: "Progress"; readonly progress: Progress }
   | { readonly _tag: "Result"; readonly result: CallToolResult }
 
+/**
+ * The servers of a pool as one. After the seed's `MCPProxyService`: lists are kept for 300 seconds, a call has 30, a list
+ * that cannot be read again is served as it was, and a server that fails is no reason for the others to.
+ */
 export class McpProxy extends Context.Service<
   McpProxy,
   {
-    /** The tools of all servers that have listed any, in the order of the configuration and by name. */
+    /**
+     * The tools of all servers that have listed any, in the order of the configuration and by name; the same value as long
+     * as nothing changes. What is not fresh is read first (`tools/list`, all pages); a server that fails is left out.
+     */
     readonly listTools: Effect.Effect<ReadonlyArray<ProxyTool>>
     /**
-     * Executes a tool under its exposed name, as `server__tool`, or under its bare name where only one server has it. A
-     * tool that failed is a value (`isError`). Interrupting it cancels the call at the server.
+     * Executes a tool (`tools/call`) under its exposed name, as `server__tool`, or under its bare name where only one
+     * server has it. The result is as the server gave it; a tool that failed is a value (`isError`). Interrupting it
+     * cancels the call at the server (`notifications/cancelled`).
+     *
+     * Fails before anything is sent with `ToolNotFound`, `ToolAmbiguous`, `InvalidArguments`, `ServerUnavailable`,
+     * `Overloaded`, or `ToolTimeout` of the phase `waiting`; after that with `RequestRejected` (the server's own error),
+     * `ResultTooLarge` (`pool.maxLine`), `ToolTimeout` of the phase `executing`, or `OutcomeUnknown` where the process
+     * ended meanwhile.
      */
     readonly executeTool: (
       name: string,
@@ -89,9 +103,9 @@ export class McpProxy extends Context.Service<
     readonly listResourceTemplates: (server: string) => Effect.Effect<ReadonlyArray<ResourceTemplate>, ConnectionError>
     /** One server's prompts, by name, likewise. */
     readonly listPrompts: (server: string) => Effect.Effect<ReadonlyArray<Prompt>, ConnectionError>
-    /** One resource's contents, as the server gives them now. */
+    /** One resource's contents, as the server gives them now (`resources/read`). */
     readonly readResource: (server: string, uri: string) => Effect.Effect<ReadResourceResult, ConnectionError>
-    /** A prompt with its arguments filled in by the server. */
+    /** A prompt with its arguments filled in by the server (`prompts/get`). */
     readonly getPrompt: (
       server: string,
       name: string,
@@ -105,6 +119,7 @@ export class McpProxy extends Context.Service<
   }
 >()("effect-mcp-pool/McpProxy") {}
 
+/** The proxy of the connections and the cache in its context. */
 export const make = Effect.gen(function* () {
   const connections = yield* Connections
   const cache = yield* ToolCache.ToolCache
@@ -267,19 +282,22 @@ export const layerConnections = (
 ): Layer.Layer<McpProxy | ToolCache.ToolCache, never, Connections> =>
   Layer.effect(McpProxy, make).pipe(Layer.provideMerge(ToolCache.layer(options)))
 
-/** The proxy of servers that a test scripts, without any process, and what to script them with. */
+/** The proxy of servers that a test scripts, without any process, and what to script them with: see `TestConnections`. */
 export const layerTest = (
   options: TestConnections.Options & ToolCache.Options
 ): Layer.Layer<McpProxy | ToolCache.ToolCache | Connections | TestConnections.TestConnections> =>
   layerConnections(options).pipe(Layer.provideMerge(TestConnections.layer(options)))
 
-/** The proxy of a pool. */
+/** The proxy of the pool in the context, which owns the processes; nothing waits for their start but what asks them. */
 export const layerPool = (
   options?: ToolCache.Options
 ): Layer.Layer<McpProxy | ToolCache.ToolCache, never, McpPool.McpPool> =>
   layerConnections(options).pipe(Layer.provide(PoolConnections.layer))
 
-/** The proxy of a running daemon's servers. */
+/**
+ * The proxy of a running daemon's servers, over its sockets. Fails with `DaemonNotRunning` where there is none; where it
+ * ends later, calls fail with `ServerUnavailable` or `OutcomeUnknown` until another one serves the same directory.
+ */
 export const layerSocket = (
   options: ToolCache.Options & SocketConnections.Options = {}
 ): Layer.Layer<McpProxy | ToolCache.ToolCache, DaemonNotRunning> => {
@@ -293,7 +311,8 @@ export const layerSocket = (
 
 /**
  * The proxy of a pool of its own: ready when each server has run or failed once, side by side. Closing the layer's scope
- * ends every process.
+ * ends every process. As in the seed, one server that runs is enough; where some are configured and none does, it fails
+ * with `AllServersFailed`, and with `ConfigFileError` where the settings for all are wrong.
  */
 export const layer = (
   options: ToolCache.Options & {

@@ -25,6 +25,7 @@ export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("Conf
   file: Schema.String,
   /** One-based; null where the trouble is not in the text. */
   line: Schema.NullOr(Schema.Int),
+  /** One-based; null as `line` is. */
   column: Schema.NullOr(Schema.Int),
   reason: Schema.String
 }) {
@@ -102,6 +103,7 @@ export class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed"
   server: Schema.String,
   /** Of the process. */
   pid: Schema.Int,
+  /** How many in a row. */
   misses: Schema.Int,
   /** How long it had run, in milliseconds. */
   uptime: Schema.Finite
@@ -117,6 +119,7 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
   /** Of the process. */
   pid: Schema.Int,
   phase: Phase,
+  /** Null where a signal ended it, or where it lives on without its pipes. */
   exitCode: Schema.NullOr(Schema.Int),
   signal: Schema.NullOr(Schema.String),
   /** How long it lived, in milliseconds. */
@@ -283,8 +286,11 @@ export const forServer = (error: RequestError, server: string): RequestError =>
 
 /** JSON-RPC's own codes (https://www.jsonrpc.org/specification#error_object). */
 export const parseError = -32700
+/** What was sent is no request. */
 export const invalidRequest = -32600
+/** The method does not exist. */
 export const methodNotFound = -32601
+/** The method takes no such parameters, or there is no such tool. */
 export const invalidParams = -32602
 
 /** The pool's own, for what should not happen. */

@@ -4,11 +4,13 @@ import { Failure, ServerState } from "./server/ServerState.ts"
 
 /** One incarnation of a server. */
 export const ProcessStatus = Schema.Struct({
+  /** Of the leader of its process group. */
   pid: Schema.Int,
   /** ISO 8601. */
   startedAt: Schema.String,
   /** Resident bytes of its process group; null where the system does not tell. */
   memory: Schema.NullOr(Schema.Finite),
+  /** Requests that it holds. */
   inFlight: Schema.Int,
   /** It was replaced, and ends what it has. */
   draining: Schema.Boolean
@@ -22,8 +24,11 @@ export const ServerStatus = Schema.Struct({
   /** Of its first process, or null. */
   pid: Schema.NullOr(Schema.Int),
   processes: Schema.Array(ProcessStatus),
+  /** Processes that followed another, in all. */
   restarts: Schema.Int,
+  /** Clients that are connected to it under this name. */
   sessions: Schema.Int,
+  /** Requests of these clients that are not answered yet. */
   inFlight: Schema.Int,
   /** How many tools it lists; null where that is not known. */
   tools: Schema.NullOr(Schema.Int),
@@ -38,6 +43,7 @@ export type ServerStatus = typeof ServerStatus.Type
 
 /** One session: a client's conversation with one server. */
 export const SessionStatus = Schema.Struct({
+  /** Unique in the daemon; negative for an application's own. */
   id: Schema.Int,
   server: Schema.String,
   /** From its `initialize`; null before it. */
@@ -45,6 +51,7 @@ export const SessionStatus = Schema.Struct({
   version: Schema.NullOr(Schema.String),
   /** ISO 8601. */
   since: Schema.String,
+  /** Requests that are not answered yet. */
   inFlight: Schema.Int,
   /** Requests so far. */
   calls: Schema.Int

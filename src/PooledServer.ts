@@ -19,6 +19,7 @@ import * as ServerLog from "./server/ServerLog.ts"
 import type { ServerState, StateChange } from "./server/ServerState.ts"
 import * as SupervisedSharing from "./SupervisedSharing.ts"
 
+/** One process at most, under one name or several. */
 export interface PooledServer {
   /** The first one's settings hold for all. */
   readonly names: Array<string>
@@ -35,7 +36,9 @@ export interface PooledServer {
     processes: ReadonlyArray<ProcessTable.ProcessInfo>,
     socket: string | null
   ) => ServerStatus
+  /** Who is connected, under any of its names. */
   readonly sessions: () => ReadonlyArray<SessionStatus>
+  /** The tools that it listed last, under that name. */
   readonly tools: (name: string) => ReadonlyArray<ToolStatus>
   /** Whether it answers within 5 seconds. */
   readonly ping: Effect.Effect<boolean>
@@ -43,6 +46,7 @@ export interface PooledServer {
   readonly listed: Effect.Effect<void>
 }
 
+/** The server of an entry, which nobody has started yet. */
 export const make = Effect.fnUntraced(function* (
   entry: PoolConfig.ServerEntry,
   options: {

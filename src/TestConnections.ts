@@ -55,6 +55,7 @@ export interface TestServer {
   readonly ttl?: Duration.Input | undefined
 }
 
+/** What is scripted. */
 export interface Options {
   readonly servers: { readonly [name: string]: TestServer }
   /** The most tools or resources in one page: all of them unless given. */

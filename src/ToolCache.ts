@@ -18,7 +18,7 @@ export type Snapshot = Lists.Snapshot<Tool>
 export class ToolCache extends Context.Service<
   ToolCache,
   {
-    /** The tools of all servers; those that are not fresh are read first, side by side. */
+    /** The tools of all servers; those that are not fresh are read first, side by side, once for all who ask. */
     readonly snapshot: Effect.Effect<Snapshot>
     /** The same where all are fresh, else null; asks nothing. */
     readonly fresh: Effect.Effect<Snapshot | null>

@@ -33,25 +33,32 @@ export class DaemonGone extends Schema.TaggedError<DaemonGone>()("DaemonGone", {
   }
 }
 
+/** What the command line can ask of a daemon. Each fails with `DaemonGone` where the daemon ends meanwhile. */
 export class ControlClient extends Context.Service<
   ControlClient,
   {
+    /** The daemon, and each of its servers. */
     readonly status: Effect.Effect<DaemonStatus, DaemonGone>
     /** The whole status once, then each step of each server. */
     readonly watch: Stream.Stream<WatchEvent, DaemonGone>
     /** Returns when each server that was told to start has run or failed once. */
     readonly settled: Effect.Effect<void, DaemonGone>
+    /** The tools of one server, or of all. */
     readonly tools: (
       server: Option.Option<string>
     ) => Effect.Effect<ReadonlyArray<ToolStatus>, ServerNotFound | DaemonGone>
+    /** Who is connected to the daemon's servers. */
     readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>, DaemonGone>
+    /** The last lines of a server's log; with `follow`, the coming ones too. */
     readonly logs: (
       server: string,
       options: { readonly follow: boolean }
     ) => Stream.Stream<LogEntry, ServerNotFound | DaemonGone>
-    /** These three return with what became of the server. */
+    /** Returns when the server has run or failed, with what became of it, as do `stop` and `restart`. */
     readonly start: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
+    /** Returns when its processes are gone. */
     readonly stop: (server: string) => Effect.Effect<ServerStatus, ServerNotFound | DaemonGone>
+    /** Returns when another process has taken over; `now` ends the one before first. */
     readonly restart: (
       server: string,
       options: { readonly now: boolean }
@@ -61,10 +68,12 @@ export class ControlClient extends Context.Service<
   }
 >()("effect-mcp-pool/control/ControlClient") {}
 
+/** Which daemon. */
 export interface Options {
   readonly runtimeDir: string
 }
 
+/** A connection to the daemon; fails where none serves the directory. */
 export const make: (options: Options) => Effect.Effect<ControlClient["Service"], DaemonNotRunning, Scope.Scope> =
   Effect.fnUntraced(function* (options) {
     const { runtimeDir } = options
@@ -108,6 +117,7 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
     })
   })
 
+/** The same as a layer. */
 export const layer = (options: Options): Layer.Layer<ControlClient, DaemonNotRunning> =>
   Layer.effect(ControlClient, make(options))
 

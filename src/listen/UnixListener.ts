@@ -12,7 +12,12 @@ import { SocketUnusable } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import * as SocketFile from "./SocketFile.ts"
 
-/** Listens for all servers of the pool under the runtime directory. */
+/**
+ * Listens for all servers of the pool under the runtime directory: `servers/<name>/mcp.sock`, or where `pool.socket` says;
+ * one message a line, as on stdio (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio). Fails
+ * with `SocketUnusable` where somebody else's socket or file is there. After the seeds' shim and bridge, which relayed one
+ * connection, or broadcast.
+ */
 export const layer = (options: { readonly runtimeDir: string }): Layer.Layer<never, SocketUnusable, McpPool> =>
   Layer.effectDiscard(
     Effect.gen(function* () {

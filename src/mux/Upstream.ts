@@ -59,7 +59,9 @@ export interface Client {
   readonly overflow: () => void
 }
 
+/** What sessions talk to: one process or several, the same to them. */
 export interface Upstream {
+  /** The client is there: lists that change and log messages are told to it from now on. */
   readonly join: (client: Client) => void
   /** Its calls are cancelled at the server, its subscriptions dropped, its log level forgotten. */
   readonly leave: (client: Client) => void
@@ -89,6 +91,8 @@ export interface Upstream {
   readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope) => void
   /** The client's `level` has changed; the server is told the most verbose level of all. */
   readonly levelChanged: (client: Client, done: (outcome: Outcome) => void) => void
+  /** The client wants to hear of the resource; the server is asked where nobody does yet. */
   readonly subscribe: (client: Client, uri: string, done: (outcome: Outcome) => void) => void
+  /** It does not any more; the server is told with the last one. */
   readonly unsubscribe: (client: Client, uri: string) => void
 }

@@ -36,6 +36,7 @@ export interface Kind<A> {
   readonly id: keyof A & string
 }
 
+/** One kind of list of all servers. */
 export interface Lists<A> {
   readonly list: ListChange["list"]
   /** All of them; those that are not fresh are read first, side by side. */

@@ -13,6 +13,7 @@ import { type Answer, LocalClient } from "../mux/LocalClient.ts"
 import * as Feed from "../server/Feed.ts"
 import { rejectedBy } from "./ErrorAnswer.ts"
 
+/** The servers of the pool in the context; requests to them go on within this process. */
 export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
   Connections,
   Effect.gen(function* () {

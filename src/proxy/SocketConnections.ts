@@ -32,11 +32,13 @@ import * as Feed from "../server/Feed.ts"
 import { version } from "../version.ts"
 import { malformed, type Refused, refusedBy } from "./ErrorAnswer.ts"
 
+/** Which daemon. */
 export interface Options {
   /** Where the daemon's sockets are; by default where the command line looks for them. */
   readonly runtimeDir?: string | undefined
 }
 
+/** The connections to the daemon; fails where none serves the directory. */
 export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Connections["Service"], ControlClient.DaemonNotRunning, Scope.Scope> {

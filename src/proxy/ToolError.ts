@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import type { ConnectionError, RequestRejected } from "../Connections.ts"
 import type { OutcomeUnknown, Overloaded, ResultTooLarge, ServerNotFound, ServerUnavailable } from "../PoolError.ts"
 
-/** No server has a tool of that name. */
+/** No server has a tool of that name. The seed's `ToolNotFoundError`. */
 export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFound", {
   name: Schema.String,
   /** Names like it that there are. */
@@ -18,7 +18,7 @@ export class ToolNotFound extends Schema.TaggedError<ToolNotFound>()("ToolNotFou
   }
 }
 
-/** Several servers have a tool of that bare name. */
+/** Several servers have a tool of that bare name; in the seed the last of them was called in silence. */
 export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbiguous", {
   name: Schema.String,
   /** The names that say which. */
@@ -29,7 +29,10 @@ export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbi
   }
 }
 
-/** A tool was not executed in time. Where it was `executing`, it was cancelled at the server, and may have had effects. */
+/**
+ * A tool was not executed within `timeout`, or within the pool's `queueTimeout` or `requestTimeout`. Where it was
+ * `executing`, it was cancelled at the server, and may have had effects. The seed's `ToolExecutionTimeout`.
+ */
 export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout", {
   server: Schema.String,
   tool: Schema.String,
@@ -57,7 +60,7 @@ export class InvalidArguments extends Schema.TaggedError<InvalidArguments>()("In
   }
 }
 
-/** At least one server is configured, and none has started. */
+/** At least one server is configured, and none has started: each with its reason, in the order of the configuration. */
 export class AllServersFailed extends Schema.TaggedError<AllServersFailed>()("AllServersFailed", {
   failures: Schema.Array(Schema.Struct({ server: Schema.String, reason: Schema.String }))
 }) {

@@ -6,6 +6,7 @@ export const LogEntry = Schema.Struct({
   /** ISO 8601. */
   at: Schema.String,
   source: Schema.Literals(["stderr", "stdout", "pool"]),
+  /** Null where it is about no process. */
   pid: Schema.NullOr(Schema.Int),
   text: Schema.String
 })

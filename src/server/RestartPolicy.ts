@@ -109,7 +109,7 @@ export const budget = (options: Budget): Schedule.Schedule<Duration.Duration, En
 /**
  * Restarts at once, `max` times in all (a whole number from 0), then it is done and stays done, however often it is
  * asked again. The output counts the restarts before this one. With another policy: `Schedule.max([budget, lifetime])`,
- * where it also counts the ends at which the other was done.
+ * where it also counts the ends at which the other was done. After the seed's `McpRestartPolicy.max_restarts`.
  */
 export const lifetime = (max: number): Schedule.Schedule<number, Ended> => Schedule.recurs(max)
 

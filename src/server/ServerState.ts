@@ -86,6 +86,7 @@ export const Failure = Schema.Struct({
   pid: Schema.NullOr(Schema.Int),
   /** How long it ran once it was ready, in milliseconds; null where it never was. */
   uptime: Schema.NullOr(Schema.Finite),
+  /** Null where a signal ended it, or nothing was started. */
   exitCode: Schema.NullOr(Schema.Int),
   signal: Schema.NullOr(Schema.String),
   /** Requests that it held. */
