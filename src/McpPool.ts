@@ -32,7 +32,9 @@ export class McpPool extends Context.Service<
   {
     /** The configured names, in the order of the configuration. */
     readonly names: ReadonlyArray<string>
-    /** What `mcp-pool status` shows of each, in the order of the configuration, with what the system says of processes. */
+    /**
+     * What `mcp-pool status` shows of each, in the order of the configuration, with what the system says of processes.
+     */
     readonly status: Effect.Effect<ReadonlyArray<ServerStatus>>
     /** Every step of every server from now on. A watcher that falls behind by 1,024 loses the oldest. */
     readonly changes: Stream.Stream<StateChange>
@@ -45,9 +47,9 @@ export class McpPool extends Context.Service<
     /** Stops a server and returns when its processes are gone. */
     readonly stop: (name: string) => Effect.Effect<void, ServerNotFound>
     /**
-     * Starts another process and lets it take over when it is ready; the one before answers what it has and ends. Where the
-     * new one fails, the old one goes on, and this fails with `RestartFailed`. `now` ends the old one first. The budget is
-     * fresh, and sessions stay connected.
+     * Starts another process and lets it take over when it is ready; the one before answers what it has and ends. Where
+     * the new one fails, the old one goes on, and this fails with `RestartFailed`. `now` ends the old one first. The
+     * budget is fresh, and sessions stay connected.
      */
     readonly restart: (
       name: string,
@@ -174,7 +176,10 @@ export const make = Effect.fnUntraced(function* (
 
 /** How servers are kept alive, beside what their configuration says. */
 export interface SupervisionOptions {
-  /** When a server that ended is started again, in place of `pool.budget`. When it is done, the server is in a crash loop. */
+  /**
+   * When a server that ended is started again, in place of `pool.budget`. When it is done, the server is in a crash
+   * loop.
+   */
   readonly restartSchedule?: Schedule.Schedule<unknown, Ended> | undefined
 }
 
@@ -197,9 +202,9 @@ export interface Options extends StartOptions {
 }
 
 /**
- * A pool of servers given in code, under the rules of the configuration: a mistake in one server makes that one `failed`,
- * one in the settings for all fails with `ConfigFileError`. Closing the layer's scope ends every process, as everywhere
- * here.
+ * A pool of servers given in code, under the rules of the configuration: a mistake in one server makes that one
+ * `failed`, one in the settings for all fails with `ConfigFileError`. Closing the layer's scope ends every process, as
+ * everywhere here.
  */
 export const layer = (options: Options): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
   Layer.unwrap(
@@ -209,9 +214,14 @@ export const layer = (options: Options): Layer.Layer<McpPool, ConfigFileError | 
   )
 
 /**
- * The same with options that Effect's `Config` reads, as a whole or each where it stands:
- * `{ servers: { git: { command: Config.String("GIT_SERVER"), env: { TOKEN: Config.String("GIT_TOKEN") } } } }`. What the
- * provider does not have, or has wrong, fails with `ConfigError` before anything is started.
+ * The same with options that Effect's `Config` reads, as a whole or each where it stands. What the provider does not have,
+ * or has wrong, fails with `ConfigError` before anything is started.
+ *
+ * ```ts
+ * McpPool.layerConfig({
+ *   servers: { git: { command: Config.String("GIT_SERVER"), env: { TOKEN: Config.String("GIT_TOKEN") } } }
+ * })
+ * ```
  */
 export const layerConfig = (
   options: Config.Wrap<Options>
@@ -219,8 +229,8 @@ export const layerConfig = (
   Layer.unwrap(Effect.map(Config.unwrap(options), layer))
 
 /**
- * A pool of the servers of hosts' configuration files, read unchanged; where a name stands in several, the last holds. A
- * file that cannot be read or decoded fails with `ConfigFileError` before anything is started.
+ * A pool of the servers of hosts' configuration files, read unchanged; where a name stands in several, the last holds.
+ * A file that cannot be read or decoded fails with `ConfigFileError` before anything is started.
  */
 export const layerFile = (
   files: ReadonlyArray<string>,

@@ -65,15 +65,16 @@ export type ToolEvent =
   | { readonly _tag: "Result"; readonly result: CallToolResult }
 
 /**
- * The servers of a pool as one. After the seed's `MCPProxyService`: lists are kept for 300 seconds, a call has 30, a list
- * that cannot be read again is served as it was, and a server that fails is no reason for the others to.
+ * The servers of a pool as one. After the seed's `MCPProxyService`: lists are kept for 300 seconds, a call has 30, a
+ * list that cannot be read again is served as it was, and a server that fails is no reason for the others to.
  */
 export class McpProxy extends Context.Service<
   McpProxy,
   {
     /**
-     * The tools of all servers that have listed any, in the order of the configuration and by name; the same value as long
-     * as nothing changes. What is not fresh is read first (`tools/list`, all pages); a server that fails is left out.
+     * The tools of all servers that have listed any, in the order of the configuration and by name; the same value as
+     * long as nothing changes. What is not fresh is read first (`tools/list`, all pages); a server that fails is left
+     * out.
      */
     readonly listTools: Effect.Effect<ReadonlyArray<ProxyTool>>
     /**
@@ -82,16 +83,19 @@ export class McpProxy extends Context.Service<
      * cancels the call at the server (`notifications/cancelled`).
      *
      * Fails before anything is sent with `ToolNotFound`, `ToolAmbiguous`, `InvalidArguments`, `ServerUnavailable`,
-     * `Overloaded`, or `ToolTimeout` of the phase `waiting`; after that with `RequestRejected` (the server's own error),
-     * `ResultTooLarge` (`pool.maxLine`), `ToolTimeout` of the phase `executing`, or `OutcomeUnknown` where the process
-     * ended meanwhile.
+     * `Overloaded`, or `ToolTimeout` of the phase `waiting`; after that with `RequestRejected` (the server's own
+     * error), `ResultTooLarge` (`pool.maxLine`), `ToolTimeout` of the phase `executing`, or `OutcomeUnknown` where the
+     * process ended meanwhile.
      */
     readonly executeTool: (
       name: string,
       args?: { readonly [key: string]: unknown },
       options?: ExecuteOptions
     ) => Effect.Effect<CallToolResult, ToolError>
-    /** The same as a stream: its progress, then its result. A reader that falls behind by 1,024 loses the oldest progress. */
+    /**
+     * The same as a stream: its progress, then its result. A reader that falls behind by 1,024 loses the oldest
+     * progress.
+     */
     readonly streamTool: (
       name: string,
       args?: { readonly [key: string]: unknown },
@@ -111,7 +115,9 @@ export class McpProxy extends Context.Service<
       name: string,
       args?: { readonly [key: string]: string }
     ) => Effect.Effect<GetPromptResult, ConnectionError>
-    /** Completion of an argument (https://modelcontextprotocol.io/specification/2025-11-25/server/utilities/completion). */
+    /**
+     * Completion of an argument (https://modelcontextprotocol.io/specification/2025-11-25/server/utilities/completion).
+     */
     readonly complete: (
       server: string,
       params: { readonly [key: string]: unknown }
@@ -282,7 +288,9 @@ export const layerConnections = (
 ): Layer.Layer<McpProxy | ToolCache.ToolCache, never, Connections> =>
   Layer.effect(McpProxy, make).pipe(Layer.provideMerge(ToolCache.layer(options)))
 
-/** The proxy of servers that a test scripts, without any process, and what to script them with: see `TestConnections`. */
+/**
+ * The proxy of servers that a test scripts, without any process, and what to script them with: see `TestConnections`.
+ */
 export const layerTest = (
   options: TestConnections.Options & ToolCache.Options
 ): Layer.Layer<McpProxy | ToolCache.ToolCache | Connections | TestConnections.TestConnections> =>
@@ -295,8 +303,8 @@ export const layerPool = (
   layerConnections(options).pipe(Layer.provide(PoolConnections.layer))
 
 /**
- * The proxy of a running daemon's servers, over its sockets. Fails with `DaemonNotRunning` where there is none; where it
- * ends later, calls fail with `ServerUnavailable` or `OutcomeUnknown` until another one serves the same directory.
+ * The proxy of a running daemon's servers, over its sockets. Fails with `DaemonNotRunning` where there is none; where
+ * it ends later, calls fail with `ServerUnavailable` or `OutcomeUnknown` until another one serves the same directory.
  */
 export const layerSocket = (
   options: ToolCache.Options & SocketConnections.Options = {}
@@ -310,9 +318,9 @@ export const layerSocket = (
 }
 
 /**
- * The proxy of a pool of its own: ready when each server has run or failed once, side by side. Closing the layer's scope
- * ends every process. As in the seed, one server that runs is enough; where some are configured and none does, it fails
- * with `AllServersFailed`, and with `ConfigFileError` where the settings for all are wrong.
+ * The proxy of a pool of its own: ready when each server has run or failed once, side by side. Closing the layer's
+ * scope ends every process. As in the seed, one server that runs is enough; where some are configured and none does, it
+ * fails with `AllServersFailed`, and with `ConfigFileError` where the settings for all are wrong.
  */
 export const layer = (
   options: ToolCache.Options & {

@@ -1,6 +1,6 @@
 /**
- * Servers that an application's own tests script: they answer as `McpProxy` and `ToolCache` ask, fail when they are told
- * to, and no process is started. All time is that of the `Clock`. Lives as long as its layer's scope.
+ * Servers that an application's own tests script: they answer as `McpProxy` and `ToolCache` ask, fail when they are
+ * told to, and no process is started. All time is that of the `Clock`. Lives as long as its layer's scope.
  */
 import type { CallToolResult, Tool, ToolAnnotations } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Latch, Layer, Queue } from "effect"
@@ -91,8 +91,8 @@ export class TestConnections extends Context.Service<
     /** From now on the server answers. */
     readonly recover: (server: string) => Effect.Effect<void>
     /**
-     * Each request once, as it comes, whatever becomes of it: `Queue.take` waits for one, `Queue.clear` takes those that
-     * have come. Where 10,000 are not taken, the oldest are lost.
+     * Each request once, as it comes, whatever becomes of it: `Queue.take` waits for one, `Queue.clear` takes those
+     * that have come. Where 10,000 are not taken, the oldest are lost.
      */
     readonly requests: Queue.Dequeue<Request>
   }
@@ -211,8 +211,9 @@ export const make = Effect.fnUntraced(function* ({ pageSize = Infinity, servers 
 /**
  * Scripted servers as `Connections`, in the order in which they are given, and `TestConnections` to change them with.
  *
- * They answer `tools/list`, `tools/call`, `resources/list`, `resources/read` and what `answers` has. An unknown server is
- * `ServerNotFound`, an unknown tool `RequestRejected` with -32602, and any other method `RequestRejected` with -32601.
+ * They answer `tools/list`, `tools/call`, `resources/list`, `resources/read` and what `answers` has. An unknown server
+ * is `ServerNotFound`, an unknown tool `RequestRejected` with -32602, and any other method `RequestRejected` with
+ * -32601.
  */
 export const layer = (options: Options): Layer.Layer<Connections | TestConnections> =>
   Layer.effectContext(make(options))

@@ -14,7 +14,9 @@ export type ServerList<A> = Lists.ServerList<A>
 /** The tools of all servers. The same value as long as nothing changes. */
 export type Snapshot = Lists.Snapshot<Tool>
 
-/** The lists of one server fail only where it has never given that list; a server without such a list has an empty one. */
+/**
+ * The lists of one server fail only where it has never given that list; a server without such a list has an empty one.
+ */
 export class ToolCache extends Context.Service<
   ToolCache,
   {

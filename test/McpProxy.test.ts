@@ -68,6 +68,20 @@ describe("McpProxy.layerPool", () => {
     })
   )
 
+  it.live("says how long a result may be where one is longer", () =>
+    Effect.gen(function* () {
+      const { one } = yield* Proxy.processes(yield* marked, { one: ["big", "echo"] })
+      const pool = McpPool.layer({ servers: { one: { ...one, pool: { maxLine: "100 KiB" } } } })
+      yield* Effect.gen(function* () {
+        const proxy = yield* McpProxy.McpProxy
+        const error = yield* Effect.flip(proxy.executeTool("big", { bytes: 200_000 }))
+        if (error._tag !== "ResultTooLarge") return assert.fail(error._tag)
+        assert.strictEqual(error.maxLine, 102_400)
+        assert.strictEqual(Proxy.textOf(yield* proxy.executeTool("echo", { text: "hi" })), "hi")
+      }).pipe(Effect.provide(McpProxy.layerPool().pipe(Layer.provide(pool))))
+    })
+  )
+
   it.live("waits for a server that starts as long as the caller's time allows, or the pool's", () =>
     Effect.gen(function* () {
       const { bad } = TestPool.fixtures(yield* marked)

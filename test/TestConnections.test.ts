@@ -60,6 +60,24 @@ describe("McpProxy", () => {
     })
   )
 
+  withProxy("asks nobody for a fresh list, and each server once for 100 that want a stale one", (proxy, servers) =>
+    Effect.gen(function* () {
+      const tools = yield* proxy.listTools
+      yield* proxy.listResources("one")
+      yield* methods(servers)
+      for (let i = 0; i < 100; i++) assert.strictEqual(yield* proxy.listTools, tools)
+      yield* proxy.listResources("one")
+      assert.deepStrictEqual(yield* methods(servers), [])
+      yield* TestClock.adjust("300 seconds")
+      const lists = Effect.all([proxy.listTools, proxy.listResources("one")], { concurrency: "unbounded" })
+      yield* Effect.all(
+        Array.from({ length: 100 }, () => lists),
+        { concurrency: "unbounded" }
+      )
+      assert.sameMembers([...(yield* methods(servers))], ["one tools/list", "two tools/list", "one resources/list"])
+    })
+  )
+
   withProxy(
     "never takes a name for another server's bare one while it may be that of its own",
     (proxy, servers) =>

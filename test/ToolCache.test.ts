@@ -122,6 +122,22 @@ describe("ToolCache", () => {
     })
   )
 
+  it.effect("takes the application's word on how long a list is fresh", () =>
+    Effect.gen(function* () {
+      const { snapshot } = yield* ToolCache.ToolCache
+      const { requests } = yield* TestConnections.TestConnections
+      for (const [passed, asked] of [
+        ["0 seconds", 2],
+        ["9 seconds", 0],
+        ["1 seconds", 2]
+      ] as const) {
+        yield* TestClock.adjust(passed)
+        yield* snapshot
+        assert.lengthOf(yield* Queue.clear(requests), asked)
+      }
+    }).pipe(Effect.provide(ToolCache.layer({ ttl: "10 seconds" }).pipe(Layer.provideMerge(TestConnections.layer(two)))))
+  )
+
   withCache(
     "takes a server's own word on its list where that is shorter",
     (cache, _, asked) =>

@@ -4,18 +4,11 @@
  */
 import { type Cause, Deferred, Effect, Fiber, Option, Queue, Schema, type Scope, Stream } from "effect"
 import * as Net from "node:net"
+import { Progress } from "../Connections.ts"
 import { type Line, LineReader } from "../lines/LineReader.ts"
 import { Envelope, Key } from "../mux/Envelope.ts"
 import { version } from "../version.ts"
 import { ConnectionFailed, RequestFailed } from "./CommandError.ts"
-
-/** https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress */
-export const Progress = Schema.Struct({
-  progress: Schema.Finite,
-  total: Schema.optionalKey(Schema.Finite),
-  message: Schema.optionalKey(Schema.String)
-})
-export type Progress = typeof Progress.Type
 
 export interface McpClient {
   readonly initialize: Effect.Effect<void, ConnectionFailed | RequestFailed>

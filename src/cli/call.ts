@@ -1,6 +1,7 @@
 /** `mcp-pool call SERVER TOOL`: one call over the server's own socket. */
 import { Console, Duration, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import type { Progress } from "../Connections.ts"
 import { ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { CallTimeout, type ConnectionFailed, ToolError } from "./CommandError.ts"
@@ -127,7 +128,7 @@ const contentText = ({ type, text, data, mimeType, uri, resource }: Content): st
 }
 
 /** One step of a call. */
-export const progressLine = ({ progress, total, message }: McpClient.Progress): string => {
+export const progressLine = ({ progress, total, message }: Progress): string => {
   const done = total === undefined ? `progress ${progress}` : `progress ${progress}/${total}`
   return message === undefined ? done : `${done}: ${printable(message)}`
 }

@@ -1,6 +1,6 @@
 /**
- * Serves every server of the pool at a Unix socket of its own: bytes of a connection in, a session out. A stopped or failed
- * server's socket stays. Lives as long as its layer's scope.
+ * Serves every server of the pool at a Unix socket of its own: bytes of a connection in, a session out. A stopped or
+ * failed server's socket stays. Lives as long as its layer's scope.
  */
 import { Effect, Layer, type Scope } from "effect"
 import * as fs from "node:fs"
@@ -13,10 +13,11 @@ import * as RuntimeDir from "../RuntimeDir.ts"
 import * as SocketFile from "./SocketFile.ts"
 
 /**
- * Listens for all servers of the pool under the runtime directory: `servers/<name>/mcp.sock`, or where `pool.socket` says;
- * one message a line, as on stdio (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio). Fails
- * with `SocketUnusable` where somebody else's socket or file is there. After the seeds' shim and bridge, which relayed one
- * connection, or broadcast.
+ * Listens for all servers of the pool under the runtime directory: `servers/<name>/mcp.sock`, or where `pool.socket`
+ * says; one message a line, as on stdio
+ * (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio). Fails with `SocketUnusable` where
+ * somebody else's socket or file is there. After the seeds' shim and bridge, which relayed one connection, or
+ * broadcast.
  */
 export const layer = (options: { readonly runtimeDir: string }): Layer.Layer<never, SocketUnusable, McpPool> =>
   Layer.effectDiscard(
@@ -152,8 +153,8 @@ const makeConnections: Effect.Effect<
 })
 
 /**
- * Tells a client that is gone from one that only sends no more, or that is not read from: they look alike until something
- * is written, and a write of no bytes is enough for the system to say EPIPE where nobody can read any more.
+ * Tells a client that is gone from one that only sends no more, or that is not read from: they look alike until
+ * something is written, and a write of no bytes is enough for the system to say EPIPE where nobody can read any more.
  */
 const probe = (socket: net.Socket): void => {
   socket.write("")

@@ -1,10 +1,11 @@
 /**
- * One kind of list (tools, prompts, resources or templates) of all servers, kept while it is fresh. Lives as long as the
- * scope that it is made in.
+ * One kind of list (tools, prompts, resources or templates) of all servers, kept while it is fresh. Lives as long as
+ * the scope that it is made in.
  */
 import { Clock, Deferred, Duration, Effect, Result, type Scope } from "effect"
 import { type ConnectionError, type Connections, type ListChange, RequestRejected } from "../Connections.ts"
 import { methodNotFound, ServerNotFound } from "../PoolError.ts"
+import { malformed } from "./ErrorAnswer.ts"
 
 /** The list of one server, as it was last read. */
 export interface ServerList<A> {
@@ -214,7 +215,7 @@ const pages = Effect.fnUntraced(function* <A>(
     const page = (typeof result === "object" && result !== null ? result : {}) as { readonly [key: string]: unknown }
     const found = page[key]
     if (!Array.isArray(found)) {
-      return yield* new RequestRejected({ server, code: -32603, reason: `its answer to ${method} is no list` })
+      return yield* new RequestRejected({ server, code: malformed, reason: `its answer to ${method} is no list` })
     }
     items.push(...found.filter(isItem))
     if (typeof page["ttlMs"] === "number") ttlMs = Math.min(ttlMs ?? Infinity, page["ttlMs"])

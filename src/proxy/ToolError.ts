@@ -36,7 +36,9 @@ export class ToolAmbiguous extends Schema.TaggedError<ToolAmbiguous>()("ToolAmbi
 export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout", {
   server: Schema.String,
   tool: Schema.String,
-  /** `waiting` for a process or for lists of tools, and so never sent; or `executing`, or waiting and then executing. */
+  /**
+   * `waiting` for a process or for lists of tools, and so never sent; or `executing`, or waiting and then executing.
+   */
   phase: Schema.Literals(["waiting", "executing"])
 }) {
   override get message(): string {
