@@ -193,6 +193,28 @@ describe("ToolCache", () => {
     })
   )
 
+  it.effect("takes a tool that stands there twice as one, the first", () =>
+    Effect.gen(function* () {
+      const tool = (title: string) => ({ name: "a", title })
+      const connections = Connections.of({
+        names: ["one"],
+        request: (_server, _method, { cursor }) =>
+          Effect.succeed(
+            cursor === undefined
+              ? { tools: [tool("first"), tool("second")], nextCursor: "more" }
+              : { tools: [tool("third")] }
+          ),
+        changes: Stream.never,
+        ready: Effect.void
+      })
+      const { ofServer } = yield* Effect.provideService(ToolCache.make(), Connections, connections)
+      assert.deepStrictEqual(
+        (yield* ofServer("one")).items.map(({ title }) => title),
+        ["first"]
+      )
+    })
+  )
+
   it.effect("stops reading where a server's pages never end", () =>
     Effect.gen(function* () {
       let count = 0

@@ -6,21 +6,29 @@ import type * as Crypto from "node:crypto"
 import { Duration, Predicate, type Result, Schema } from "effect"
 import { type DecodedPoolOptions, type Mistake, decoder, PoolOptions } from "./PoolOptions.ts"
 
-/** One entry of `mcpServers` or `servers`: the hosts' own fields and `pool`. */
+/**
+ * One entry of `mcpServers` or `servers`: the hosts' own fields and `pool`. References such as `${VAR}` are replaced in
+ * `command`, `args`, `env`, `cwd` and `envFile`.
+ */
 export const ServerOptions = Schema.Struct({
+  /** A program on the `PATH`, or a path relative to the project's directory (an application's: where it runs). */
   command: Schema.optional(Schema.String),
   args: Schema.optional(Schema.Array(Schema.String)),
-  /** Null unsets a variable that the process would have. */
+  /** Over what every process gets; null unsets a variable that the process would have. */
   env: Schema.optional(Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Finite, Schema.Null]))),
+  /** The project's directory unless given, and relative to it. */
   cwd: Schema.optional(Schema.String),
   /** A `.env` file; `env` wins over it. */
   envFile: Schema.optional(Schema.String),
+  /** Anything but `"stdio"` is not supported yet, nor is a `url`. */
   type: Schema.optional(Schema.Literals(["stdio", "http", "streamable-http", "streamableHttp", "sse"])),
   url: Schema.optional(Schema.String),
   headers: Schema.optional(Schema.Record(Schema.String, Schema.String)),
+  /** The server is left out, as if it were not there. */
   disabled: Schema.optional(Schema.Boolean),
   /** A host's; ignored, since its unit differs between hosts. */
   timeout: Schema.optional(Schema.Unknown),
+  /** How the pool treats it. */
   pool: Schema.optional(PoolOptions)
 })
 /** How an application writes a server: see the schema of the same name. */

@@ -199,7 +199,8 @@ const pages = Effect.fnUntraced(function* <A>(
 ): Effect.fn.Return<Pages<A>, ConnectionError> {
   const isItem = (value: unknown): value is A =>
     typeof value === "object" && value !== null && typeof (value as Record<string, unknown>)[id] === "string"
-  const items: Array<A> = []
+  /** By name or URI: what stands there twice is one. */
+  const items = new Map<A[keyof A & string], A>()
   let ttlMs: number | null = null
   let cursor: string | undefined
   let count = 0
@@ -217,11 +218,11 @@ const pages = Effect.fnUntraced(function* <A>(
     if (!Array.isArray(found)) {
       return yield* new RequestRejected({ server, code: malformed, reason: `its answer to ${method} is no list` })
     }
-    items.push(...found.filter(isItem))
+    for (const item of found.filter(isItem)) if (!items.has(item[id])) items.set(item[id], item)
     if (typeof page["ttlMs"] === "number") ttlMs = Math.min(ttlMs ?? Infinity, page["ttlMs"])
     cursor = typeof page["nextCursor"] === "string" ? page["nextCursor"] : undefined
-  } while (cursor !== undefined && items.length < maxItems && count < maxPages)
-  return { items: items.sort((a, b) => (a[id] < b[id] ? -1 : a[id] > b[id] ? 1 : 0)), ttlMs }
+  } while (cursor !== undefined && items.size < maxItems && count < maxPages)
+  return { items: [...items.values()].sort((a, b) => (a[id] < b[id] ? -1 : 1)), ttlMs }
 })
 
 /** How soon after a failure a server is asked again, in milliseconds. */
