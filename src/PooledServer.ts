@@ -19,15 +19,17 @@ import * as ServerLog from "./server/ServerLog.ts"
 import type { ServerState, StateChange } from "./server/ServerState.ts"
 import * as SupervisedSharing from "./SupervisedSharing.ts"
 
-/** One process at most, under one name or several. */
+/** One server, under one name or several. */
 export interface PooledServer {
   /** The first one's settings hold for all. */
   readonly names: Array<string>
   readonly log: ServerLog.ServerLog
   readonly upstream: Upstream
+  /** As `status` shows it. */
   readonly state: () => ServerState
   readonly start: Effect.Effect<void>
   readonly stop: Effect.Effect<void>
+  /** As `McpPool.restart`. */
   readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
   readonly settled: Effect.Effect<void>
   /** What `status` says of it under one of its names. */

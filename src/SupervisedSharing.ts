@@ -29,6 +29,7 @@ export interface Served {
   readonly listed: Effect.Effect<void>
   /** `running` where one of the places that sessions have their homes in is; else the first one's. */
   readonly state: () => ServerState
+  /** Those that run, and those that were replaced and end what they have (`draining`). */
   readonly processes: () => ReadonlyArray<{
     readonly process: ServerProcess
     readonly inFlight: number
@@ -38,22 +39,26 @@ export interface Served {
   readonly restarts: () => number
   readonly start: Effect.Effect<void>
   readonly stop: Effect.Effect<void>
+  /** As `McpPool.restart`, all places that are wanted side by side. */
   readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
   readonly settled: Effect.Effect<void>
   /** Returns when the server answers; its own error is an answer, the pool's is not. */
   readonly answered: (method: "ping" | "tools/list") => Effect.Effect<void>
 }
 
+/** One server to its sessions, and the supervisors of its processes. */
 export interface SupervisedSharing extends Served {
   readonly sharing: Sharing
 }
 
+/** What it is made of, and who is told. */
 export interface SupervisedSharingOptions {
   readonly entry: PoolConfig.ServerEntry
   readonly settings: PoolSettings
   readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
   readonly log: ServerLog
   readonly failures: Failures
+  /** Called at each step of the server. */
   readonly onChange: (change: StateChange) => void
   readonly onCall: SharingOptions["onCall"]
   /** The server has one session, and its processes are made for that. */
@@ -65,6 +70,7 @@ interface Place {
   readonly supervisor: Supervisor.Supervisor
 }
 
+/** Nothing is started before it is told to; whoever makes it must stop it in the end. */
 export const make = Effect.fnUntraced(function* (
   options: SupervisedSharingOptions
 ): Effect.fn.Return<SupervisedSharing, never, Reaper | Scope.Scope> {

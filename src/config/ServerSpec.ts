@@ -93,7 +93,9 @@ export interface PoolSettings {
  */
 export interface SharingPolicy {
   readonly policy: "shared" | "per-session" | "replicas"
+  /** Places that always have a process. */
   readonly min: number
+  /** Places that may have one. */
   readonly max: number
 }
 
