@@ -6,6 +6,7 @@ import { Config, Context, Effect, Layer, LogLevel, Option, References, type Sche
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { PoolSettings, ServerOptions, ServerSpec } from "./config/ServerSpec.ts"
+import { LocalTransport, type Transport } from "./mux/LocalTransport.ts"
 import type { Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type RestartFailed, type ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import type { LogEntry } from "./server/LogEntry.ts"
@@ -17,10 +18,14 @@ import * as Reaper from "./server/Reaper.ts"
 import type { Ended } from "./server/RestartPolicy.ts"
 import type { StateChange } from "./server/ServerState.ts"
 
+export type { Transport, TransportMessage } from "./mux/LocalTransport.ts"
+
 /** What a listener needs to serve one name. */
 export interface Endpoint {
   readonly upstream: Upstream
   readonly settings: PoolSettings
+  /** Another one each time: a session's, unique in the pool. */
+  readonly sessionId: () => number
 }
 
 /**
@@ -63,6 +68,11 @@ export class McpPool extends Context.Service<
     readonly awaitSettled: Effect.Effect<void>
     /** What stands behind a name, for a listener's sessions. */
     readonly endpoint: (name: string) => Effect.Effect<Endpoint, ServerNotFound>
+    /**
+     * A session of its own with a server, in this process, for `connect` of an SDK's client: a new transport each time. It
+     * lives until its client closes it, or the pool's scope does (`onclose`), and outlives the server's processes.
+     */
+    readonly transport: (name: string) => Effect.Effect<Transport, ServerNotFound>
     /** A listener serves the server at `path` until the scope closes. */
     readonly serve: (name: string, path: string) => Effect.Effect<void, never, Scope.Scope>
     /** Where a listener serves the server, if one does. */
@@ -132,6 +142,29 @@ export const make = Effect.fnUntraced(function* (
   // A scope closes what it holds one after another; servers stop side by side.
   yield* Effect.addFinalizer(() => stopAll)
 
+  let sessions = 0
+  const endpoint: McpPool["Service"]["endpoint"] = (name) =>
+    Effect.map(find(name), ({ upstream }) => ({
+      upstream,
+      settings: settings.get(name)!,
+      sessionId: () => ++sessions
+    }))
+
+  const transports = new Set<LocalTransport>()
+  let isClosed = false
+  // Before the servers stop.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      isClosed = true
+      return Effect.forEach(
+        transports,
+        ({ close }) =>
+          Effect.catchCause(Effect.promise(close), (cause) => Effect.logError("onclose of a transport failed", cause)),
+        { discard: true }
+      )
+    })
+  )
+
   return McpPool.of({
     names,
     status: Effect.map(ProcessTable.list, (processes) =>
@@ -150,7 +183,23 @@ export const make = Effect.fnUntraced(function* (
     startAll: eachAtOnce(({ start }) => start),
     stopAll,
     awaitSettled: eachAtOnce(({ listed, settled }) => Effect.andThen(settled, listed)),
-    endpoint: (name) => Effect.map(find(name), ({ upstream }) => ({ upstream, settings: settings.get(name)! })),
+    endpoint,
+    transport: (server) =>
+      Effect.map(endpoint(server), ({ sessionId, settings: { maxLine, maxUnread }, upstream }) => {
+        const transport = new LocalTransport({
+          id: sessionId(),
+          server,
+          upstream,
+          maxLine,
+          maxUnread,
+          onStart: () => {
+            if (!isClosed) transports.add(transport)
+            return !isClosed
+          },
+          onEnd: () => transports.delete(transport)
+        })
+        return transport
+      }),
     serve: (name, path) =>
       Effect.acquireRelease(
         Effect.sync(() => sockets.set(name, path)),

@@ -63,7 +63,6 @@ const makeConnections: Effect.Effect<
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
   const connections = new Set<Connection>()
-  let nextId = 1
   let watch: NodeJS.Timeout | null = null
 
   const close = ({ session, socket }: Connection, reason: string) => {
@@ -93,7 +92,7 @@ const makeConnections: Effect.Effect<
   const accept = (socket: net.Socket, name: string, endpoint: Endpoint) => {
     const out = new LineWriter(socket)
     const session = new Session({
-      id: nextId++,
+      id: endpoint.sessionId(),
       server: name,
       upstream: endpoint.upstream,
       out,

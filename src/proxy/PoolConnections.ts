@@ -26,12 +26,12 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
       })
     )
 
-    const open = (server: string, { upstream }: Endpoint): LocalClient => {
+    const open = (server: string, { sessionId, upstream }: Endpoint): LocalClient => {
       const onNotification = (method: string) => {
         const list = listChanges.get(method)
         if (list !== undefined) changes.publish({ server, list })
       }
-      const client = new LocalClient({ id: -1 - clients.size, server, upstream, onNotification })
+      const client = new LocalClient({ id: sessionId(), server, upstream, onNotification })
       clients.set(server, client)
       client.open()
       return client
