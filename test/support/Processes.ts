@@ -10,12 +10,19 @@ export class StillAlive extends Data.TaggedError("StillAlive")<{ readonly pids: 
   }
 }
 
-/** The live processes that have the marker in their command line. A zombie has none. */
-export const withMarker = (marker: string): Effect.Effect<ReadonlyArray<number>> =>
-  Effect.sync(() => list().flatMap(({ command, pid }) => (command.includes(marker) ? [pid] : [])))
+/** What tells processes from others: a part of their command line, or their home. A zombie has neither. */
+export type Marker = string | { readonly HOME: string }
+
+/** The live processes that have the marker. */
+export const withMarker = (marker: Marker): Effect.Effect<ReadonlyArray<number>> =>
+  Effect.sync(() =>
+    typeof marker === "string"
+      ? list().flatMap(({ command, pid }) => (command.includes(marker) ? [pid] : []))
+      : list().flatMap(({ pid }) => (homeOf(pid) === marker.HOME ? [pid] : []))
+  )
 
 /** Kills what has the marker, and says what that was. */
-export const killAll = (marker: string): Effect.Effect<ReadonlyArray<number>> =>
+export const killAll = (marker: Marker): Effect.Effect<ReadonlyArray<number>> =>
   Effect.tap(withMarker(marker), (pids) =>
     Effect.forEach(pids, (pid) => Effect.ignore(Effect.try(() => process.kill(pid, "SIGKILL"))))
   )
@@ -49,6 +56,19 @@ const commandOf = (pid: string): string => {
     return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")
   } catch {
     return ""
+  }
+}
+
+/** Undefined for others' processes, too. */
+const homeOf = (pid: number): string | undefined => {
+  try {
+    const environment =
+      process.platform === "linux"
+        ? fs.readFileSync(`/proc/${pid}/environ`, "utf8")
+        : execFileSync("ps", ["-E", "-o", "command=", "-p", String(pid)], { encoding: "utf8" })
+    return /(?:^|[\0 ])HOME=([^\0 \n]*)/.exec(environment)?.[1]
+  } catch {
+    return undefined
   }
 }
 
