@@ -12,7 +12,7 @@ import type {
   ResourceTemplate,
   Tool
 } from "@modelcontextprotocol/sdk/types.js"
-import { Context, Duration, Effect, Layer, Queue, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress } from "./Connections.ts"
 import * as Arguments from "./proxy/Arguments.ts"
 import * as McpPool from "./McpPool.ts"
@@ -28,21 +28,27 @@ import {
   AllServersFailed,
   type ExecutionError,
   InvalidArguments,
+  type InvalidResult,
   ToolAmbiguous,
   type ToolError,
+  type ToolFailed,
   ToolNotFound,
   ToolTimeout,
   toToolError
 } from "./proxy/ToolError.ts"
 import * as ToolNames from "./proxy/ToolNames.ts"
+import * as ToolSchemas from "./proxy/ToolSchemas.ts"
 import * as ToolCache from "./ToolCache.ts"
 
 export {
   AllServersFailed,
   type ExecutionError,
   InvalidArguments,
+  InvalidResult,
+  Mistakes,
   ToolAmbiguous,
   type ToolError,
+  ToolFailed,
   ToolNotFound,
   ToolTimeout
 } from "./proxy/ToolError.ts"
@@ -124,6 +130,47 @@ export class McpProxy extends Context.Service<
     ) => Effect.Effect<CompleteResult["completion"], ConnectionError>
   }
 >()("effect-mcp-pool/McpProxy") {}
+
+/**
+ * A tool as a function that encodes its arguments and decodes its result. Arguments may be left out where none is required.
+ */
+export interface TypedTool<A extends ToolSchemas.ArgumentsSchema, Result, E, R> {
+  (
+    ...input: {} extends A["Type"]
+      ? [args?: A["Type"], options?: ExecuteOptions]
+      : [args: A["Type"], options?: ExecuteOptions]
+  ): Effect.Effect<Result, ToolError | ToolFailed | E, McpProxy | A["EncodingServices"] | R>
+}
+
+/**
+ * A typed function for a tool, of any name that `executeTool` takes; made at module level, it asks for `McpProxy` when
+ * it is called. `mcp-pool types` prints them.
+ *
+ * Arguments that the Schema does not encode, or does not know, are `InvalidArguments`, and nothing is sent. A tool that
+ * says that it failed is `ToolFailed`. `result` decodes the `structuredContent`, else the text (so that it may be
+ * `Schema.String`, or `Schema.fromJsonString` where the text is JSON), else undefined, and fails with `InvalidResult`;
+ * without `result`, the function returns the whole `CallToolResult`.
+ */
+export function tool<A extends ToolSchemas.ArgumentsSchema, R extends Schema.Top>(
+  name: string,
+  schemas: { readonly arguments: A; readonly result: R }
+): TypedTool<A, R["Type"], InvalidResult, R["DecodingServices"]>
+export function tool<A extends ToolSchemas.ArgumentsSchema>(
+  name: string,
+  schemas: { readonly arguments: A }
+): TypedTool<A, CallToolResult, never, never>
+export function tool(
+  name: string,
+  schemas: { readonly arguments: ToolSchemas.ArgumentsSchema; readonly result?: Schema.Top }
+): TypedTool<ToolSchemas.ArgumentsSchema, unknown, InvalidResult, unknown> {
+  const encode = ToolSchemas.encoder(name, schemas.arguments)
+  const decode = schemas.result === undefined ? Effect.succeed : ToolSchemas.decoder(name, schemas.result)
+  return Effect.fnUntraced(function* (args: unknown = {}, options?: ExecuteOptions) {
+    const { executeTool } = yield* McpProxy
+    const result = yield* executeTool(name, yield* encode(args), options)
+    return yield* decode(yield* ToolSchemas.successOf(name, result))
+  })
+}
 
 /** The proxy of the connections and the cache in its context. */
 export const make = Effect.gen(function* () {

@@ -49,16 +49,45 @@ export class ToolTimeout extends Schema.TaggedError<ToolTimeout>()("ToolTimeout"
   }
 }
 
-/** The arguments do not fit the tool's `inputSchema`; they were not sent. */
+/** Where something does not fit a schema, as JSON Pointers, and how; never a value. */
+export const Mistakes = Schema.Array(Schema.Struct({ path: Schema.String, reason: Schema.String }))
+export type Mistakes = typeof Mistakes.Type
+
+/** The arguments do not fit the tool's `inputSchema`, or the Schema of a typed tool; they were not sent. */
 export class InvalidArguments extends Schema.TaggedError<InvalidArguments>()("InvalidArguments", {
+  /** Empty where a typed tool refused them: no server was looked for. */
   server: Schema.String,
+  /** As the server calls it; of a typed tool, the name that it was made with. */
   tool: Schema.String,
-  /** Where, as JSON Pointers, and what; never a value. */
-  mistakes: Schema.Array(Schema.Struct({ path: Schema.String, reason: Schema.String }))
+  mistakes: Mistakes
 }) {
   override get message(): string {
-    const mistakes = this.mistakes.map(({ path, reason }) => (path === "" ? reason : `${path} ${reason}`))
-    return `the arguments of ${this.tool} do not fit its schema: ${mistakes.join("; ")}`
+    return `the arguments of ${this.tool} do not fit its schema: ${inWords(this.mistakes)}`
+  }
+}
+
+/** A typed tool ran and says that it failed (https://modelcontextprotocol.io/specification/2025-11-25/server/tools#error-handling). */
+export class ToolFailed extends Schema.TaggedError<ToolFailed>()("ToolFailed", {
+  /** The name that the typed tool was made with. */
+  name: Schema.String,
+  /** Its text, as the server gave it; empty where it gave none. */
+  reason: Schema.String,
+  /** As the server gave it; absent where it gave none. */
+  structuredContent: Schema.optionalKey(Schema.Unknown)
+}) {
+  override get message(): string {
+    return this.reason === "" ? `${this.name} failed` : `${this.name} failed: ${this.reason}`
+  }
+}
+
+/** The result of a typed tool does not fit its Schema. The tool ran. */
+export class InvalidResult extends Schema.TaggedError<InvalidResult>()("InvalidResult", {
+  /** The name that the typed tool was made with. */
+  name: Schema.String,
+  mistakes: Mistakes
+}) {
+  override get message(): string {
+    return `the result of ${this.name} does not fit its schema: ${inWords(this.mistakes)}`
   }
 }
 
@@ -92,3 +121,5 @@ export const toToolError = (
       return error
   }
 }
+const inWords = (mistakes: Mistakes): string =>
+  mistakes.map(({ path, reason }) => (path === "" ? reason : `${path} ${reason}`)).join("; ")
