@@ -64,6 +64,8 @@ export const ToolStatus = Schema.Struct({
   name: Schema.String,
   title: Schema.NullOr(Schema.String),
   description: Schema.NullOr(Schema.String),
-  inputSchema: Schema.Unknown
+  inputSchema: Schema.Unknown,
+  /** Absent where the server gives none. */
+  outputSchema: Schema.optionalKey(Schema.Unknown)
 })
 export type ToolStatus = typeof ToolStatus.Type

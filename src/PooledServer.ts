@@ -115,12 +115,13 @@ export const make = Effect.fnUntraced(function* (
     },
     sessions: () => [...served.clients()].map(sessionOf),
     tools: (server) =>
-      (served.tools() ?? []).map(({ description, inputSchema, name, title }) => ({
+      (served.tools() ?? []).map(({ description, inputSchema, name, outputSchema, title }) => ({
         server,
         name,
         title: title ?? null,
         description: description ?? null,
-        inputSchema: inputSchema ?? null
+        inputSchema: inputSchema ?? null,
+        ...(outputSchema === undefined ? {} : { outputSchema })
       })),
     ping: served
       .answered("ping")

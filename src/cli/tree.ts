@@ -15,11 +15,12 @@ import { start } from "./start.ts"
 import { status } from "./status.ts"
 import { stop } from "./stop.ts"
 import { tools } from "./tools.ts"
+import { types } from "./types.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
     { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, doctor] },
-    { group: "Clients", commands: [connect, config, call, tools, sessions] }
+    { group: "Clients", commands: [connect, config, call, tools, types, sessions] }
   ])
 )
 

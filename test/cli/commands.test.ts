@@ -25,6 +25,7 @@ describe("commands", () => {
         ["status", "--watch"],
         ["status", "--wait", "60ms"],
         ["tools"],
+        ["types"],
         ["sessions"],
         ["logs", "git"],
         ["start", "git"],
@@ -48,6 +49,7 @@ describe("commands", () => {
       const { runtimeDir } = yield* Harness.serve({ servers: [Harness.server("git"), Harness.server("time")] })
       for (const args of [
         ["tools", "got"],
+        ["types", "got"],
         ["logs", "got"],
         ["start", "got"],
         ["stop", "got"],
