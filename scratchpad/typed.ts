@@ -1,35 +1,25 @@
-/**
- * Tools as typed functions: definitions as `mcp-pool types` prints them, at module level; arguments and results have
- * types, and what goes wrong has one too.
- */
+/** Typed tools: functions whose arguments and results are Schemas, as `mcp-pool types` prints them. */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Schema } from "effect"
 import { McpProxy } from "../src/index.ts"
 
-const everything = {
-  /** Returns structured content along with an output schema for client data validation */
-  getStructuredContent: McpProxy.tool("everything__get-structured-content", {
-    arguments: Schema.Struct({
-      location: Schema.Literals(["New York", "Chicago", "Los Angeles"]).annotateKey({ description: "Choose city" })
-    }),
-    result: Schema.Struct({
-      temperature: Schema.Finite.annotateKey({ description: "Temperature in celsius" }),
-      conditions: Schema.String.annotateKey({ description: "Weather conditions description" }),
-      humidity: Schema.Finite.annotateKey({ description: "Humidity percentage" })
-    })
-  }),
+const getWeather = McpProxy.tool("everything__get-structured-content", {
+  arguments: Schema.Struct({ location: Schema.Literals(["New York", "Chicago", "Los Angeles"]) }),
+  result: Schema.Struct({ temperature: Schema.Finite, conditions: Schema.String, humidity: Schema.Finite })
+})
 
-  /** Its result is text, which a Schema may decode as well. */
-  echo: McpProxy.tool("everything__echo", {
-    arguments: Schema.Struct({ message: Schema.String }),
-    result: Schema.String
-  })
-}
+const getSum = McpProxy.tool("everything__get-sum", {
+  arguments: Schema.Struct({ a: Schema.Finite, b: Schema.Finite }),
+  result: Schema.String
+})
 
 const program = Effect.gen(function* () {
-  const { conditions, temperature } = yield* everything.getStructuredContent({ location: "Chicago" })
-  yield* Console.log(yield* everything.echo({ message: `${conditions}, ${temperature} °C` }))
-}).pipe(Effect.catchTag(["ToolFailed", "InvalidResult"], (error) => Console.error(error.message)))
+  const { conditions, temperature } = yield* getWeather({ location: "Chicago" })
+  yield* Console.log(`${temperature} degrees, ${conditions}`)
+  yield* Console.log(yield* getSum({ a: 2, b: 3 }))
+  // Not sent at all.
+  yield* getSum({ a: 2, b: NaN }).pipe(Effect.catchTag("InvalidArguments", (error) => Console.log(error.message)))
+})
 
 program.pipe(
   Effect.provide(

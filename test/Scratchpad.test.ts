@@ -55,6 +55,11 @@ const prints: { readonly [file: string]: ReadonlyArray<string> } = {
     'restarts: 1, last failure: server "everything" was ended by SIGKILL'
   ],
   "progress.ts": ["1 of 4\n2 of 4\n3 of 4\n4 of 4\n", "Long running operation completed"],
+  "typed.ts": [
+    "degrees, ",
+    "The sum of 2 and 3 is 5.",
+    "the arguments of everything__get-sum do not fit its schema: /b expected a finite number"
+  ],
   "ai.ts": ["failed: {", "kind: 'InvalidArguments'", "result: {", "The tool says: The sum of 2 and 3 is 5."],
   "sdk.ts": ["Echo: hi", "Echo: hi", "2 sessions, 1 process"]
 }
