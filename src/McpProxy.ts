@@ -12,7 +12,7 @@ import type {
   ResourceTemplate,
   Tool
 } from "@modelcontextprotocol/sdk/types.js"
-import { Context, Duration, Effect, Layer, Queue, Schema, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Queue, type Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress } from "./Connections.ts"
 import * as Arguments from "./proxy/Arguments.ts"
 import * as McpPool from "./McpPool.ts"

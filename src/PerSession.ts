@@ -17,6 +17,7 @@ interface Own {
   readonly served: SupervisedSharing.SupervisedSharing
 }
 
+/** The server of an entry, stopped; its `sharing` is a session's own. */
 export const make = Effect.fnUntraced(function* (
   options: Omit<SupervisedSharing.SupervisedSharingOptions, "beginning">
 ): Effect.fn.Return<SupervisedSharing.Served, never, Reaper | Scope.Scope> {

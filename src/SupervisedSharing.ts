@@ -22,6 +22,7 @@ import * as Supervisor from "./server/Supervisor.ts"
 /** A server that sessions can join, and that is kept alive, whoever shares its processes. */
 export interface Served {
   readonly upstream: Upstream
+  /** Who has joined and not left. */
   readonly clients: () => Iterable<Client>
   /** The last list; null where none is known. */
   readonly tools: () => ReadonlyArray<Tool> | null

@@ -15,11 +15,13 @@ export interface ProxyTool {
 /** What follows from one snapshot. */
 export interface KnownTools {
   readonly list: ReadonlyArray<ProxyTool>
+  /** Whose tool a name means. */
   readonly find: (name: string) => ToolNames.Resolution
   /** Why some servers have not listed any. */
   readonly failures: Snapshot["failures"]
 }
 
+/** The tools of a snapshot, each under the name that is shown, and by which it is found. */
 export const knownTools = ({ failures, servers }: Snapshot): KnownTools => {
   const list = servers.flatMap(({ items, server }) =>
     items.map((tool): ProxyTool => ({ name: ToolNames.exposed(server, tool.name), server, tool }))

@@ -20,6 +20,8 @@ const documented: Rule = {
     const require = (node: Parameters<typeof hasDocumentation>[1], what: string) => {
       if (!hasDocumentation(context, node)) context.report({ node, message: `"${what}" has no documentation` })
     }
+    /** Overloads are one function: the words stand before the first. */
+    const functions = new Set<string>()
     const members = (owner: string, all: ReadonlyArray<Member>, isService: boolean) => {
       for (const member of all) {
         if (member.type !== "TSPropertySignature" && member.type !== "TSMethodSignature") continue
@@ -37,7 +39,8 @@ const documented: Rule = {
         const isTypeOf =
           declaration.type === "TSTypeAliasDeclaration" &&
           code.getText(declaration.typeAnnotation) === `typeof ${name}.Type`
-        if (isTypeOf) return
+        if (isTypeOf || functions.has(name)) return
+        if (declaration.type === "FunctionDeclaration" || declaration.type === "TSDeclareFunction") functions.add(name)
         require(node, name)
         if (declaration.type === "TSInterfaceDeclaration") members(name, declaration.body.body, false)
         if (declaration.type === "ClassDeclaration") members(name, serviceOf(declaration.superClass), true)
