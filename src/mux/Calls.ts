@@ -28,7 +28,7 @@ export interface Call {
   /** It runs alone against all other sessions. */
   readonly isInLane: boolean
   /** What its answer says beside what the client asked for. */
-  readonly concern: "makes a task" | "tells of a task" | null
+  readonly concern: "makes a task" | "tells of a task" | "gives a cursor" | null
   /** Something of it has reached its client: progress. */
   isDelivered: boolean
   /** The process asked something while it was in flight. */

@@ -28,6 +28,8 @@ export interface ListOptions {
   /** And the process is there. */
   readonly onForwarded: () => void
   readonly onSettled: (call: Call, outcome: string) => void
+  /** Its answer leads on to another page. */
+  readonly onCursor: (call: Call, cursor: string) => void
   readonly onItems: (items: ReadonlyArray<unknown>) => void
   /** Another process lists other things. */
   readonly onChanged: () => void
@@ -49,6 +51,8 @@ export class List {
   #watchers: Array<() => void> = []
   /** An answer without the id, which ends it; null where there is none that may be given again. */
   #answer: Buffer | null = null
+  /** The next page of that. */
+  #cursor: string | null = null
   /** Milliseconds since the epoch. */
   #freshUntil = 0
   /** The server says that its answers are one client's alone. */
@@ -191,6 +195,7 @@ export class List {
       this.#options.onForwarded()
     } else if (outcome.kind === "result") {
       const answer = Buffer.from(`{"jsonrpc":"2.0","result":${outcome.text},"id":`, "latin1")
+      this.#cursor = typeof page?.["nextCursor"] === "string" ? page["nextCursor"] : null
       for (const call of waiting) this.#give(call, answer)
       if (this.#isStale || !Array.isArray(page?.[this.kind.key])) return
       const ttl = page["ttlMs"]
@@ -201,6 +206,7 @@ export class List {
 
   #give(call: Call, answer: Buffer): void {
     const { client, id } = call
+    if (this.#cursor !== null) this.#options.onCursor(call, this.#cursor)
     if (hasRoom(client, answer.length)) {
       client.out.push(answer)
       client.out.push(`${id}}\n`)

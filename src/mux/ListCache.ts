@@ -20,7 +20,7 @@ export class ListCache {
   #renewals = 0
 
   constructor(
-    options: Pick<ListOptions, "ttl" | "ask" | "forward" | "onForwarded" | "onSettled"> & {
+    options: Pick<ListOptions, "ttl" | "ask" | "forward" | "onForwarded" | "onSettled" | "onCursor"> & {
       /** Whether there is a process to be asked. */
       readonly isThere: () => boolean
       /** A new process lists other things than the one before; the method announces it. */

@@ -11,6 +11,8 @@ export interface Member {
   executing: number
   /** Questions that wait for its answer. */
   asked: number
+  /** Cursors of lists that it was given, each with the process that gave it. */
+  readonly cursors: Map<string, object>
 }
 
-export const make = (client: Client): Member => ({ client, executing: 0, asked: 0 })
+export const make = (client: Client): Member => ({ client, executing: 0, asked: 0, cursors: new Map() })

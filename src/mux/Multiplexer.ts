@@ -7,6 +7,7 @@ import type { LineWriter } from "../lines/LineWriter.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
 import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
+import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, responseIdOf, Shape } from "./Envelope.ts"
 import type { Member } from "./Member.ts"
@@ -192,8 +193,8 @@ export class Multiplexer implements LineReceiver {
     const call = this.calls.get(id)
     // Nobody waits for it.
     if (call === undefined) return true
-    // The pool's own answers are read as a whole.
-    if (call.client === null) return false
+    // What the pool itself wants to know of is read as a whole.
+    if (call.client === null || call.concern !== null) return false
     this.calls.take(id)
     if (Delivery.hasRoom(call.client, length)) {
       const { end, start } = this.#envelope
@@ -250,6 +251,10 @@ export class Multiplexer implements LineReceiver {
   #concerning(call: Call, concern: NonNullable<Call["concern"]>, id: number, line: Line): void {
     const { tasks } = this.#options
     if (concern === "makes a task") return tasks.created(this, id, call, line)
+    if (concern === "gives a cursor") {
+      const cursor = Cursors.given(line)
+      return cursor === null ? undefined : Cursors.give(call.member, call.method, cursor, this)
+    }
     const { status, taskId } = namedTask(line)
     if (taskId !== null) tasks.heard(this, taskId, status)
   }

@@ -7,6 +7,7 @@ import { Line } from "../lines/LineReader.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
 import type { Ask, Call } from "./Calls.ts"
+import * as Cursors from "./Cursors.ts"
 import type { Envelope } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
 import { LogLevels } from "./LogLevels.ts"
@@ -98,6 +99,9 @@ export class Replica {
       onSettled: options.onListed,
       forward: options.onUnlisted,
       onForwarded: () => options.onChange(this),
+      onCursor: ({ member, method }, cursor) => {
+        if (this.current !== null) Cursors.give(member, method, cursor, this.current)
+      },
       ask: (method, params, done) => this.ask(method, params, done),
       isThere,
       onChanged: (method) => announce(this.clients, method)

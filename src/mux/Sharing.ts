@@ -9,6 +9,7 @@ import type { Asker } from "../server/AskerStore.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
 import { Asking, type QuestionPolicy } from "./Asking.ts"
 import type { Call } from "./Calls.ts"
+import * as Cursors from "./Cursors.ts"
 import { Envelope, Key } from "./Envelope.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
@@ -150,6 +151,9 @@ export class Sharing implements Upstream {
     const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
     if (this.#poison.refuses(client, method, name)) return client.fail(id, this.#refusing())
     if (method.startsWith("tasks/") && !this.isOwn) return this.#taskRequest(id, member, line, envelope, method)
+    const isPaged = Cursors.isPaged(method) && !this.isOwn
+    const cursor = isPaged ? Cursors.asked(line) : null
+    if (cursor !== null && !Cursors.isOf(member, method, cursor, home.current)) return client.fail(id, unknownCursor)
     const isInLane = this.asking.needsLane(method, name)
     const call: Call = {
       client,
@@ -160,10 +164,14 @@ export class Sharing implements Upstream {
       name,
       since: Date.now(),
       deadlineFrom: 0,
-      kept: this.#keeps(method, name, line) ? line.copy(line.start, line.end) : null,
+      kept: cursor === null && this.#keeps(method, name, line) ? line.copy(line.start, line.end) : null,
       isRetry: false,
       isInLane,
-      concern: home.offersTasks && !this.isOwn && asksForTask(line) ? "makes a task" : null,
+      concern: isPaged
+        ? "gives a cursor"
+        : home.offersTasks && !this.isOwn && asksForTask(line)
+          ? "makes a task"
+          : null,
       isDelivered: false,
       hasSeenQuestion: false
     }
@@ -440,6 +448,11 @@ const reads: ReadonlySet<string> = new Set([
   "resources/templates/list",
   "resources/read"
 ])
+
+const unknownCursor: Refusal = {
+  code: invalidParams,
+  message: "this session was given no such cursor, or by a process that is gone: begin with the first page"
+}
 
 const noLogging = Reply.json({ code: methodNotFound, message: "the server offers no logging" })
 

@@ -396,6 +396,8 @@ describe("ListCache", () => {
     it.effect("go to the server with a cursor, a token or anything else", () =>
       Effect.gen(function* () {
         const { one, server } = yield* read({ nextCursor: "c" })
+        one.send(request("first", "tools/list"))
+        yield* one.told
         const params = [{ cursor: "c" }, { _meta: { progressToken: 1 } }, { _meta: {} }, { filter: "x" }]
         params.forEach((params, id) => one.send(request(id, "tools/list", params)))
         assert.lengthOf(yield* server.told, params.length)
