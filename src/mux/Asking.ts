@@ -3,7 +3,7 @@
  * What asks runs in a lane. Plain synchronous code.
  */
 import type { Asker } from "../server/AskerStore.ts"
-import type { Call } from "./Calls.ts"
+import type { Abandoned, Call } from "./Calls.ts"
 
 /** How a server's questions are treated: as its tools are found to ask, as if every tool asked, or not at all. */
 export type QuestionPolicy = "auto" | "lane" | "deny"
@@ -36,8 +36,8 @@ export class Asking {
     return name !== null && this.#askers.get(method)?.has(name) === true
   }
 
-  /** A question came while these were in flight, and nothing else that could have asked it. */
-  learn(calls: Iterable<Call>): void {
+  /** A question came while these were not answered; nothing else can have asked it where they are `all`. */
+  learn(calls: Iterable<Abandoned>, { areAll }: { readonly areAll: boolean }): void {
     const candidates = new Map<string, Asker>()
     for (const { method, name } of calls) {
       if (name === null || !methods.has(method)) continue
@@ -45,7 +45,7 @@ export class Asking {
     }
     let hasChanged = false
     for (const candidate of candidates.values()) {
-      const asker = { ...candidate, isCertain: candidates.size === 1 }
+      const asker = { ...candidate, isCertain: areAll && candidates.size === 1 }
       const known = this.#askers.get(asker.method)?.get(asker.name)
       if (known !== undefined && (known.isCertain || !asker.isCertain)) continue
       hasChanged = this.#set(asker) || hasChanged

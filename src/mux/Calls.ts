@@ -46,10 +46,7 @@ export interface Ask {
 }
 
 /** What a server has not answered though nobody waits for it any more. */
-interface Abandoned {
-  readonly owner: Member
-  readonly isInLane: boolean
-}
+export type Abandoned = Pick<Call, "member" | "method" | "name" | "isInLane">
 
 export class Calls {
   /** Called each time the last one goes. */
@@ -149,6 +146,17 @@ export class Calls {
     for (const [, call] of this.#calls) if (call.client !== null) yield call
   }
 
+  /** All that clients asked here and the server has not answered, abandoned or not, as far as it is known. */
+  *unanswered(): Iterable<Abandoned> {
+    yield* this.clients()
+    yield* this.#abandoned.values()
+  }
+
+  /** Whether that is all there is. */
+  get areAllKnown(): boolean {
+    return !this.#isBlurred
+  }
+
   /** The only client that has calls here which it waits for. */
   soleOwner(): Client | null {
     let owner: Client | null = null
@@ -163,7 +171,7 @@ export class Calls {
   /** Whether all that clients asked here and the server has not answered, abandoned or not, is this member's. */
   areOnlyOf(member: Member): boolean {
     if (this.#isBlurred) return false
-    for (const { owner } of this.#abandoned.values()) if (owner !== member) return false
+    for (const abandoned of this.#abandoned.values()) if (abandoned.member !== member) return false
     for (const [, call] of this.#calls) if (call.client !== null && call.member !== member) return false
     return true
   }
@@ -176,8 +184,8 @@ export class Calls {
   }
 
   #abandon(id: number, call: Call): void {
-    const { isInLane, member } = call
-    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { owner: member, isInLane })
+    const { isInLane, member, method, name } = call
+    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { member, method, name, isInLane })
     else this.#isBlurred = true
     this.#delete(id, call)
   }

@@ -191,8 +191,8 @@ export class Multiplexer implements LineReceiver {
     const id = this.#envelope.scanResponsePieces(pieces)
     if (id === null) return false
     const call = this.calls.get(id)
-    // Nobody waits for it.
-    if (call === undefined) return true
+    // Nobody waits for it; that it is answered counts.
+    if (call === undefined) return (this.calls.take(id), true)
     // What the pool itself wants to know of is read as a whole.
     if (call.client === null || call.concern !== null) return false
     this.calls.take(id)

@@ -194,7 +194,7 @@ export class Questions {
     }
     const calls = [...process.calls.clients()]
     for (const call of calls) call.hasSeenQuestion = true
-    asking.learn(calls)
+    asking.learn(process.calls.unanswered(), { areAll: process.calls.areAllKnown })
     const member = calls[0]?.member
     if (member === undefined) return refuse("no call is in flight that it could belong to")
     if (!process.calls.areOnlyOf(member) || !tasks.areOnlyOf(process, member)) {

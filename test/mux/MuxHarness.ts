@@ -80,8 +80,8 @@ export interface Process {
   /** What the server was told, since it was last asked, once all that is on its way has come. */
   readonly told: Effect.Effect<ReadonlyArray<Message>>
   readonly inbox: Inbox
-  /** One line of the server's stdout. */
-  readonly say: (message: string | object) => void
+  /** One line of the server's stdout, in one piece or in pieces of so many bytes. */
+  readonly say: (message: string | object, piece?: number) => void
   /** Answers a request of the pool. */
   readonly answer: (request: Message, result?: object) => void
 }
@@ -102,9 +102,16 @@ export const makeProcess = (options?: {
   let receiver: LineReceiver = { onLine: () => {}, onLongLine: () => {} }
   const reader = new LineReader({
     maxLine: options?.maxLine ?? maxLine,
-    receiver: { onLine: (line) => receiver.onLine(line), onLongLine: (line) => receiver.onLongLine(line) }
+    receiver: {
+      onLine: (line) => receiver.onLine(line),
+      onLongLine: (line) => receiver.onLongLine(line),
+      onPieces: (pieces, length) => receiver.onPieces?.(pieces, length) ?? false
+    }
   })
-  const say = (message: string | object) => reader.feed(Buffer.from(`${textOf(message)}\n`))
+  const say: Process["say"] = (message, piece = Infinity) => {
+    const bytes = Buffer.from(`${textOf(message)}\n`)
+    for (let at = 0; at < bytes.length; at += piece) reader.feed(bytes.subarray(at, at + piece))
+  }
   const answer: Process["answer"] = ({ id }, result = {}) => say({ jsonrpc: "2.0", id, result })
   return {
     process: {

@@ -187,6 +187,34 @@ describe("Questions", () => {
     })
   )
 
+  it.effect("a late answer does so however long it is", () =>
+    Effect.gen(function* () {
+      const { clients, server } = yield* makeCapable(2, { askers: asking("ask") })
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "ask"), notification("notifications/cancelled", { requestId: 1 }))
+      const [late] = yield* server.told
+      server.say({ result: { text: "x".repeat(300_000) }, jsonrpc: "2.0", id: late!.id }, 65_536)
+      other.send(call(2, "ask"))
+      assert.deepStrictEqual(markers(yield* server.told), [2])
+      assert.deepStrictEqual(yield* one.told, [])
+    })
+  )
+
+  it.effect("a cancelled call that asks is found to ask, and what is in flight beside it may be innocent", () =>
+    Effect.gen(function* () {
+      const { clients, mux, server } = yield* makeCapable(2)
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "asks"), notification("notifications/cancelled", { requestId: 1 }))
+      other.send(call(1, "plain"))
+      yield* server.told
+      server.say(sampling("q"))
+      assert.deepStrictEqual(mux.sharing.asking.all, [
+        { method: "tools/call", name: "plain", isCertain: false },
+        { method: "tools/call", name: "asks", isCertain: false }
+      ])
+    })
+  )
+
   it.effect("what asks runs alone, in turns, and a session that is asked may go on", () =>
     Effect.gen(function* () {
       const { clients, server } = yield* makeCapable(2, { askers: asking("ask"), maxInFlight: 1 })
