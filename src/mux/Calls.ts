@@ -27,8 +27,8 @@ export interface Call {
   readonly isRetry: boolean
   /** It runs alone against all other sessions. */
   readonly isInLane: boolean
-  /** What its answer says beside what the client asked for. */
-  readonly concern: "makes a task" | "tells of a task" | "gives a cursor" | null
+  /** What its answer says beside what the client asked for: which task there is now, how this one is, or how it goes on. */
+  readonly concern: "makes a task" | { readonly taskId: string } | "gives a cursor" | null
   /** Something of it has reached its client: progress. */
   isDelivered: boolean
   /** The process asked something while it was in flight. */
@@ -46,7 +46,7 @@ export interface Ask {
 }
 
 /** What a server has not answered though nobody waits for it any more. */
-export type Abandoned = Pick<Call, "member" | "method" | "name" | "isInLane">
+export type Abandoned = Pick<Call, "member" | "method" | "name" | "isInLane" | "concern">
 
 export class Calls {
   /** Called each time the last one goes. */
@@ -81,8 +81,18 @@ export class Calls {
   take(id: number): Call | Ask | undefined {
     const call = this.#calls.get(id)
     if (call !== undefined) this.#delete(id, call)
-    else if (this.#abandoned.size > 0) this.#abandoned.delete(id)
     return call
+  }
+
+  getAbandoned(id: number): Abandoned | undefined {
+    return this.#abandoned.get(id)
+  }
+
+  /** The server has answered what nobody waits for. */
+  takeAbandoned(id: number): Abandoned | undefined {
+    const abandoned = this.#abandoned.get(id)
+    this.#abandoned.delete(id)
+    return abandoned
   }
 
   takeAll(): ReadonlyArray<readonly [id: number, call: Call | Ask]> {
@@ -184,8 +194,8 @@ export class Calls {
   }
 
   #abandon(id: number, call: Call): void {
-    const { isInLane, member, method, name } = call
-    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { member, method, name, isInLane })
+    const { concern, isInLane, member, method, name } = call
+    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { member, method, name, isInLane, concern })
     else this.#isBlurred = true
     this.#delete(id, call)
   }

@@ -15,7 +15,6 @@ import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
-import { namedTask } from "./Tasks.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 import { methodOf } from "./Words.ts"
 
@@ -191,10 +190,12 @@ export class Multiplexer implements LineReceiver {
     const id = this.#envelope.scanResponsePieces(pieces)
     if (id === null) return false
     const call = this.calls.get(id)
+    // The pool's own answers are read as a whole, and what tells of tasks or cursors.
+    if (call?.client === null) return false
+    const concern = (call ?? this.calls.getAbandoned(id))?.concern ?? null
+    if (concern !== null) return false
     // Nobody waits for it; that it is answered counts.
-    if (call === undefined) return (this.calls.take(id), true)
-    // What the pool itself wants to know of is read as a whole.
-    if (call.client === null || call.concern !== null) return false
+    if (call === undefined) return (this.calls.takeAbandoned(id), true)
     this.calls.take(id)
     if (Delivery.hasRoom(call.client, length)) {
       const { end, start } = this.#envelope
@@ -207,6 +208,7 @@ export class Multiplexer implements LineReceiver {
   onLongLine(line: LongLine): void {
     const id = responseIdOf(line)
     const call = id === null ? undefined : this.calls.take(id)
+    if (id !== null && this.calls.takeAbandoned(id) !== undefined) return
     if (call === undefined) return this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
     const { maxLine, server } = this.#options
     refuse(call, new ResultTooLarge({ server, maxLine }), this.#options.onSettled)
@@ -239,8 +241,7 @@ export class Multiplexer implements LineReceiver {
     const idEnd = this.#envelope.end[Key.id]!
     const id = idIn(line.bytes, idStart, idEnd)
     const call = this.calls.take(id)
-    // Nobody waits for it: cancelled, expired, or never asked.
-    if (call === undefined) return
+    if (call === undefined) return this.#late(id, line)
     if (call.client === null) return call.done(outcomeOf(line))
     if (call.concern !== null) this.#concerning(call, call.concern, id, line)
     call.client.answer(call.id, line, this.#envelope)
@@ -251,12 +252,18 @@ export class Multiplexer implements LineReceiver {
   #concerning(call: Call, concern: NonNullable<Call["concern"]>, id: number, line: Line): void {
     const { tasks } = this.#options
     if (concern === "makes a task") return tasks.created(this, id, call, line)
-    if (concern === "gives a cursor") {
-      const cursor = Cursors.given(line)
-      return cursor === null ? undefined : Cursors.give(call.member, call.method, cursor, this)
-    }
-    const { status, taskId } = namedTask(line)
-    if (taskId !== null) tasks.heard(this, taskId, status)
+    if (concern !== "gives a cursor") return tasks.answered(this, concern.taskId, call.method, line)
+    const cursor = Cursors.given(line)
+    if (cursor !== null) Cursors.give(call.member, call.method, cursor, this)
+  }
+
+  /** Nobody waits for it: cancelled, expired, or never asked. */
+  #late(id: number, line: Line): void {
+    const abandoned = this.calls.takeAbandoned(id)
+    if (abandoned === undefined || abandoned.concern === null || abandoned.concern === "gives a cursor") return
+    const { concern, member, method } = abandoned
+    if (concern === "makes a task") this.#options.tasks.unwanted(this, id, member, line)
+    else this.#options.tasks.answered(this, concern.taskId, method, line)
   }
 
   #notification(line: Line, method: string): void {

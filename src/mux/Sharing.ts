@@ -324,12 +324,12 @@ export class Sharing implements Upstream {
     const { taskId } = namedTask(line)
     const process = taskId === null ? null : this.#tasks.processOf(member, taskId)
     const replica = this.replicas.find((replica) => process !== null && replica.all().includes(process))
-    if (process === null || replica === undefined) return client.fail(id, unknown)
+    if (taskId === null || process === null || replica === undefined) return client.fail(id, unknown)
     client.inFlight++
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
     const facts = { kept: null, isRetry: false, isInLane: false, isDelivered: false, hasSeenQuestion: false }
     const times = { since: Date.now(), deadlineFrom: 0 }
-    const call: Call = { client, member, id, token, method, name: null, ...times, concern: "tells of a task", ...facts }
+    const call: Call = { client, member, id, token, method, name: null, ...times, concern: { taskId }, ...facts }
     this.#send({ process, replica }, call, line, envelope)
   }
 

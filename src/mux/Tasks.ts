@@ -3,6 +3,7 @@
  * each one, and which process runs it. Nobody else may read, await or cancel it. Plain synchronous code.
  */
 import type { Line } from "../lines/LineReader.ts"
+import { invalidParams } from "../PoolError.ts"
 import type { Call } from "./Calls.ts"
 import type { Member } from "./Member.ts"
 import type { Multiplexer } from "./Multiplexer.ts"
@@ -23,19 +24,25 @@ export class Tasks {
   readonly #waiting = new Map<Multiplexer, () => void>()
 
   /** A process has answered a request that asked for a task. */
-  created(process: Multiplexer, request: number, call: Call, line: Line): void {
-    const { result } = parse(line)
-    const task = record(record(result)["task"])
-    const id = task["taskId"]
-    if (typeof id !== "string") return
-    const tasks = this.#tasks.get(process) ?? new Map<string, Task>()
-    this.#tasks.set(process, tasks)
-    this.#makeRoom(tasks)
-    const isLive = !terminal.has(String(task["status"]))
-    tasks.set(id, { id, member: call.member, request, token: call.token, isLive })
+  created(process: Multiplexer, request: number, call: Pick<Call, "member" | "token">, line: Line): void {
+    this.#add(process, request, call, line)
   }
 
-  /** A process has answered a request about a task, or tells of one. */
+  /** The same, where its client does not wait for that any more. */
+  unwanted(process: Multiplexer, request: number, member: Member, line: Line): void {
+    const task = this.#add(process, request, { member, token: null }, line)
+    if (task !== null) this.#giveUp(process, task)
+  }
+
+  /** A process has answered a request about a task. */
+  answered(process: Multiplexer, taskId: string, method: string, line: Line): void {
+    const { error, result } = parse(line)
+    // It tells the result once there is one, and of a task that it does not know any more that the id is wrong.
+    const isOver = method === "tasks/result" || record(error)["code"] === invalidParams
+    this.heard(process, taskId, isOver ? "completed" : record(result)["status"])
+  }
+
+  /** A process tells how a task is. */
   heard(process: Multiplexer, taskId: string, status: unknown): void {
     const task = this.#tasks.get(process)?.get(taskId)
     if (task === undefined || !terminal.has(String(status))) return
@@ -71,10 +78,7 @@ export class Tasks {
   leave(member: Member): void {
     for (const [process, tasks] of this.#tasks) {
       for (const task of tasks.values()) {
-        if (task.member !== member) continue
-        // Until the server says that it is over, it may ask, and nobody else is to be taken for who is asked.
-        if (!task.isLive) tasks.delete(task.id)
-        else process.ask("tasks/cancel", { taskId: task.id }, () => this.heard(process, task.id, "cancelled"), null)
+        if (task.member === member) this.#giveUp(process, task)
       }
       this.#tellIdle(process)
     }
@@ -89,6 +93,25 @@ export class Tasks {
   whenIdle(process: Multiplexer, done: () => void): void {
     if (!this.#hasLive(process)) return done()
     this.#waiting.set(process, done)
+  }
+
+  #add(process: Multiplexer, request: number, call: Pick<Call, "member" | "token">, line: Line): Task | null {
+    const made = record(record(parse(line).result)["task"])
+    const id = made["taskId"]
+    if (typeof id !== "string") return null
+    const tasks = this.#tasks.get(process) ?? new Map<string, Task>()
+    this.#tasks.set(process, tasks)
+    this.#makeRoom(tasks)
+    const isLive = !terminal.has(String(made["status"]))
+    const task = { id, member: call.member, request, token: call.token, isLive }
+    tasks.set(id, task)
+    return task
+  }
+
+  /** Until the server says that it is over, it may ask, and nobody else is to be taken for who is asked. */
+  #giveUp(process: Multiplexer, { id, isLive }: Task): void {
+    if (!isLive) this.#tasks.get(process)?.delete(id)
+    else process.ask("tasks/cancel", { taskId: id }, () => this.heard(process, id, "cancelled"), null)
   }
 
   #hasLive(process: Multiplexer): boolean {
@@ -117,16 +140,12 @@ export const asksForTask = (line: Line): boolean =>
 
 /** The task that a request or a notification names, and what it says of its status. */
 export const namedTask = (line: Line): { readonly taskId: string | null; readonly status: unknown } => {
-  const { params, result } = parse(line)
-  const { status, taskId } = record(params ?? result)
+  const { status, taskId } = record(parse(line).params)
   return { taskId: typeof taskId === "string" ? taskId : null, status }
 }
 
-const parse = (line: Line): { readonly params?: unknown; readonly result?: unknown } =>
-  JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
-    readonly params?: unknown
-    readonly result?: unknown
-  }
+const parse = (line: Line): { readonly params?: unknown; readonly result?: unknown; readonly error?: unknown } =>
+  JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as object
 
 const record = (value: unknown): { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null ? (value as { readonly [key: string]: unknown }) : {}
