@@ -101,7 +101,8 @@ export class Notifications {
       readonly params?: { readonly elicitationId?: unknown }
     }
     const id = params?.elicitationId
-    const client = typeof id === "string" ? this.#options.questions.completed(id) : null
+    const { process, questions } = this.#options
+    const client = typeof id === "string" ? questions.completed(process, id) : null
     if (client !== null) deliver(client, line)
   }
 

@@ -59,8 +59,8 @@ export class Questions {
   /** By the id and token under which their clients know them. */
   readonly #questions = new Map<number, Question>()
   readonly #still = new Map<Multiplexer, Map<Member, Stillness>>()
-  /** Forms and pages elsewhere that are not completed: whose they are. */
-  readonly #elicitations = new Map<string, Client>()
+  /** Pages elsewhere that are not completed, by the ids that processes gave them: whose they are. */
+  readonly #pages = new Map<Multiplexer, Map<string, Client>>()
   #nextId = 1
 
   constructor(options: QuestionsOptions) {
@@ -81,7 +81,7 @@ export class Questions {
     this.#questions.set(own, { process, member, client, id, token })
     this.#stop(process, member)
     const { elicitationId } = params
-    if (typeof elicitationId === "string") this.remember(elicitationId, client)
+    if (typeof elicitationId === "string") this.#remember(process, elicitationId, client)
     Splice.request(client.out, line, envelope, own)
   }
 
@@ -121,11 +121,14 @@ export class Questions {
       question.process.answerItself(this.#gone(question.id))
       this.#end(own, question)
     }
-    for (const [id, owner] of this.#elicitations) if (owner === client) this.#elicitations.delete(id)
+    for (const pages of this.#pages.values()) {
+      for (const [id, owner] of pages) if (owner === client) pages.delete(id)
+    }
   }
 
   /** A process has ended: its questions need no answer. */
   endOf(process: Multiplexer): void {
+    this.#pages.delete(process)
     for (const [own, question] of this.#questions) {
       if (question.process !== process) continue
       const text = Reply.notification("notifications/cancelled", { requestId: own, reason: "the server has ended" })
@@ -146,21 +149,23 @@ export class Questions {
     return null
   }
 
-  /** A page elsewhere (`elicitation.url`) is this client's, and so is the news that it is completed. */
-  remember(elicitationId: string, client: Client): void {
-    // The oldest is the likeliest to be completed, or given up.
-    for (const id of this.#elicitations.keys()) {
-      if (this.#elicitations.size < maxElicitations) break
-      this.#elicitations.delete(id)
-    }
-    this.#elicitations.set(elicitationId, client)
+  /** Whose page elsewhere (`elicitation.url`) it was that is completed now. */
+  completed(process: Multiplexer, elicitationId: string): Client | null {
+    const pages = this.#pages.get(process)
+    const client = pages?.get(elicitationId) ?? null
+    pages?.delete(elicitationId)
+    return client
   }
 
-  /** Whose page elsewhere it was that is completed now. */
-  completed(elicitationId: string): Client | null {
-    const client = this.#elicitations.get(elicitationId) ?? null
-    this.#elicitations.delete(elicitationId)
-    return client
+  #remember(process: Multiplexer, elicitationId: string, client: Client): void {
+    const pages = this.#pages.get(process) ?? new Map<string, Client>()
+    this.#pages.set(process, pages)
+    // The oldest is the likeliest to be completed, or given up.
+    for (const id of pages.keys()) {
+      if (pages.size < maxPages) break
+      pages.delete(id)
+    }
+    pages.set(elicitationId, client)
   }
 
   #answerRoots(process: Multiplexer, id: string): void {
@@ -249,4 +254,5 @@ const relatedTask = ({ _meta }: { readonly [key: string]: unknown }): string | n
   return typeof related?.taskId === "string" ? related.taskId : null
 }
 
-const maxElicitations = 1024
+/** Of one process. */
+const maxPages = 1024

@@ -361,6 +361,30 @@ describe("Questions", () => {
     })
   )
 
+  it.effect("and the ids of such pages are their process's own", () =>
+    Effect.gen(function* () {
+      const { clients, mux, server } = yield* makeCapable(2, { replicas: { min: 2, max: 2, homes: 2 } })
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "ask"))
+      yield* server.told
+      const page = request("q", "elicitation/create", {
+        mode: "url",
+        elicitationId: "1",
+        url: "http://x",
+        message: "m"
+      })
+      server.say(page)
+      const second = place(mux, 1)
+      other.send(call(1, "ask"))
+      yield* second.told
+      second.say(page)
+      yield* Effect.all([one.told, other.told])
+      server.say(notification("notifications/elicitation/complete", { elicitationId: "1" }))
+      assert.deepStrictEqual(methods(yield* one.told), ["notifications/elicitation/complete"])
+      assert.deepStrictEqual(yield* other.told, [])
+    })
+  )
+
   it.effect("are not passed on where the pool declares no such capability", () =>
     Effect.gen(function* () {
       const { clients, mux, server } = yield* makeCapable(1, { questions: "deny" })
