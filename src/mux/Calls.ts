@@ -51,13 +51,17 @@ export type Abandoned = Pick<Call, "member" | "method" | "name" | "isInLane" | "
 export class Calls {
   /** Called each time the last one goes. */
   onEmpty: (() => void) | null = null
-  /** Whose the lane is: the right to be asked here. It belongs to a session, with all calls that this one has in it. */
+  /**
+   * Whose the lane is: the right to be asked here. It belongs to a session, with all calls that this one has in it. Who is
+   * asked here may come in beside it, and takes it over when its owner has gone.
+   */
   laneOwner: Member | null = null
   readonly #calls = new IdTable<Call | Ask>()
   readonly #abandoned = new Map<number, Abandoned>()
   /** More were abandoned than are kept: whose they are is not known any more. */
   #isBlurred = false
-  #inLane = 0
+  /** How many calls members have in the lane. */
+  readonly #inLane = new Map<Member, number>()
 
   get size(): number {
     return this.#calls.size
@@ -67,8 +71,8 @@ export class Calls {
   add(call: Call | Ask): number {
     const id = this.#calls.add(call)
     if (call.client !== null && call.isInLane) {
-      this.laneOwner = call.member
-      this.#inLane++
+      this.#inLane.set(call.member, (this.#inLane.get(call.member) ?? 0) + 1)
+      this.laneOwner ??= call.member
     }
     return id
   }
@@ -202,8 +206,15 @@ export class Calls {
 
   #delete(id: number, call: Call | Ask): void {
     this.#calls.take(id)
-    if (call.client !== null && call.isInLane && --this.#inLane === 0) this.laneOwner = null
+    if (call.client !== null && call.isInLane) this.#leaveLane(call.member)
     if (this.#calls.size === 0) this.onEmpty?.()
+  }
+
+  #leaveLane(member: Member): void {
+    const left = this.#inLane.get(member)! - 1
+    if (left > 0) return void this.#inLane.set(member, left)
+    this.#inLane.delete(member)
+    if (this.laneOwner === member) [this.laneOwner = null] = this.#inLane.keys()
   }
 }
 

@@ -1,0 +1,58 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { vi } from "vitest"
+import { call, markers } from "./Messages.ts"
+import { type Client, fakeTimers, makeShared, request } from "./MuxHarness.ts"
+
+const initialize = request("i", "initialize", {
+  protocolVersion: "2025-11-25",
+  capabilities: { sampling: {} },
+  clientInfo: { name: "t", version: "1" }
+})
+
+/** Two clients that can be asked, and a tool that is known to ask. */
+const makeTwo = Effect.fnUntraced(function* (options?: Parameters<typeof makeShared>[1]) {
+  yield* fakeTimers
+  const { clients, mux, server } = makeShared(2, {
+    askers: [{ method: "tools/call", name: "ask", isCertain: true }],
+    ...options
+  })
+  const [one, other] = clients as [Client, Client]
+  for (const client of [one, other]) {
+    client.send(initialize)
+    yield* client.told
+  }
+  return { mux, one, other, server }
+})
+
+const ask = (n: string) => call(n, "ask", { n })
+
+const sampling = request("q", "sampling/createMessage", { messages: [] })
+
+describe("Placing", () => {
+  it.effect("who is asked goes in beside a lane, which stays its owner's until that one has gone", () =>
+    Effect.gen(function* () {
+      const { one, other, server } = yield* makeTwo()
+      one.send(call(1, "plain"))
+      const [plain] = yield* server.told
+      server.say(sampling)
+      const [question] = yield* one.told
+      other.send(ask("other"))
+      assert.deepStrictEqual(yield* server.told, [])
+      vi.advanceTimersByTime(1250)
+      const [lane] = yield* server.told
+      assert.deepStrictEqual(markers([lane!]), ["other"], "it is among others, since there is no other place")
+      one.send(ask("nested"))
+      const [nested] = yield* server.told
+      assert.deepStrictEqual(markers([nested!]), ["nested"])
+      server.answer(nested!)
+      one.send({ jsonrpc: "2.0", id: question!.id, result: {} })
+      server.answer(plain!)
+      yield* server.told
+      one.send(ask("one"))
+      assert.deepStrictEqual(yield* server.told, [])
+      server.answer(lane!)
+      assert.deepStrictEqual(markers(yield* server.told), ["one"])
+    })
+  )
+})
