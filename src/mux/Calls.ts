@@ -190,6 +190,11 @@ export class Calls {
     return true
   }
 
+  /** Whether anything was abandoned, and may still ask. */
+  get haveAbandoned(): boolean {
+    return this.#isBlurred || this.#abandoned.size > 0
+  }
+
   /** Whether a call that ran alone was abandoned, and may still ask. */
   get isTainted(): boolean {
     if (this.#isBlurred) return true

@@ -23,8 +23,9 @@ export const ordinary = (member: Member, home: Replica, replicas: ReadonlyArray<
 
 /**
  * Where a request runs that may ask: alone against all other sessions. Where the member has a lane, unless others wait for
- * their turn; else where nobody else is and nobody else will come, in a place that is started if need be; else where nobody
- * else is now; and where there can be no such place, where no other lane is. Null where it has to wait.
+ * their turn; else where nobody else is and nobody else will come, in a place that is started if need be; else, or where that
+ * takes long, where nobody else is now; and where there can be no such place, where no other lane is. Null where it has to
+ * wait.
  */
 export const lane = (options: {
   readonly member: Member
@@ -35,11 +36,11 @@ export const lane = (options: {
   readonly areOthersWaiting: boolean
   /** No other session is there. */
   readonly isAlone: boolean
-  /** It has waited long for a process that has nothing else: it goes among others, where it may not be asked. */
-  readonly hasWaited: boolean
+  /** How long it has waited for that, in milliseconds: in the end it goes among others, where it may not be asked. */
+  readonly waited: number
   readonly tasks: Tasks
 }): Place | { readonly wanted: Replica } | null => {
-  const { areOthersWaiting, asker, hasWaited, home, isAlone, member, replicas, tasks } = options
+  const { areOthersWaiting, asker, home, isAlone, member, replicas, tasks, waited } = options
   const asking = replicas.find((replica) => asker !== null && replica.all().includes(asker))
   if (asker !== null && asking !== undefined) return { replica: asking, process: asker }
   const ready = places([home, ...replicas.filter((replica) => replica !== home)])
@@ -50,11 +51,15 @@ export const lane = (options: {
   const quiet = empty.find(({ replica }) => isAlone || ![...replica.clients].some(({ id }) => id !== member.client?.id))
   if (quiet !== undefined) return quiet
   const isComing = replicas.some((replica) => isUsable(replica) && (replica.current === null || replica.isRenewing))
-  if (isComing) return null
-  const wanted = replicas.find((replica) => replica.isIdle)
+  if (isComing && waited <= patience) return null
+  const wanted = isComing ? undefined : replicas.find((replica) => replica.isIdle)
   if (wanted !== undefined) return { wanted }
-  return empty[0] ?? (hasWaited ? (free[0] ?? null) : null)
+  return empty[0] ?? (waited > (isComing ? patienceForStart : patience) ? (free[0] ?? null) : null)
 }
+
+/** How long what asks waits for a process without other sessions' requests, and for one that starts; milliseconds. */
+const patience = 1000
+const patienceForStart = 10_000
 
 const places = (replicas: ReadonlyArray<Replica>): ReadonlyArray<Place> =>
   replicas.flatMap((replica) => (replica.current === null ? [] : [{ replica, process: replica.current }]))

@@ -177,7 +177,7 @@ export class Sharing implements Upstream {
     }
     client.inFlight++
     const turns = isInLane ? this.#laneTurns : this.#turns
-    const place = turns.has(member) && member.asked === 0 ? null : this.#placeFor(call, home, false)
+    const place = turns.has(member) && member.asked === 0 ? null : this.#placeFor(call, home, 0)
     if (place !== null) return this.#send(place, call, line, envelope)
     this.#enter(call, line.kept(), (error) => error)
   }
@@ -244,17 +244,17 @@ export class Sharing implements Upstream {
     return this.#memberships.get(client)!
   }
 
-  #placeFor(call: Call, home: Replica, hasWaited: boolean): Placing.Place | null {
+  #placeFor(call: Call, home: Replica, waited: number): Placing.Place | null {
     const { member } = call
     // Who is asked may go on: its answer may depend on it.
     const isAsked = member.asked > 0
     const { maxConcurrency, maxInFlight } = this.#options
     if (!isAsked && (member.executing >= maxInFlight || this.#executing >= maxConcurrency)) return null
-    const place = call.isInLane ? this.#lane(member, home, hasWaited) : Placing.ordinary(member, home, this.replicas)
+    const place = call.isInLane ? this.#lane(member, home, waited) : Placing.ordinary(member, home, this.replicas)
     return place === null || (place.process.isFull && !isAsked) ? null : place
   }
 
-  #lane(member: Member.Member, home: Replica, hasWaited: boolean): Placing.Place | null {
+  #lane(member: Member.Member, home: Replica, waited: number): Placing.Place | null {
     const found = Placing.lane({
       member,
       home,
@@ -262,7 +262,7 @@ export class Sharing implements Upstream {
       asker: this.#questions.askerOf(member),
       areOthersWaiting: this.#laneTurns.hasOthers(member),
       isAlone: this.clients.size === 1,
-      hasWaited,
+      waited,
       tasks: this.#tasks
     })
     if (found === null || "process" in found) return found
@@ -286,7 +286,7 @@ export class Sharing implements Upstream {
     const go = (): boolean => {
       const { home } = this.#of(client)
       if (home.unavailable !== null) return (refused(home.unavailable), true)
-      const place = this.#placeFor(call, home, Date.now() - since > patience)
+      const place = this.#placeFor(call, home, Date.now() - since)
       if (place === null) return false
       this.#envelope.scan(line.bytes, line.start, line.end)
       this.#send(place, call, line, this.#envelope)
@@ -427,12 +427,15 @@ export class Sharing implements Upstream {
       if (replica.sweep(now)) goesOn = true
       const { current } = replica
       if (current === null) continue
-      if (current.calls.isTainted && !replica.isRenewing && now >= replica.renewableAt) {
+      const { calls } = current
+      // Nobody can be asked beside what was cancelled: where something waits to be alone, it has to go.
+      const isInTheWay = calls.isTainted || (!this.#laneTurns.isEmpty && calls.haveAbandoned)
+      if (isInTheWay && !replica.isRenewing && now >= replica.renewableAt) {
         replica.isRenewing = true
         this.#want(replica, "renew")
       }
       if (index < this.#options.replicas.min) continue
-      if (replica.clients.size > 0 || current.calls.ofClients() > 0) replica.usedAt = now
+      if (replica.clients.size > 0 || calls.ofClients() > 0) replica.usedAt = now
       if (now - replica.usedAt > idleTime) this.#want(replica, "stop")
       else goesOn = true
     }
@@ -461,8 +464,6 @@ const maxKept = 64 * 1024
 const maxKeptCalls = 256
 /** Milliseconds. */
 const sweepInterval = 250
-/** How long what asks waits for a process without other sessions' requests, in milliseconds. */
-const patience = 1000
 /** How long a process that was started for more sessions, or for what asks, stays without use; milliseconds. */
 const idleTime = 5 * 60_000
 export type { Loss } from "./Replica.ts"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
-import { call, markers } from "./Messages.ts"
+import { call, cancelled, markers, methods } from "./Messages.ts"
 import { type Client, fakeTimers, makeShared, request } from "./MuxHarness.ts"
 
 const initialize = request("i", "initialize", {
@@ -53,6 +53,46 @@ describe("Placing", () => {
       assert.deepStrictEqual(yield* server.told, [])
       server.answer(lane!)
       assert.deepStrictEqual(markers(yield* server.told), ["one"])
+    })
+  )
+
+  it.effect("what was cancelled and is not answered goes with its process once something waits to be alone", () =>
+    Effect.gen(function* () {
+      const { mux, one, other, server } = yield* makeTwo()
+      one.send(call(1, "plain"), cancelled(1))
+      vi.advanceTimersByTime(1000)
+      assert.deepStrictEqual(mux.wanted, [])
+      yield* server.told
+      other.send(ask("other"))
+      vi.advanceTimersByTime(250)
+      assert.deepStrictEqual(mux.wanted, ["renew 0"])
+      vi.advanceTimersByTime(5000)
+      assert.deepStrictEqual(yield* server.told, [])
+      const next = mux.attach()
+      assert.deepStrictEqual(markers(yield* next.told), ["other"])
+      next.say(sampling)
+      assert.deepStrictEqual(methods(yield* other.told), ["sampling/createMessage"])
+    })
+  )
+
+  it.effect("while a place starts, what asks goes after a second to where nobody else is, after ten among others", () =>
+    Effect.gen(function* () {
+      const { mux, one, other, server } = yield* makeTwo({ replicas: { min: 1, max: 2, homes: 1 } })
+      one.send(ask("one"))
+      assert.deepStrictEqual(mux.wanted, ["start 1"])
+      vi.advanceTimersByTime(1000)
+      assert.deepStrictEqual(yield* server.told, [])
+      vi.advanceTimersByTime(250)
+      const [first] = yield* server.told
+      assert.deepStrictEqual(markers([first!]), ["one"])
+      one.send(call(1, "plain"))
+      yield* server.told
+      server.answer(first!)
+      other.send(ask("other"))
+      vi.advanceTimersByTime(9750)
+      assert.deepStrictEqual(yield* server.told, [])
+      vi.advanceTimersByTime(500)
+      assert.deepStrictEqual(markers(yield* server.told), ["other"])
     })
   )
 })
