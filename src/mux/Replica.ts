@@ -164,9 +164,9 @@ export class Replica {
     else multiplexer.whenIdle(() => this.#options.tasks.whenIdle(multiplexer, done))
   }
 
-  /** Whether its process can have tasks. */
-  get offersTasks(): boolean {
-    return this.handshake !== null && "tasks" in this.handshake.capabilities
+  /** Whether its process can have tasks, as far as that is known. */
+  get mayHaveTasks(): boolean {
+    return this.handshake === null || "tasks" in this.handshake.capabilities
   }
 
   /** Without a process: whether one is coming (`null`), or why not. */

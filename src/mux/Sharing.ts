@@ -169,7 +169,7 @@ export class Sharing implements Upstream {
       isInLane,
       concern: isPaged
         ? "gives a cursor"
-        : home.offersTasks && !this.isOwn && asksForTask(line)
+        : home.mayHaveTasks && !this.isOwn && asksForTask(line)
           ? "makes a task"
           : null,
       isDelivered: false,

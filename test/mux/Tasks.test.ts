@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { methods } from "./Messages.ts"
-import { type Client, makeShared, type Message, notification, request } from "./MuxHarness.ts"
+import { type Client, makeMux, makeShared, type Message, notification, request } from "./MuxHarness.ts"
 
 const capable = request("i", "initialize", {
   protocolVersion: "2025-11-25",
@@ -45,6 +45,18 @@ describe("Tasks", () => {
       server.say(notification("notifications/tasks/status", { taskId: "t", status: "working" }))
       assert.deepStrictEqual(methods(yield* one.told), ["notifications/tasks/status"])
       assert.deepStrictEqual(yield* other.told, [])
+    })
+  )
+
+  it.effect("are known though they were asked for before there was a process", () =>
+    Effect.gen(function* () {
+      const mux = makeMux()
+      const client = mux.client({ initialized: true })
+      client.send(call(1, "slow", { task: {} }))
+      const server = mux.attach({ capabilities: { tasks: { requests: {} } } })
+      server.answer((yield* server.told)[0]!, working)
+      client.send(aboutTask(2, "tasks/get"))
+      assert.deepStrictEqual(methods(yield* server.told), ["tasks/get"])
     })
   )
 
