@@ -67,6 +67,8 @@ export interface Question {
   /** What the process was told. */
   answer: Message | null
   isWithdrawn: boolean
+  /** Its client was told so. */
+  isTakenBack: boolean
   isCompleted: boolean
 }
 

@@ -72,7 +72,7 @@ const readCall = (world: World, server: ModelServer, { id, params }: Message, ma
 export const readClient = (world: World, client: ModelClient, message: Message): void => {
   const { id, method, params } = message
   assert.isFalse(client.isGone, "a client that is gone is told something")
-  if (method === undefined) return readAnswer(client, message)
+  if (method === undefined) return readAnswer(world, client, message)
   if (id !== undefined) return readQuestion(world.questions[params!["n"] as number]!, client, message)
   switch (method) {
     case "notifications/progress":
@@ -94,6 +94,7 @@ export const readClient = (world: World, client: ModelClient, message: Message):
       const question = world.questions.find(({ owner, ownId }) => owner === client && ownId === params!["requestId"])
       assert.isDefined(question, "another's question is taken back")
       assert.isTrue(question.isWithdrawn || question.server.isEnded)
+      question.isTakenBack = true
     }
   }
 }
@@ -108,7 +109,7 @@ const readQuestion = (question: Question, client: ModelClient, { id, params }: M
   question.ownId = id as number
 }
 
-const readAnswer = (client: ModelClient, { error, id, result }: Message): void => {
+const readAnswer = (world: World, client: ModelClient, { error, id, result }: Message): void => {
   if (id === "i") return
   const uri = client.subscribing.get(id as number)
   client.subscribing.delete(id as number)
@@ -123,7 +124,10 @@ const readAnswer = (client: ModelClient, { error, id, result }: Message): void =
     assert.strictEqual(result!["marker"], marker, "another request's answer")
     assert.isTrue(calls.at(-1)?.isAnswered)
   } else if (kind === "QueueTimeout") assert.isAtLeast(Date.now() - since, 30_000)
-  else if (kind === "RequestTimeout") assert.isAtLeast(Date.now() - since, 5000)
-  else if (kind === "OutcomeUnknown") assert.isTrue(calls.some(({ server }) => server.isEnded))
+  else if (kind === "RequestTimeout") {
+    assert.isAtLeast(Date.now() - since, 5000)
+    const isAsked = world.questions.some((q) => q.owner === client && q.server === calls.at(-1)?.server && isOut(q))
+    assert.isFalse(isAsked, `request ${marker} expired while its client was asked`)
+  } else if (kind === "OutcomeUnknown") assert.isTrue(calls.some(({ server }) => server.isEnded))
   else if (kind !== "ServerUnavailable") assert.isTrue(method.startsWith("tasks/"), JSON.stringify(error))
 }

@@ -48,7 +48,9 @@ export class World {
   heard: Array<ModelClient> = []
   readonly #mux: ReturnType<typeof makeMux>
   readonly #slots: Array<ModelClient> = []
-  readonly #suspects = new Set<string>()
+  readonly #suspects = new Set<Target>()
+  /** What alone can have asked. */
+  readonly #askers = new Set<Target>()
   readonly #hasRoots: boolean
   readonly #isSilent: boolean
   #wishes: Array<Wish> = []
@@ -321,7 +323,7 @@ export class World {
       target,
       isTask,
       isInLane: target !== null && this.#mux.sharing.asking.needsLane(method, target.name),
-      isSuspect: target === null || this.#suspects.has(keyOf(target)),
+      isSuspect: target === null || this.#suspects.has(target),
       since: Date.now(),
       askers: this.#asked(false).flatMap(({ owner, server }) => (owner === client ? [server] : [])),
       state: "open",
@@ -431,7 +433,9 @@ export class World {
     const calls = unanswered(server)
     call.hasAsked = true
     if (kind !== "roots") {
-      for (const { request } of calls) if (request.target !== null) this.#suspects.add(keyOf(request.target))
+      const suspects = new Set(calls.flatMap(({ request: { target } }) => target ?? []))
+      for (const target of suspects) this.#suspects.add(target)
+      if (suspects.size === 1) for (const target of suspects) this.#askers.add(target)
     }
     const owners = new Set([
       ...calls.map(({ request }) => request.client),
@@ -463,6 +467,7 @@ export class World {
       reply: null,
       answer: null,
       isWithdrawn: false,
+      isTakenBack: false,
       isCompleted: false
     }
     this.questions.push(question)
@@ -479,9 +484,10 @@ export class World {
     }
   }
 
-  #withdraw(question: Question): void {
+  #withdraw(question: Question): () => void {
     question.isWithdrawn = true
     question.server.process.say(notification("notifications/cancelled", { requestId: question.id, reason: "enough" }))
+    return () => assert.isTrue(question.isTakenBack, `question ${question.n} is not taken back`)
   }
 
   #complete(question: Question): () => void {
@@ -514,6 +520,7 @@ export class World {
 
   /** What never asked does not wait while its home has a process; nor does anything of a client that is being asked. */
   #checkPromptness(): void {
+    for (const { method, name } of this.#askers) assert.isTrue(this.#mux.sharing.asking.needsLane(method, name))
     for (const { askers, calls, client, isInLane, isSuspect, marker, state, target } of this.requests) {
       if (state !== "open" || calls.length > 0 || target === null) continue
       const isThere = this.#homeOf(client).current !== null
@@ -543,8 +550,6 @@ export class World {
     return wishes.length + asked.length + calls.length > 0
   }
 }
-
-const keyOf = ({ method, name }: Target): string => `${method} ${name}`
 
 const kindsOf: ReadonlyArray<QuestionKind> = ["sampling", "elicitation.form", "elicitation.url", "sampling.tools"]
 
