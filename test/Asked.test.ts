@@ -12,9 +12,10 @@ describe("sessions that are asked", () => {
       `on ${where}: of 96 calls at once no question is lost or reaches another, whoever cancels or cannot be asked`,
       () =>
         Effect.gen(function* () {
-          const { answered, calls, violations } = yield* Asked.run(96, { sharing, seed: 1 })
+          const { answered, calls, processes, violations } = yield* Asked.run(96, { sharing, seed: 1 })
           assert.deepStrictEqual(violations, [])
           assert.deepStrictEqual([calls, answered], [96, 96])
+          assert.isAbove(processes, 1, "where a call was cancelled while it ran alone, its process is replaced")
         }),
       patience
     )

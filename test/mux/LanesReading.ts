@@ -67,6 +67,14 @@ const readCall = (world: World, server: ModelServer, { id, params }: Message, ma
   const call = { request, server, upstreamId: id as number, taskId, isGuest, hasAsked: false, isAnswered: false }
   request.calls.push(call)
   server.calls.set(call.upstreamId, call)
+  if (isGuest || request.target === null) return
+  const executing = world.servers
+    .filter(({ isEnded }) => !isEnded)
+    .flatMap(inFlight)
+    .filter((call) => call.request.target !== null && !call.isGuest)
+  assert.isAtMost(executing.length, world.maxConcurrency)
+  const own = executing.filter((call) => call.request.client === request.client)
+  assert.isAtMost(own.length, world.maxInFlight)
 }
 
 export const readClient = (world: World, client: ModelClient, message: Message): void => {

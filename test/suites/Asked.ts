@@ -50,8 +50,11 @@ export const run = Effect.fnUntraced(function* (
   const { join } = yield* make(options.sharing)
   const eight = yield* Effect.forEach([1, 2, 3, 4, 5, 6, 7, 8], (n) => join(`session-${n}`))
   const mute = yield* join("mute", { capabilities: {} })
-  // It takes its time to answer, so that some calls are cancelled in each of their phases.
-  const fickle = yield* join("fickle", { onQuestion: () => Effect.sleep(dice.below(20)) })
+  const isFickleAsked = yield* Deferred.make<void>()
+  const fickle = yield* join("fickle", {
+    // It takes its time, so that calls are cancelled in each of their phases.
+    onQuestion: () => Effect.andThen(Deferred.succeed(isFickleAsked, undefined), Effect.sleep(dice.below(20)))
+  })
   const lost: Array<string> = []
   const times: Array<number> = []
   const pids = new Set<number>()
@@ -83,7 +86,9 @@ export const run = Effect.fnUntraced(function* (
       if (result !== undefined) lost.push(`"${label}" was answered though nobody can`)
     })
   )
-  const changing = Effect.forEach(turns, () => {
+  const cancelledWhenAsked = Effect.raceFirst(fickle.call("form"), Deferred.await(isFickleAsked))
+  const changing = Effect.forEach(turns, (n) => {
+    if (n === 0) return Effect.map(cancelledWhenAsked, () => void cancelled++)
     const called = fickle.call(dice.pick(asking), { wait: dice.below(20), isDeaf: dice.chance(0.5) })
     if (dice.chance(0.5)) return Effect.asVoid(called)
     return Effect.timeoutOrElse(Effect.asVoid(called), {
