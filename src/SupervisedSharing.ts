@@ -147,6 +147,8 @@ export const make = Effect.fnUntraced(function* (
   const places = [...byReplica.values()]
   const always = places.slice(0, min)
   const homes = places.slice(0, policy === "shared" ? 1 : max)
+  /** It is always there, or has sessions that came while there were more. */
+  const isNeeded = (place: Place) => always.includes(place) || place.replica.clients.size > 0
   const atOnce = <E>(places: ReadonlyArray<Place>, f: (supervisor: Supervisor.Supervisor) => Effect.Effect<void, E>) =>
     Effect.forEach(places, ({ supervisor }) => f(supervisor), { concurrency: "unbounded", discard: true })
 
@@ -174,8 +176,9 @@ export const make = Effect.fnUntraced(function* (
     restarts: () => always.reduce((sum, { supervisor }) => sum + supervisor.restarts(), 0),
     start: Effect.suspend(() => {
       isOn = true
-      for (const { replica } of always) replica.isWanted = true
-      return atOnce(always, ({ start }) => start)
+      const needed = places.filter(isNeeded)
+      for (const { replica } of needed) replica.isWanted = true
+      return atOnce(needed, ({ start }) => start)
     }),
     stop: Effect.suspend(() => {
       isOn = false
@@ -185,7 +188,7 @@ export const make = Effect.fnUntraced(function* (
     restart: (how) =>
       Effect.suspend(() => {
         isOn = true
-        for (const { replica } of always) replica.isWanted = true
+        for (const place of places) if (isNeeded(place)) place.replica.isWanted = true
         return atOnce(
           places.filter(({ replica }) => replica.isWanted),
           ({ restart }) => restart(how)
