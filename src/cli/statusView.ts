@@ -34,10 +34,10 @@ export const statusLines = (status: DaemonStatus, options: Options): ReadonlyArr
   ]
 }
 
-/** A server with all its processes, or one of those that only end what they have. */
+/** A server with all its processes, or one of those beside its first. */
 interface Row {
   readonly server: ServerStatus
-  readonly draining: Process | null
+  readonly other: Process | null
   /** Of its server. */
   readonly isLast: boolean
 }
@@ -45,31 +45,37 @@ interface Row {
 type Process = ServerStatus["processes"][number]
 
 const rowsOf = (server: ServerStatus): ReadonlyArray<Row> => {
-  const processes = [null, ...server.processes.filter(({ draining }) => draining)]
-  return processes.map((draining, i) => ({ server, draining, isLast: i === processes.length - 1 }))
+  const first = taking(server)
+  const processes = [null, ...server.processes.filter((process) => process !== first)]
+  return processes.map((other, i) => ({ server, other, isLast: i === processes.length - 1 }))
 }
 
-/** The process that takes requests. */
+/** The first of the processes that take requests. */
 const taking = ({ processes }: ServerStatus): Process | undefined => processes.find(({ draining }) => !draining)
 
 const columns = ({ now, paint }: Options): ReadonlyArray<Column<Row>> => {
   const pid = (process: Process | undefined) => orDash(process?.pid ?? null)
   const uptime = (process: Process | undefined) => (process === undefined ? "-" : since(process.startedAt, now))
-  const all: ReadonlyArray<Column<ServerStatus> & { readonly ofDraining?: (process: Process) => string }> = [
-    { head: "SERVER", text: ({ name }) => printable(name), ofDraining: () => "└ draining", style: paint.bold },
+  const all: ReadonlyArray<Column<ServerStatus> & { readonly ofOther?: (process: Process) => string }> = [
+    {
+      head: "SERVER",
+      text: ({ name }) => printable(name),
+      ofOther: ({ draining }) => (draining ? "└ draining" : "└ process"),
+      style: paint.bold
+    },
     { head: "STATE", text: ({ state }) => state, style: (text, { state }) => stateStyle(state, paint)(text) },
-    { head: "PID", text: (server) => pid(taking(server)), ofDraining: pid, right: true },
-    { head: "UPTIME", text: (server) => uptime(taking(server)), ofDraining: uptime, right: true },
+    { head: "PID", text: (server) => pid(taking(server)), ofOther: pid, right: true },
+    { head: "UPTIME", text: (server) => uptime(taking(server)), ofOther: uptime, right: true },
     { head: "RESTARTS", text: ({ restarts }) => String(restarts), right: true },
     { head: "SESSIONS", text: ({ sessions }) => String(sessions), right: true },
-    { head: "IN FLIGHT", text: inFlight, ofDraining: inFlight, right: true },
+    { head: "IN FLIGHT", text: inFlight, ofOther: inFlight, right: true },
     { head: "TOOLS", text: ({ tools }) => orDash(tools), right: true },
-    { head: "MEMORY", text: ({ processes }) => memory(processes), ofDraining: (one) => memory([one]), right: true }
+    { head: "MEMORY", text: ({ processes }) => memory(processes), ofOther: (one) => memory([one]), right: true }
   ]
-  return all.map(({ ofDraining, style, text, ...column }) => ({
+  return all.map(({ ofOther, style, text, ...column }) => ({
     ...column,
-    text: ({ draining, server }) => (draining === null ? text(server) : (ofDraining?.(draining) ?? "")),
-    style: (text, { draining, server }) => (draining === null ? (style?.(text, server) ?? text) : paint.dim(text))
+    text: ({ other, server }) => (other === null ? text(server) : (ofOther?.(other) ?? "")),
+    style: (text, { other, server }) => (other === null ? (style?.(text, server) ?? text) : paint.dim(text))
   }))
 }
 

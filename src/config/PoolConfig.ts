@@ -6,6 +6,7 @@ import { type ConfigFileError, ServerConfigError } from "../PoolError.ts"
 import * as ConfigFile from "./ConfigFile.ts"
 import { HostEnvironment } from "./Environment.ts"
 import { variable, type Variables } from "./Interpolation.ts"
+import * as KnownState from "./KnownState.ts"
 import type { PoolOptions } from "./PoolOptions.ts"
 import { notes, resolve } from "./Resolve.ts"
 import { decodeServer, type ServerOptions, type ServerSpec } from "./ServerSpec.ts"
@@ -99,6 +100,8 @@ const assemble = Effect.fnUntraced(function* (
         onFailure: (error): ServerEntry => ({ _tag: "Misconfigured", name, source: source.name, error }),
         onSuccess: (spec): ServerEntry => ({ _tag: "Configured", name, spec })
       })
+      const known = Predicate.isTagged(entry, "Configured") ? KnownState.warning(entry.spec) : null
+      if (known !== null) warn(known)
       if (earlier !== undefined && !isSameProcess(earlier, entry)) {
         const other = sourceOf(earlier)
         warn(other === source.name ? "stands there twice: the last is used" : `is used instead of the one in ${other}`)

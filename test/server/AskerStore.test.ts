@@ -45,7 +45,9 @@ describe("AskerStore", () => {
       }
       AskerStore.write(null, spec, askers)
       assert.deepStrictEqual(AskerStore.read(null, spec), [])
-      AskerStore.write("/proc/none", spec, askers)
+      // Where no directory can be made.
+      AskerStore.write(file, spec, askers)
+      assert.deepStrictEqual(AskerStore.read(file, spec), [])
     })
   )
 })
