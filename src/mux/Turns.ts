@@ -91,9 +91,11 @@ export class Turns {
 
   /** Lets a member's first go, if it can, and puts the member behind the others. */
   #next(member: Member): boolean {
+    const turn = this.#lines.get(member)?.turns[0]
+    if (turn === undefined || !turn.go()) return false
+    // Its answer may have been the end of its session.
     const line = this.#lines.get(member)
-    const turn = line?.turns[0]
-    if (line === undefined || turn === undefined || !turn.go()) return false
+    if (line?.turns[0] !== turn) return true
     line.turns.shift()
     line.bytes -= turn.bytes + overhead
     this.#lines.delete(member)

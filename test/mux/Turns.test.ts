@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import * as Member from "../../src/mux/Member.ts"
+import { Turns } from "../../src/mux/Turns.ts"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
 import { turn, turns } from "../lines/Turn.ts"
 import { markers, outcomes } from "./Messages.ts"
@@ -107,4 +109,22 @@ describe("Turns", () => {
       assert.deepStrictEqual(markers(told.slice(1)), ["other"])
     })
   )
+
+  it("a session that ends within its own turn takes the rest with it", () => {
+    const { session } = makeMux().client()
+    const member = Member.make(session)
+    const waiting = new Turns({ server: "git", timeout: 1000 })
+    const gone: Array<string> = []
+    for (const id of ["1", "2"]) {
+      const go = () => {
+        gone.push(id)
+        waiting.withdraw(member)
+        return true
+      }
+      waiting.enter({ member, id, bytes: 1, go, refuse: () => {} })
+    }
+    waiting.pump()
+    assert.deepStrictEqual(gone, ["1"])
+    assert.isTrue(waiting.isEmpty)
+  })
 })
