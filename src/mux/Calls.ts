@@ -195,9 +195,8 @@ export class Calls {
     return this.#isBlurred || this.#abandoned.size > 0
   }
 
-  /** Whether a call that ran alone was abandoned, and may still ask. */
+  /** Whether a call that ran alone was abandoned, and may still ask, as far as it is known. */
   get isTainted(): boolean {
-    if (this.#isBlurred) return true
     for (const { isInLane } of this.#abandoned.values()) if (isInLane) return true
     return false
   }

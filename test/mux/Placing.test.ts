@@ -75,6 +75,21 @@ describe("Placing", () => {
     })
   )
 
+  it.effect(
+    "a process that has left more cancelled calls without an answer than are kept goes no sooner than that",
+    () =>
+      Effect.gen(function* () {
+        const { mux, one } = yield* makeTwo()
+        for (let n = 0; n < 1100; n++) one.send(call(n, "plain"), cancelled(n))
+        vi.advanceTimersByTime(1000)
+        assert.deepStrictEqual(mux.wanted, [])
+        one.send(ask("one"))
+        vi.advanceTimersByTime(250)
+        assert.deepStrictEqual(mux.wanted, ["renew 0"])
+        assert.deepStrictEqual(markers(yield* mux.attach().told), ["one"])
+      })
+  )
+
   it.effect("while a place starts, what asks goes after a second to where nobody else is, after ten among others", () =>
     Effect.gen(function* () {
       const { mux, one, other, server } = yield* makeTwo({ replicas: { min: 1, max: 2, homes: 1 } })
