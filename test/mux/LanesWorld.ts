@@ -544,16 +544,17 @@ export class World {
     )
   }
 
-  /** Says whether there was something to do. */
+  /** One thing after the other, so that what each side sees is seen as it is; says whether there was something to do. */
   #releaseOnce(): boolean {
-    const wishes = this.#wishes
-    for (const wish of wishes) this.#fulfil(wish, false)
-    for (const task of this.#tasks()) this.#endTask(task)
-    const asked = this.#asked(false)
-    for (const question of asked) this.#reply(question)
-    const calls = this.#answerable().filter((call) => !asked.some((question) => question.call === call))
-    for (const call of calls) this.#answer(call)
-    return wishes.length + asked.length + calls.length > 0
+    const [wish] = this.#wishes
+    if (wish !== undefined) return (this.#fulfil(wish, false), true)
+    const [task] = this.#tasks()
+    if (task !== undefined) return (this.#endTask(task), true)
+    const [asked] = this.#asked(false)
+    if (asked !== undefined) return (this.#reply(asked), true)
+    const [call] = this.#answerable()
+    if (call !== undefined) this.#answer(call)
+    return call !== undefined
   }
 }
 
