@@ -12,6 +12,10 @@ export interface Place {
 /** It has a process, or one is coming. */
 export const isUsable = ({ unavailable }: Replica): boolean => unavailable === null
 
+/** A list belongs to the process that gives it page by page: it is always asked at home. */
+export const atHome = (home: Replica): Place | null =>
+  home.current === null ? null : { replica: home, process: home.current }
+
 /** A request that never asked goes home; elsewhere only while somebody else may be asked there. */
 export const ordinary = (member: Member, home: Replica, replicas: ReadonlyArray<Replica>): Place | null => {
   const { current } = home

@@ -250,7 +250,9 @@ export class Sharing implements Upstream {
     const isAsked = member.asked > 0
     const { maxConcurrency, maxInFlight } = this.#options
     if (!isAsked && (member.executing >= maxInFlight || this.#executing >= maxConcurrency)) return null
-    const place = call.isInLane ? this.#lane(member, home, waited) : Placing.ordinary(member, home, this.replicas)
+    const isPage = call.concern === "gives a cursor"
+    const ordinary = () => (isPage ? Placing.atHome(home) : Placing.ordinary(member, home, this.replicas))
+    const place = call.isInLane ? this.#lane(member, home, waited) : ordinary()
     return place === null || (place.process.isFull && !isAsked) ? null : place
   }
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
 import { call, cancelled, markers, methods } from "./Messages.ts"
-import { type Client, fakeTimers, makeShared, request } from "./MuxHarness.ts"
+import { type Client, fakeTimers, makeProcess, makeShared, request } from "./MuxHarness.ts"
 
 const initialize = request("i", "initialize", {
   protocolVersion: "2025-11-25",
@@ -88,6 +88,25 @@ describe("Placing", () => {
         assert.deepStrictEqual(mux.wanted, ["renew 0"])
         assert.deepStrictEqual(markers(yield* mux.attach().told), ["one"])
       })
+  )
+
+  it.effect("pages of a list come from home, though another session has its lane there", () =>
+    Effect.gen(function* () {
+      const { mux, one, other, server } = yield* makeTwo({ replicas: { min: 1, max: 2, homes: 1 } })
+      one.send(ask("one"))
+      const second = makeProcess()
+      mux.sharing.replicas[1]!.attach(second.process)
+      other.send(ask("other"))
+      const [lane] = yield* second.told
+      assert.deepStrictEqual(markers(yield* server.told), ["other"])
+      second.answer(lane!)
+      one.send(request(1, "resources/list"), call(2, "plain"))
+      assert.deepStrictEqual(methods(yield* second.told), ["tools/call"])
+      const [page] = yield* server.told
+      server.answer(page!, { resources: [], nextCursor: "2" })
+      one.send(request(3, "resources/list", { cursor: "2" }))
+      assert.deepStrictEqual(methods(yield* server.told), ["resources/list"])
+    })
   )
 
   it.effect("while a place starts, what asks goes after a second to where nobody else is, after ten among others", () =>
