@@ -132,4 +132,18 @@ describe("replicas", () => {
       assert.strictEqual(yield* count, 2)
     })
   )
+
+  it.live("a server that was stopped and starts again serves the sessions of each", () =>
+    Effect.gen(function* () {
+      const { connect, pool } = yield* TestPool.make(({ server }) => ({
+        set: server("set", { sharing: { replicas: { min: 1, max: 2 } } })
+      }))
+      const clients = yield* Effect.forEach([1, 2], () => connect("set"))
+      const pids = yield* Effect.forEach(clients, (client) => Effect.map(Tools.stats(client), ({ pid }) => pid))
+      assert.strictEqual(new Set(pids).size, 2)
+      yield* pool.stop("set")
+      yield* pool.start("set")
+      yield* Effect.forEach(clients, (client) => Tools.serves(client))
+    })
+  )
 })
