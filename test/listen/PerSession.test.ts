@@ -73,11 +73,11 @@ describe("per-session", () => {
 
   it.live("a process that dies is started again for its session, as the session said who it is", () =>
     Effect.gen(function* () {
-      const { connect } = yield* setUp
+      const { connect, states } = yield* setUp
       const [one, other] = [yield* connect("own"), yield* connect("own")]
       const [mine, theirs] = [yield* Tools.stats(one), yield* Tools.stats(other)]
       process.kill(mine.pid, "SIGKILL")
-      yield* Processes.gone(mine.pid)
+      yield* states.reached("own", "restarting")
       const again = yield* Tools.stats(one)
       assert.notStrictEqual(again.pid, mine.pid)
       assert.strictEqual(again.initializations, 1)
