@@ -51,6 +51,21 @@ export class ServerDown extends Schema.TaggedError<ServerDown>()("ServerDown", {
   }
 }
 
+/** A server was started to be looked at, and did not get ready. */
+export class CannotStart extends Schema.TaggedError<CannotStart>()("CannotStart", {
+  server: Schema.String,
+  reason: Schema.String,
+  /** What it wrote there last. */
+  stderr: Schema.Array(Schema.String),
+  hint: Schema.NullOr(Schema.String)
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.unavailable
+  override get message(): string {
+    const lines = [`${this.server} does not start: ${this.reason}`, ...this.stderr.map((line) => `  | ${line}`)]
+    return [...lines, ...(this.hint === null ? [] : [`  ${this.hint}`])].join("\n")
+  }
+}
+
 /** The server's socket does not answer, or closed before it had. */
 export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("ConnectionFailed", {
   server: Schema.String,

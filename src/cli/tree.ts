@@ -3,6 +3,7 @@ import { Command } from "effect/cli"
 import { version } from "../version.ts"
 import { connect } from "./bridge.ts"
 import { call } from "./call.ts"
+import { certify } from "./certify.ts"
 import { config } from "./config.ts"
 import { doctor } from "./doctor.ts"
 import { logs } from "./logs.ts"
@@ -19,7 +20,7 @@ import { types } from "./types.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
-    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, doctor] },
+    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, doctor, certify] },
     { group: "Clients", commands: [connect, config, call, tools, types, sessions] }
   ])
 )
