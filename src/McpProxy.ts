@@ -9,8 +9,7 @@ import type {
   Prompt,
   ReadResourceResult,
   Resource,
-  ResourceTemplate,
-  Tool
+  ResourceTemplate
 } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Layer, Queue, type Schema, Stream } from "effect"
 import { type ConnectionError, Connections, type Progress } from "./Connections.ts"
@@ -19,7 +18,7 @@ import * as McpPool from "./McpPool.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { ServerOptions } from "./config/ServerSpec.ts"
 import type { DaemonNotRunning } from "./control/ControlClient.ts"
-import { type KnownTools, knownTools, type ProxyTool } from "./proxy/KnownTools.ts"
+import type { ProxyTool } from "./proxy/KnownTools.ts"
 import * as PoolConnections from "./proxy/PoolConnections.ts"
 import type { ConfigFileError, ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import * as TestConnections from "./TestConnections.ts"
@@ -29,14 +28,12 @@ import {
   type ExecutionError,
   InvalidArguments,
   type InvalidResult,
-  ToolAmbiguous,
   type ToolError,
   type ToolFailed,
-  ToolNotFound,
-  ToolTimeout,
+  type ToolTimeout,
   toToolError
 } from "./proxy/ToolError.ts"
-import * as ToolNames from "./proxy/ToolNames.ts"
+import * as ToolFinder from "./proxy/ToolFinder.ts"
 import * as ToolSchemas from "./proxy/ToolSchemas.ts"
 import * as ToolCache from "./ToolCache.ts"
 
@@ -176,92 +173,16 @@ export function tool(
 export const make = Effect.gen(function* () {
   const connections = yield* Connections
   const cache = yield* ToolCache.ToolCache
-  let known: { readonly of: ToolCache.Snapshot; readonly tools: KnownTools } | null = null
-
-  const toolsIn = (snapshot: ToolCache.Snapshot): KnownTools => {
-    if (known?.of !== snapshot) known = { of: snapshot, tools: knownTools(snapshot) }
-    return known.tools
-  }
-  const tools = Effect.map(cache.snapshot, toolsIn)
-
-  const find = (
-    { failures, find }: KnownTools,
-    name: string
-  ): Effect.Effect<Target, Exclude<ToolError, InvalidArguments>> => {
-    const found = find(name)
-    if (found.kind === "found" && ToolNames.exposed(found.server, found.tool) === name) return Effect.succeed(found)
-    // What the name begins with is a server: whose tools are not known, it may be one of them, and is not guessed.
-    for (const server of connections.names) {
-      const failure = name.startsWith(`${server}__`) ? failures.get(server) : undefined
-      if (failure !== undefined) return Effect.fail(toToolError(failure, server, name.slice(server.length + 2)))
-    }
-    switch (found.kind) {
-      case "found":
-        return Effect.succeed(found)
-      case "ambiguous":
-        return Effect.fail(new ToolAmbiguous({ name, candidates: found.candidates }))
-      case "unknown":
-        return Effect.fail(new ToolNotFound({ name, nearest: found.nearest, unknown: [...failures.keys()] }))
-    }
-  }
-
-  /** What `findNow` has found, as long as the server's list is the same. */
-  const found = new Map<string, Target & { readonly in: ToolCache.ServerList<Tool> | null }>()
-
-  /** A name that begins with its server's is found without a look at the others, which may be slow to list theirs. */
-  const findNow = (name: string): Target | null => {
-    const before = found.get(name)
-    if (before !== undefined && before.in === cache.known(before.server)) return before
-    for (const server of connections.names) {
-      if (!name.startsWith(server) || !name.startsWith("__", server.length)) continue
-      const tool = name.slice(server.length + 2)
-      const list = cache.known(server)
-      // Where it is not the name that is shown, that may be another's.
-      if (list?.items.some((one) => one.name === tool) !== true || ToolNames.exposed(server, tool) !== name) continue
-      if (found.size >= maxFound) found.clear()
-      found.set(name, { server, tool, in: list })
-      return { server, tool }
-    }
-    return null
-  }
-
-  /** In lists that are read for it, within the time that the whole may take. */
-  const findInTime = (
-    name: string,
-    { timeout = defaultTimeout }: ExecuteOptions
-  ): Effect.Effect<Target, Exclude<ToolError, InvalidArguments>> => {
-    const server = connections.names.find((server) => name.startsWith(`${server}__`))
-    const tool = name.slice((server ?? "").length + 2)
-    const own =
-      server === undefined
-        ? Effect.void
-        : Effect.catchIf(
-            cache.ofServer(server),
-            // Else it may be shown for another's.
-            () => ToolNames.exposed(server, tool) !== name,
-            () => Effect.void,
-            (error) => Effect.fail(toToolError(error, server, tool))
-          )
-    const found = Effect.suspend(() => {
-      const found = findNow(name)
-      return found === null ? Effect.flatMap(tools, (tools) => find(tools, name)) : Effect.succeed(found)
-    })
-    const orElse = () => Effect.fail(new ToolTimeout({ server: server ?? "", tool: name, phase: "waiting" }))
-    return Effect.timeoutOrElse(Effect.andThen(own, found), { duration: timeout, orElse })
-  }
+  const { find, findNow, tools } = ToolFinder.make(connections, cache)
 
   const executeTool: McpProxy["Service"]["executeTool"] = (name, args = {}, options = {}) =>
     Effect.suspend(() => {
       const found = findNow(name)
       if (found !== null) return execute(found, args, options)
-      return Effect.flatMap(cache.fresh, (snapshot) =>
-        Effect.flatMap(snapshot === null ? findInTime(name, options) : find(toolsIn(snapshot), name), (found) =>
-          execute(found, args, options)
-        )
-      )
+      return Effect.flatMap(find(name, options.timeout ?? defaultTimeout), (found) => execute(found, args, options))
     })
 
-  const checked = Effect.fnUntraced(function* ({ server, tool }: Target, args: unknown) {
+  const checked = Effect.fnUntraced(function* ({ server, tool }: ToolFinder.Target, args: unknown) {
     const { list } = yield* tools
     const found = list.find((one) => one.server === server && one.tool.name === tool)
     const mistakes = found === undefined ? [] : yield* Arguments.mistakesIn(found.tool.inputSchema, args)
@@ -269,7 +190,7 @@ export const make = Effect.gen(function* () {
   })
 
   const execute = (
-    target: Target,
+    target: ToolFinder.Target,
     args: { readonly [key: string]: unknown },
     options: ExecuteOptions
   ): Effect.Effect<CallToolResult, ToolError> =>
@@ -278,7 +199,7 @@ export const make = Effect.gen(function* () {
       : send(target, args, options)
 
   const send = (
-    { server, tool }: Target,
+    { server, tool }: ToolFinder.Target,
     args: { readonly [key: string]: unknown },
     { onProgress, timeout = defaultTimeout }: ExecuteOptions
   ): Effect.Effect<CallToolResult, ToolTimeout | ServerNotFound | ExecutionError> =>
@@ -393,14 +314,7 @@ const started = Effect.gen(function* () {
   return yield* new AllServersFailed({ failures })
 })
 
-/** A tool by its original names. */
-interface Target {
-  readonly server: string
-  readonly tool: string
-}
-
 const itemsOf = <A>({ items }: ToolCache.ServerList<A>): ReadonlyArray<A> => items
 
 const defaultTimeout = Duration.seconds(30)
 const maxUnreadProgress = 1024
-const maxFound = 10_000
