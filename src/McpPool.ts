@@ -6,6 +6,8 @@ import { Config, Context, Effect, Layer, LogLevel, Option, References, type Sche
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { PoolSettings, ServerOptions, ServerSpec } from "./config/ServerSpec.ts"
+import * as Metrics from "./Metrics.ts"
+import type { EndedCall } from "./mux/CallAccount.ts"
 import { LocalTransport, type Transport } from "./mux/LocalTransport.ts"
 import type { Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type RestartFailed, type ServerConfigError, ServerNotFound } from "./PoolError.ts"
@@ -91,7 +93,10 @@ export class McpPool extends Context.Service<
 /** The pool of the entries, whose servers are started by `startAll` and `start`; ends them with its scope. */
 export const make = Effect.fnUntraced(function* (
   entries: ReadonlyArray<PoolConfig.ServerEntry>,
-  options: SupervisionOptions = {}
+  options: SupervisionOptions & {
+    /** Told of each client's request that has ended. */
+    readonly onCall?: ((call: EndedCall) => void) | undefined
+  } = {}
 ): Effect.fn.Return<McpPool["Service"], never, Scope.Scope | Reaper.Reaper> {
   const changes = Feed.make<StateChange>(maxChanges)
   const sockets = new Map<string, string>()
@@ -118,6 +123,7 @@ export const make = Effect.fnUntraced(function* (
     const server = yield* PooledServer.make(entry, {
       restartSchedule: options.restartSchedule,
       isDebug,
+      onCall: options.onCall,
       onChange: (change, names) => {
         for (const name of names) {
           changes.publish({ ...change, server: name })
@@ -139,6 +145,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.forEach(all, f, { concurrency: "unbounded", discard: true })
 
   const stopAll = eachAtOnce(({ stop }) => stop)
+  for (const [name, server] of servers) yield* Metrics.register(name, server.figures(name))
   // A scope closes what it holds one after another; servers stop side by side.
   yield* Effect.addFinalizer(() => stopAll)
 

@@ -3,7 +3,6 @@
  * session alone. One process is kept spawned for the next session. Whoever makes it must `stop` it in the end.
  */
 import { Clock, Effect, Exit, FiberSet, Result, Scope } from "effect"
-import { Key } from "./mux/Envelope.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
 import { type ServerConfigError, type SpawnFailed } from "./PoolError.ts"
 import { type Hello, helloOf } from "./server/Opening.ts"
@@ -21,7 +20,7 @@ interface Own {
 export const make = Effect.fnUntraced(function* (
   options: Omit<SupervisedSharing.SupervisedSharingOptions, "beginning">
 ): Effect.fn.Return<SupervisedSharing.Served, never, Reaper | Scope.Scope> {
-  const { entry, failures, settings } = options
+  const { account, entry, failures, settings } = options
   const { name } = entry
   const spec = entry._tag === "Configured" ? entry.spec : null
   const stock = spec === null ? null : yield* Stock.make(spec)
@@ -32,6 +31,8 @@ export const make = Effect.fnUntraced(function* (
   const owns = new Map<Client, Own | null>()
   let state: ServerState = "stopped"
   let places = 0
+  /** Of the processes of sessions that have left. */
+  let restarts = 0
 
   const go = (to: ServerState, at: number, cause: Trigger, error: SpawnFailed | ServerConfigError | null = null) => {
     if (state === to) return
@@ -82,7 +83,7 @@ export const make = Effect.fnUntraced(function* (
   const refusal = () => SupervisedSharing.unavailable(name, state, failures.all().at(-1))
 
   const request: Upstream["request"] = (client, line, envelope, method) => {
-    if (!isThere()) return client.fail(line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!), refusal())
+    if (!isThere()) return account.refuse(client, line, envelope, method, refusal())
     of(client).served.sharing.request(client, line, envelope, method)
   }
   const upstream: Upstream = {
@@ -93,6 +94,7 @@ export const make = Effect.fnUntraced(function* (
       owns.delete(client)
       if (own === null || own === undefined) return
       own.served.sharing.leave(client)
+      restarts += own.served.restarts()
       run(close(own))
     },
     handshake: (client, hello, onHandshake, onRefusal) => {
@@ -106,7 +108,8 @@ export const make = Effect.fnUntraced(function* (
     notify: (client, line) => owns.get(client)?.served.sharing.notify(client, line),
     answer: (client, line, envelope) => owns.get(client)?.served.sharing.answer(client, line, envelope),
     answerProgress: (client, line, envelope) => owns.get(client)?.served.sharing.answerProgress(client, line, envelope),
-    cancel: (client, id, line, envelope) => owns.get(client)?.served.sharing.cancel(client, id, line, envelope),
+    cancel: (client, id, line, envelope, outcome) =>
+      owns.get(client)?.served.sharing.cancel(client, id, line, envelope, outcome),
     levelChanged: (client, done) => {
       if (!isThere()) return done({ kind: "refused", error: refusal() })
       of(client).served.sharing.levelChanged(client, done)
@@ -138,7 +141,7 @@ export const make = Effect.fnUntraced(function* (
     listed: Effect.void,
     state: () => state,
     processes: () => all().flatMap(({ served }) => served.processes()),
-    restarts: () => all().reduce((sum, { served }) => sum + served.restarts(), 0),
+    restarts: () => all().reduce((sum, { served }) => sum + served.restarts(), restarts),
     start,
     stop: Effect.gen(function* () {
       if (isThere()) go("stopping", yield* Clock.currentTimeMillis, "request")

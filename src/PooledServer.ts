@@ -6,7 +6,8 @@ import { Effect, type Schedule, type Scope } from "effect"
 import { variable } from "./config/Interpolation.ts"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import { defaultPool, type PoolSettings } from "./config/ServerSpec.ts"
-import type { SharingOptions } from "./mux/Sharing.ts"
+import type { Figures } from "./Metrics.ts"
+import { CallAccount, type EndedCall } from "./mux/CallAccount.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
 import * as PerSession from "./PerSession.ts"
 import type { RestartFailed } from "./PoolError.ts"
@@ -38,6 +39,8 @@ export interface PooledServer {
     processes: ReadonlyArray<ProcessTable.ProcessInfo>,
     socket: string | null
   ) => ServerStatus
+  /** What metrics say of it under one of its names. */
+  readonly figures: (name: string) => Figures
   /** Who is connected, under any of its names. */
   readonly sessions: () => ReadonlyArray<SessionStatus>
   /** The tools that it listed last, under that name. */
@@ -55,6 +58,8 @@ export const make = Effect.fnUntraced(function* (
     readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
     /** Each call is logged. */
     readonly isDebug: boolean
+    /** Told of each client's request that has ended. */
+    readonly onCall: ((call: EndedCall) => void) | undefined
     readonly onChange: (change: StateChange, names: ReadonlyArray<string>) => void
   }
 ): Effect.fn.Return<PooledServer, never, Reaper | Scope.Scope> {
@@ -68,7 +73,13 @@ export const make = Effect.fnUntraced(function* (
   })
   const failures = Failures.make(server, log, (name) => variable(variables, name) !== undefined)
   const names = [entry.name]
-  const onCall: SharingOptions["onCall"] = (call) => say(Effect.annotateLogs(Effect.logDebug("call"), { ...call }))
+  const onDebuggedCall = (call: EndedCall) => {
+    const { client, method, millis, outcome, tool } = call
+    const facts = { session: client.id, server: client.server, method, tool, millis, outcome }
+    say(Effect.annotateLogs(Effect.logDebug("call"), facts))
+    options.onCall?.(call)
+  }
+  const account = new CallAccount(options.isDebug ? onDebuggedCall : options.onCall)
   const served = yield* (settings.sharing.policy === "per-session" ? PerSession.make : SupervisedSharing.make)({
     entry,
     settings,
@@ -76,8 +87,9 @@ export const make = Effect.fnUntraced(function* (
     log,
     failures,
     onChange: (change) => options.onChange(change, names),
-    onCall: options.isDebug ? onCall : undefined
+    account
   })
+  const sessionsOf = (name: string) => [...served.clients()].filter((client) => client.server === name)
   return {
     names,
     log,
@@ -96,7 +108,7 @@ export const make = Effect.fnUntraced(function* (
         draining
       }))
       const first = processes.find(({ draining }) => !draining)
-      const mine = [...served.clients()].filter((client) => client.server === name)
+      const mine = sessionsOf(name)
       return {
         name,
         state: served.state(),
@@ -113,6 +125,11 @@ export const make = Effect.fnUntraced(function* (
         failures: failures.all()
       }
     },
+    figures: (name) => ({
+      traffic: account.trafficOf(name),
+      sessions: () => sessionsOf(name).length,
+      restarts: served.restarts
+    }),
     sessions: () => [...served.clients()].map(sessionOf),
     tools: (server) =>
       (served.tools() ?? []).map(({ description, inputSchema, name, outputSchema, title }) => ({

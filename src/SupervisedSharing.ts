@@ -6,9 +6,10 @@ import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Duration, Effect, FiberSet, type Schedule, type Scope } from "effect"
 import type * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolSettings } from "./config/ServerSpec.ts"
+import type { CallAccount } from "./mux/CallAccount.ts"
 import type { Replica } from "./mux/Replica.ts"
 import type { Client, Upstream } from "./mux/Upstream.ts"
-import { Sharing, type SharingOptions } from "./mux/Sharing.ts"
+import { Sharing } from "./mux/Sharing.ts"
 import { type RestartFailed, ServerUnavailable } from "./PoolError.ts"
 import * as AskerStore from "./server/AskerStore.ts"
 import type { Failures } from "./server/Failures.ts"
@@ -36,7 +37,7 @@ export interface Served {
     readonly inFlight: number
     readonly draining: boolean
   }>
-  /** How often a process was started again. */
+  /** How often a process was started again, those of sessions that have left included. */
   readonly restarts: () => number
   readonly start: Effect.Effect<void>
   readonly stop: Effect.Effect<void>
@@ -61,7 +62,8 @@ export interface SupervisedSharingOptions {
   readonly failures: Failures
   /** Called at each step of the server. */
   readonly onChange: (change: StateChange) => void
-  readonly onCall: SharingOptions["onCall"]
+  /** Where its calls count; it may have had others before, and have others beside. */
+  readonly account: CallAccount
   /** The server has one session, and its processes are made for that. */
   readonly beginning?: (() => Beginning) | undefined
 }
@@ -75,7 +77,7 @@ interface Place {
 export const make = Effect.fnUntraced(function* (
   options: SupervisedSharingOptions
 ): Effect.fn.Return<SupervisedSharing, never, Reaper | Scope.Scope> {
-  const { entry, failures, log, onCall, settings } = options
+  const { account, entry, failures, log, settings } = options
   const { name } = entry
   const { max, min, policy } = settings.sharing
   const isOwn = options.beginning !== undefined
@@ -117,7 +119,7 @@ export const make = Effect.fnUntraced(function* (
       const wanted = what === "renew" ? renewed : what === "start" ? supervisor.start : supervisor.stop
       run(Effect.suspend(() => (isOn ? wanted : Effect.void)))
     },
-    ...(onCall === undefined ? {} : { onCall })
+    account
   })
 
   for (const [place, replica] of sharing.replicas.entries()) {

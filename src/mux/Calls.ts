@@ -2,8 +2,11 @@
  * What one process has been asked and has not answered: by the id under which it knows it, in the order of asking. What
  * nobody waits for any more (cancelled, expired) stays known by its owner until the process answers it or ends.
  */
+import type { Line } from "../lines/LineReader.ts"
+import { type Envelope, Key } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
 import type { Member } from "./Member.ts"
+import type { Traffic } from "./Traffic.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 
 /** A client's request on its way. */
@@ -17,7 +20,11 @@ export interface Call {
   readonly method: string
   /** What it names: a tool or prompt, or the URI of a resource that is read. */
   readonly name: string | null
-  /** When it was sent, in milliseconds since the epoch. */
+  /** Bytes, as it came. */
+  readonly bytes: number
+  /** Where it is counted. */
+  readonly traffic: Traffic
+  /** When it came, in milliseconds since the epoch. */
   readonly since: number
   /** From when on its deadline counts: later than `since` where it stood still. */
   deadlineFrom: number
@@ -34,6 +41,37 @@ export interface Call {
   /** The process asked something while it was in flight. */
   hasSeenQuestion: boolean
 }
+
+/** A client's request as it comes, which counts from now on. */
+export const begin = (
+  line: Line,
+  envelope: Envelope,
+  { client, concern, isInLane, kept, member, method, name, traffic }: BegunCall
+): Call => {
+  const bytes = line.end - line.start
+  client.inFlight++
+  traffic.begin(bytes)
+  return {
+    client,
+    member,
+    id: line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!),
+    token: envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null,
+    method,
+    name,
+    bytes,
+    traffic,
+    since: Date.now(),
+    deadlineFrom: 0,
+    kept,
+    isRetry: false,
+    isInLane,
+    concern,
+    isDelivered: false,
+    hasSeenQuestion: false
+  }
+}
+
+type BegunCall = Pick<Call, "client" | "member" | "method" | "name" | "traffic" | "kept" | "isInLane" | "concern">
 
 /** A request of the pool's own. */
 export interface Ask {

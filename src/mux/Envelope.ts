@@ -4,6 +4,7 @@
  *
  * The scan is strict: it accepts exactly what `JSON.parse` accepts, so nothing malformed reaches a shared server.
  */
+import { holds, responseHead, responseTail, saysIsErrorLast } from "./ResponseEnds.ts"
 
 /** What a line turned out to be. */
 export const Shape = {
@@ -37,14 +38,16 @@ export const Key = {
   /** `params.uri`: of subscriptions and `notifications/resources/updated`. */
   uri: 10,
   /** `params.level`: of log messages and `logging/setLevel`. */
-  level: 11
+  level: 11,
+  /** `result.isError`, where it is `true`. */
+  isError: 12
 } as const
 export type Key = (typeof Key)[keyof typeof Key]
 
-const count = 12
+const count = 13
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0))
 
-/** Which keys matter in which object: 1 the message, 2 its params, 3 their _meta. */
+/** Which keys matter in which object: 1 the message, 2 its params, 3 their _meta, 4 its result. */
 const keysOf: ReadonlyArray<ReadonlyArray<readonly [name: Uint8Array, key: Key]>> = [
   [],
   [
@@ -63,8 +66,11 @@ const keysOf: ReadonlyArray<ReadonlyArray<readonly [name: Uint8Array, key: Key]>
     [ascii("uri"), Key.uri],
     [ascii("level"), Key.level]
   ],
-  [[ascii("progressToken"), Key.token]]
+  [[ascii("progressToken"), Key.token]],
+  [[ascii("isError"), Key.isError]]
 ]
+const paramsKeys = 2
+const resultKeys = 4
 
 /** The offsets found by its last scan. Reused from line to line. */
 export class Envelope {
@@ -92,6 +98,8 @@ export class Envelope {
     let key1 = -1
     let key2 = -1
     let key3 = -1
+    // Whose keys those at depth 2 are.
+    let second = paramsKeys
     for (;;) {
       // At a value.
       let c = bytes[i]!
@@ -100,8 +108,10 @@ export class Envelope {
         containers[depth++] = c
         if (c === OPEN_OBJECT) {
           if (depth === 1 && where === 0) where = 1
-          else if (depth === 2 && where === 1 && key1 === Key.params) where = 2
-          else if (depth === 3 && where === 2 && key2 === Key.meta) where = 3
+          else if (depth === 2 && where === 1 && (key1 === Key.params || key1 === Key.outcome)) {
+            where = 2
+            second = key1 === Key.params ? paramsKeys : resultKeys
+          } else if (depth === 3 && where === 2 && key2 === Key.meta) where = 3
         }
         i = skipSpace(bytes, i + 1, to)
         if (i >= to) return Shape.invalid
@@ -125,6 +135,8 @@ export class Envelope {
       while (c === 0) {
         if (depth === 0) {
           if (skipSpace(bytes, i, to) !== to) return Shape.invalid
+          const isError = this.start[Key.isError]!
+          if (isError >= 0 && bytes[isError] !== FIRST_OF_TRUE) this.start[Key.isError] = -1
           return opening === OPEN_OBJECT ? Shape.message : Shape.batch
         }
         i = skipSpace(bytes, i, to)
@@ -154,7 +166,10 @@ export class Envelope {
         if (i >= to || bytes[i] !== COLON) return Shape.invalid
         i = skipSpace(bytes, i + 1, to)
         if (where === depth) {
-          const key = this.#key(bytes, nameStart, nameEnd, where)
+          const of = where === 2 ? second : where
+          // What stands in a result is looked at no longer than it takes to see that it does not matter.
+          const key =
+            of === resultKeys && bytes[nameStart] !== FIRST_OF_IS_ERROR ? -1 : this.#key(bytes, nameStart, nameEnd, of)
           if (depth === 1) key1 = key
           else if (depth === 2) key2 = key
           else key3 = key
@@ -182,6 +197,8 @@ export class Envelope {
     this.irregular = false
     const head = responseHead.exec(pieces[0]!.toString("latin1", 0, 256))
     if (head === null) return null
+    this.start[Key.outcome] = base + head[0].length
+    if (head[2] !== undefined || saysIsErrorLast(pieces)) this.start[Key.isError] = base
     if (head[1] === undefined) return this.#scanTail(pieces, base)
     // A second id, plain or in disguise, needs the whole scan.
     if (holds(pieces, '"id"', head[0].length) || holds(pieces, "\\u006", head[0].length)) return null
@@ -208,10 +225,12 @@ export class Envelope {
     for (const [name, key] of keysOf[where]!) {
       if (name.length === to - from && equals(bytes, from, name)) {
         // A result beside an error is odd, and told apart by nobody here.
-        if (this.start[key]! >= 0 && key !== Key.outcome) this.irregular = true
+        if (this.start[key]! >= 0 && key !== Key.outcome && key !== Key.isError) this.irregular = true
         return key
       }
     }
+    // What stands in a result routes nothing, however it is written.
+    if (where === resultKeys) return -1
     const length = to - from
     if (length >= shortestEscaped && length <= longestEscaped && bytes.subarray(from, to).includes(BACKSLASH)) {
       const plain = JSON.parse(`"${String.fromCharCode(...bytes.subarray(from, to))}"`) as string
@@ -263,34 +282,6 @@ export const elements = (
   return spans
 }
 
-/** A response from its beginning, up to its result; what serialisers put first is the version, the id, or both. */
-const responseHead =
-  /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*(\d{1,15})\s*,\s*)?(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:result|error)"\s*:/
-
-/** A message that ends with its id, or with its id and the version. */
-const responseTail = /,\s*"id"\s*:\s*(\d{1,15})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/
-
-/** The id of a response of which only head and tail are left; null where it is no response, or does not show. */
-export const responseIdOf = (line: { readonly head: Buffer; readonly tail: Buffer }): number | null => {
-  const head = responseHead.exec(line.head.toString("latin1"))
-  if (head === null) return null
-  const digits = head[1] ?? responseTail.exec(line.tail.toString("latin1"))?.[1]
-  return digits === undefined ? null : Number(digits)
-}
-
-/** Whether ASCII text stands in a line in pieces, from an offset into the first on. */
-const holds = (pieces: ReadonlyArray<Buffer>, text: string, from: number): boolean => {
-  for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i]!
-    if (piece.indexOf(text, i === 0 ? from : 0) !== -1) return true
-    const next = pieces[i + 1]
-    if (next === undefined) continue
-    const seam = piece.toString("latin1", Math.max(i === 0 ? from : 0, piece.length - text.length + 1))
-    if ((seam + next.toString("latin1", 0, text.length - 1)).includes(text)) return true
-  }
-  return false
-}
-
 const QUOTE = 0x22
 const COMMA = 0x2c
 const MINUS = 0x2d
@@ -298,6 +289,8 @@ const DOT = 0x2e
 const ZERO = 0x30
 const NINE = 0x39
 const COLON = 0x3a
+const FIRST_OF_TRUE = 0x74
+const FIRST_OF_IS_ERROR = 0x69
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d

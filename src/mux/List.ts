@@ -2,6 +2,8 @@
  * One list of one server: the pool's requests for it, all pages, one reading at a time; and its first page as bytes, for
  * sessions that ask for it while it is fresh, and for those that wait for a reading.
  */
+import type { CallOutcome } from "../CallOutcome.ts"
+import type { CallAccount } from "./CallAccount.ts"
 import type { Call } from "./Calls.ts"
 import { hasRoom } from "./Delivery.ts"
 import * as Reply from "./Reply.ts"
@@ -27,7 +29,7 @@ export interface ListOptions {
   readonly forward: (call: Call) => void
   /** And the process is there. */
   readonly onForwarded: () => void
-  readonly onSettled: (call: Call, outcome: string) => void
+  readonly account: CallAccount
   /** Its answer leads on to another page. */
   readonly onCursor: (call: Call, cursor: string) => void
   readonly onItems: (items: ReadonlyArray<unknown>) => void
@@ -77,21 +79,28 @@ export class List {
 
   /** Answers a client's request for its first page, now or once it has been read. */
   answer(call: Call): void {
-    if (this.#answer !== null && Date.now() < this.#freshUntil) this.#give(call, this.#answer)
-    else if (this.#isStale) this.#late.push(call)
+    const now = Date.now()
+    if (this.#answer !== null && now < this.#freshUntil) {
+      call.traffic.cacheHits++
+      this.#give(call, this.#answer, now)
+    } else if (this.#isStale) this.#late.push(call)
     else {
       this.#waiting.push(call)
       if (this.#settled) this.load(!this.isRead)
     }
   }
 
-  /** A member's requests wait no more, all of them or those that `isWanted`; says how many did. */
-  withdraw(member: Member, isWanted: (id: string) => boolean): number {
-    const before = this.#waiting.length + this.#late.length
-    const stays = (call: Call) => call.member !== member || !isWanted(call.id)
-    this.#waiting = this.#waiting.filter(stays)
-    this.#late = this.#late.filter(stays)
-    return before - this.#waiting.length - this.#late.length
+  /** Withdraws a member's requests, or those alone that `isWanted` names. */
+  withdraw(member: Member, outcome: CallOutcome, isWanted: (id: string) => boolean): void {
+    const goes = (call: Call) => call.member === member && isWanted(call.id)
+    const withdrawn = [...this.#waiting, ...this.#late].filter(goes)
+    if (withdrawn.length === 0) return
+    this.#waiting = this.#waiting.filter((call) => !goes(call))
+    this.#late = this.#late.filter((call) => !goes(call))
+    for (const call of withdrawn) {
+      this.#options.account.drop(call, outcome)
+      call.client.settled()
+    }
   }
 
   /** The server says that it changed: what has been read is not given again. */
@@ -196,29 +205,37 @@ export class List {
     } else if (outcome.kind === "result") {
       const answer = Buffer.from(`{"jsonrpc":"2.0","result":${outcome.text},"id":`, "latin1")
       this.#cursor = typeof page?.["nextCursor"] === "string" ? page["nextCursor"] : null
-      for (const call of waiting) this.#give(call, answer)
+      const now = Date.now()
+      for (const call of waiting) this.#give(call, answer, now)
       if (this.#isStale || !Array.isArray(page?.[this.kind.key])) return
       const ttl = page["ttlMs"]
       this.#answer = answer
-      this.#freshUntil = Date.now() + Math.min(this.#options.ttl, typeof ttl === "number" ? ttl : Infinity)
+      this.#freshUntil = now + Math.min(this.#options.ttl, typeof ttl === "number" ? ttl : Infinity)
     } else for (const call of waiting) this.#fail(call, outcome)
   }
 
-  #give(call: Call, answer: Buffer): void {
+  #give(call: Call, answer: Buffer, now: number): void {
     const { client, id } = call
     if (this.#cursor !== null) this.#options.onCursor(call, this.#cursor)
+    const end = `${id}}\n`
+    this.#options.account.end(call, "ok", answer.length + end.length - 1, now)
     if (hasRoom(client, answer.length)) {
       client.out.push(answer)
-      client.out.push(`${id}}\n`)
+      client.out.push(end)
     }
-    this.#options.onSettled(call, "answered")
+    client.settled()
   }
 
   #fail(call: Call, outcome: Exclude<Outcome, { readonly kind: "result" }>): void {
+    const { account } = this.#options
     const { client, id } = call
-    if (outcome.kind === "refused") client.fail(id, outcome.error)
-    else if (hasRoom(client, outcome.text.length)) client.out.push(Reply.error(id, outcome.text))
-    this.#options.onSettled(call, outcome.kind === "refused" ? outcome.error._tag : "answered")
+    if (outcome.kind === "refused") account.fail(call, outcome.error)
+    else {
+      const answer = Reply.error(id, outcome.text)
+      account.end(call, "rejected", answer.length - 1, Date.now())
+      if (hasRoom(client, answer.length)) client.out.push(answer)
+    }
+    client.settled()
   }
 }
 

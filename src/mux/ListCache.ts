@@ -4,6 +4,7 @@
  * server says so, and when a session asks for one that is not fresh.
  */
 import type { ServerCapabilities, Tool } from "@modelcontextprotocol/sdk/types.js"
+import type { CallOutcome } from "../CallOutcome.ts"
 import type { Call } from "./Calls.ts"
 import { type Kind, List, type ListOptions } from "./List.ts"
 import type { Member } from "./Member.ts"
@@ -20,7 +21,7 @@ export class ListCache {
   #renewals = 0
 
   constructor(
-    options: Pick<ListOptions, "ttl" | "ask" | "forward" | "onForwarded" | "onSettled" | "onCursor"> & {
+    options: Pick<ListOptions, "ttl" | "ask" | "forward" | "onForwarded" | "account" | "onCursor"> & {
       /** Whether there is a process to be asked. */
       readonly isThere: () => boolean
       /** A new process lists other things than the one before; the method announces it. */
@@ -62,9 +63,9 @@ export class ListCache {
     this.#all.get(call.method)?.answer(call)
   }
 
-  /** A member's requests wait no more, all of them or those that `isWanted`; says how many did. */
-  withdraw(member: Member, isWanted: (id: string) => boolean = () => true): number {
-    return [...this.#all.values()].reduce((sum, list) => sum + list.withdraw(member, isWanted), 0)
+  /** Withdraws a member's requests that wait here, or those alone that `isWanted` names. */
+  withdraw(member: Member, outcome: CallOutcome, isWanted: (id: string) => boolean = () => true): void {
+    for (const list of this.#all.values()) list.withdraw(member, outcome, isWanted)
   }
 
   /** A new process is there; `tools` where they have been read from it already. */

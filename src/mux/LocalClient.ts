@@ -2,6 +2,7 @@
  * A client in this process: the same to an upstream as one behind a socket, without the socket. Requests are values, and
  * so are answers. Plain synchronous code; lives from `open` to `close`.
  */
+import type { CallOutcome } from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
 import { Overloaded, type RequestError, RequestTimeout } from "../PoolError.ts"
 import { version } from "../version.ts"
@@ -93,11 +94,11 @@ export class LocalClient implements Client {
     return () => this.#cancel(id)
   }
 
-  #cancel(id: number): void {
+  #cancel(id: number, outcome: CallOutcome = "cancelled"): void {
     if (this.#waiting.take(id) === undefined) return
     const line = Line.ofText(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id}}}`)
     this.#envelope.scan(line.bytes, line.start, line.end)
-    this.#upstream.cancel(this, String(id), line, this.#envelope)
+    this.#upstream.cancel(this, String(id), line, this.#envelope, outcome)
   }
 
   /** One timer for all deadlines, and only while there are some. */
@@ -110,7 +111,7 @@ export class LocalClient implements Client {
       let hasDeadlines = false
       for (const [id, { deadline, onAnswer }] of this.#waiting) {
         if (deadline <= now) {
-          this.#cancel(id)
+          this.#cancel(id, "request-timeout")
           onAnswer({ kind: "refused", error: new RequestTimeout({ server: this.server }) })
         } else hasDeadlines ||= deadline !== Infinity
       }

@@ -2,23 +2,35 @@
  * One process that many clients share: request ids and progress tokens of its own, one answer for each request, and
  * cancellation to the right one. Plain synchronous code on bytes; lives as long as the process.
  */
+import type { CallOutcome } from "../CallOutcome.ts"
 import { Line, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
+import type { CallAccount } from "./CallAccount.ts"
 import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
-import { canonical, elements, Envelope, Key, responseIdOf, Shape } from "./Envelope.ts"
+import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
 import * as Reply from "./Reply.ts"
+import { responseIdOf } from "./ResponseEnds.ts"
 import * as Splice from "./Splice.ts"
 import type { Client, Outcome } from "./Upstream.ts"
+import { verdictOf } from "./Verdict.ts"
 import { methodOf } from "./Words.ts"
 
-export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"> {
+/** Who is told that a client's request which a process held has ended. */
+export interface Endings {
+  /** Before its client is. */
+  readonly account: CallAccount
+  /** After its client. */
+  readonly onSettled: (call: Call, outcome: CallOutcome) => void
+}
+
+export interface MultiplexerOptions extends Omit<NotificationsOptions, "process">, Endings {
   readonly server: string
   /** Bytes. */
   readonly maxLine: number
@@ -26,8 +38,6 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly onStray: (text: string) => void
   /** A list of the server has changed, by the method that says so. */
   readonly onListChanged: (method: string) => void
-  /** A request was answered: by the server, or as the word says. */
-  readonly onSettled: (call: Call, outcome: string) => void
   /** The server takes more again. */
   readonly onDrain: () => void
 }
@@ -49,6 +59,8 @@ export class Multiplexer implements LineReceiver {
   readonly #envelope = new Envelope()
   readonly #notifications: Notifications
   readonly #stdin: LineWriter
+  #heard = -1
+  #heardAt = 0
   #isRetired = false
   #isEnded = false
 
@@ -104,10 +116,17 @@ export class Multiplexer implements LineReceiver {
   }
 
   /** Cancels a client's calls by its own id for them; the cancellation goes on under the id that the server knows. */
-  cancel(client: Client, isWanted: (id: string) => boolean, line: Line, envelope: Envelope): void {
+  cancel(
+    client: Client,
+    isWanted: (id: string) => boolean,
+    line: Line,
+    envelope: Envelope,
+    outcome: CallOutcome
+  ): void {
     for (const [id, call] of this.calls.abandon(client, (call) => isWanted(call.id))) {
       Splice.one(this.#stdin, line, envelope, Key.requestId, String(id))
-      this.#options.onSettled(call, "cancelled")
+      this.#options.account.drop(call, outcome)
+      this.#options.onSettled(call, outcome)
     }
   }
 
@@ -197,11 +216,13 @@ export class Multiplexer implements LineReceiver {
     // Nobody waits for it; that it is answered counts.
     if (call === undefined) return (this.calls.takeAbandoned(id), true)
     this.calls.take(id)
+    const outcome = verdictOf(pieces[0]!, this.#envelope)
+    this.#options.account.end(call, outcome, length, this.#readAt())
     if (Delivery.hasRoom(call.client, length)) {
       const { end, start } = this.#envelope
       Splice.pieces(call.client.out, pieces, start[Key.id]!, end[Key.id]!, call.id)
     }
-    this.#options.onSettled(call, "answered")
+    this.#options.onSettled(call, outcome)
     return true
   }
 
@@ -211,7 +232,7 @@ export class Multiplexer implements LineReceiver {
     if (id !== null && this.calls.takeAbandoned(id) !== undefined) return
     if (call === undefined) return this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
     const { maxLine, server } = this.#options
-    refuse(call, new ResultTooLarge({ server, maxLine }), this.#options.onSettled)
+    refuse(call, new ResultTooLarge({ server, maxLine }), this.#options)
   }
 
   #message(line: Line): void {
@@ -244,8 +265,20 @@ export class Multiplexer implements LineReceiver {
     if (call === undefined) return this.#late(id, line)
     if (call.client === null) return call.done(outcomeOf(line))
     if (call.concern !== null) this.#concerning(call, call.concern, id, line)
+    const outcome = verdictOf(line.bytes, this.#envelope)
+    this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
     call.client.answer(call.id, line, this.#envelope)
-    this.#options.onSettled(call, "answered")
+    this.#options.onSettled(call, outcome)
+  }
+
+  /** When what is being read came, in milliseconds since the epoch: one look at the clock for all that came at once. */
+  #readAt(): number {
+    const heard = this.process.heard()
+    if (heard !== this.#heard) {
+      this.#heard = heard
+      this.#heardAt = Date.now()
+    }
+    return this.#heardAt
   }
 
   /** What an answer says beside what its client asked for. */
@@ -287,10 +320,9 @@ export class Multiplexer implements LineReceiver {
 }
 
 /** Ends a request with one of the pool's own errors. */
-export const refuse = (call: Call | Ask, error: RequestError, onSettled: MultiplexerOptions["onSettled"]): void => {
-  if (call.client === null) return call.done({ kind: "refused", error })
-  call.client.fail(call.id, error)
-  onSettled(call, error._tag)
+export const refuse = (call: Call | Ask, error: RequestError, { account, onSettled }: Endings): void => {
+  if (call.client === null) call.done({ kind: "refused", error })
+  else onSettled(call, account.fail(call, error))
 }
 
 /** Whether one of a client's own ids is meant by `id`, both JSON text. */

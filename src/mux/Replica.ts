@@ -11,7 +11,7 @@ import * as Cursors from "./Cursors.ts"
 import type { Envelope } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
 import { LogLevels } from "./LogLevels.ts"
-import { Multiplexer, refuse } from "./Multiplexer.ts"
+import { type Endings, Multiplexer, refuse } from "./Multiplexer.ts"
 import { announce } from "./Notifications.ts"
 import type { Poison } from "./Poison.ts"
 import type { Questions } from "./Questions.ts"
@@ -20,7 +20,7 @@ import type { Tasks } from "./Tasks.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
 
-export interface ReplicaOptions {
+export interface ReplicaOptions extends Endings {
   readonly server: string
   readonly logMessages: "owner" | "all" | "none"
   /** Bytes. */
@@ -42,9 +42,7 @@ export interface ReplicaOptions {
   readonly questions: Questions
   readonly tasks: Tasks
   readonly poison: Poison
-  readonly onSettled: (call: Call, outcome: string) => void
-  /** A client's request for a list has its answer, or goes to the process after all. */
-  readonly onListed: (call: Call, outcome: string) => void
+  /** A client's request for a list goes to the process after all. */
   readonly onUnlisted: (call: Call) => void
   /** There is a process, or another, or room in it, or none will come. */
   readonly onChange: (replica: Replica) => void
@@ -96,7 +94,7 @@ export class Replica {
     })
     this.lists = new ListCache({
       ttl: options.listTtl,
-      onSettled: options.onListed,
+      account: options.account,
       forward: options.onUnlisted,
       onForwarded: () => options.onChange(this),
       onCursor: ({ member, method }, cursor) => {
@@ -256,7 +254,10 @@ export class Replica {
     this.clients.delete(client)
     this.#waiting.withdraw(client)
     for (const multiplexer of this.all()) {
-      for (const call of multiplexer.leave(client)) this.#options.onSettled(call, "cancelled")
+      for (const call of multiplexer.leave(client)) {
+        this.#options.account.drop(call, "cancelled")
+        this.#options.onSettled(call, "cancelled")
+      }
     }
     this.subscriptions.leave(client)
   }
@@ -270,12 +271,12 @@ export class Replica {
   /** Refuses what is late at `now`, in milliseconds since the epoch; says whether something else may become so. */
   sweep(now: number): boolean {
     this.#waiting.expire(now)
-    const { onSettled, questions, requestTimeout, server } = this.#options
+    const { questions, requestTimeout, server } = this.#options
     if (requestTimeout === null) return !this.#waiting.isEmpty
     const error = new RequestTimeout({ server })
     for (const multiplexer of this.all()) {
       const standsStill = (member: Call["member"]) => questions.isAsking(multiplexer, member)
-      for (const call of multiplexer.expire(now - requestTimeout, standsStill)) refuse(call, error, onSettled)
+      for (const call of multiplexer.expire(now - requestTimeout, standsStill)) refuse(call, error, this.#options)
     }
     return !this.#waiting.isEmpty || this.all().some(({ calls }) => calls.size > 0)
   }
@@ -295,6 +296,7 @@ export class Replica {
       onListChanged: (method) => {
         if (this.#options.isHome) this.lists.refresh(method)
       },
+      account: this.#options.account,
       onSettled: this.#options.onSettled,
       onDrain: () => this.#options.onChange(this)
     })
@@ -305,14 +307,14 @@ export class Replica {
   }
 
   #afterEnd(call: Call | Ask, unwritten: Line | undefined): void {
-    const { onAgain, onSettled, poison, server } = this.#options
+    const { onAgain, poison, server } = this.#options
     const unknown = new OutcomeUnknown({ server })
-    if (call.client === null) return refuse(call, unknown, onSettled)
+    if (call.client === null) return refuse(call, unknown, this.#options)
     const { client, isDelivered, isRetry, kept, method, name } = call
     // Another process may have run it the first time.
     if (unwritten !== undefined) return onAgain(call, unwritten, (error) => (isRetry ? unknown : error))
     if (kept === null || isRetry || isDelivered || poison.refuses(client, method, name)) {
-      return refuse(call, unknown, onSettled)
+      return refuse(call, unknown, this.#options)
     }
     onAgain({ ...call, isRetry: true }, Line.of(Buffer.from(kept, "latin1")), () => unknown)
   }

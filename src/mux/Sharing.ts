@@ -3,30 +3,40 @@
  * process a request goes to, and when. Requests wait here in turns; what asks questions runs in a lane, alone against all
  * other sessions. Plain synchronous code.
  */
+import * as CallOutcome from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
 import { invalidParams, methodNotFound, type RequestError, ServerUnavailable } from "../PoolError.ts"
 import type { Asker } from "../server/AskerStore.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
 import { Asking, type QuestionPolicy } from "./Asking.ts"
-import type { Call } from "./Calls.ts"
+import * as Calls from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import { Envelope, Key } from "./Envelope.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
-import { isSameId, type Multiplexer } from "./Multiplexer.ts"
+import { type Endings, isSameId, type Multiplexer } from "./Multiplexer.ts"
 import * as Placing from "./Placing.ts"
 import { maxCrashes, Poison } from "./Poison.ts"
 import { Questions, type Root } from "./Questions.ts"
 import { Replica, type ReplicaOptions } from "./Replica.ts"
 import * as Reply from "./Reply.ts"
 import { asksForTask, namedTask, Tasks } from "./Tasks.ts"
+import type { Traffic } from "./Traffic.ts"
 import { Turns } from "./Turns.ts"
 import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
 import { decodeString, nameOf } from "./Words.ts"
 
 export interface SharingOptions extends Pick<
   ReplicaOptions,
-  "server" | "logMessages" | "maxLine" | "queueTimeout" | "requestTimeout" | "listTtl" | "onStray" | "unavailable"
+  | "server"
+  | "logMessages"
+  | "maxLine"
+  | "queueTimeout"
+  | "requestTimeout"
+  | "listTtl"
+  | "onStray"
+  | "unavailable"
+  | "account"
 > {
   /** Places that sessions have their homes in, and all there may be: the others are for what asks, one at a time. */
   readonly replicas: { readonly min: number; readonly max: number; readonly homes: number }
@@ -42,21 +52,14 @@ export interface SharingOptions extends Pick<
   readonly onAskers: (askers: ReadonlyArray<Asker>) => void
   /** A place needs a process, or none any more, or another in place of the one that it has. */
   readonly onWanted: (replica: Replica, what: "start" | "stop" | "renew") => void
-  /** A request of a client was answered; called only where `onCall` is there. */
-  readonly onCall?: (call: {
-    readonly session: number
-    readonly server: string
-    readonly method: string
-    readonly tool: string | null
-    readonly millis: number
-    readonly outcome: string
-  }) => void
 }
 
 /** A session, and the place where all goes that needs no lane. */
 interface Membership {
   readonly member: Member.Member
   readonly home: Replica
+  /** Where its calls count. */
+  readonly traffic: Traffic
 }
 
 export class Sharing implements Upstream {
@@ -111,7 +114,11 @@ export class Sharing implements Upstream {
     this.clients.add(client)
     const home = this.#homeForNew()
     home.clients.add(client)
-    this.#memberships.set(client, { member: Member.make(client), home })
+    this.#memberships.set(client, {
+      member: Member.make(client),
+      home,
+      traffic: this.#options.account.trafficOf(client.server)
+    })
     for (const { levels } of this.replicas) levels.membersChanged()
   }
 
@@ -121,7 +128,7 @@ export class Sharing implements Upstream {
     const { home, member } = membership
     this.#memberships.delete(client)
     this.clients.delete(client)
-    for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member)
+    for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member, "cancelled")
     this.#questions.leave(client)
     this.#tasks.leave(member)
     for (const replica of this.replicas) replica.leave(client)
@@ -145,53 +152,44 @@ export class Sharing implements Upstream {
   }
 
   request(client: Client, line: Line, envelope: Envelope, method: string): void {
-    const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
-    const { home, member } = this.#of(client)
-    if (home.unavailable !== null) return client.fail(id, home.unavailable)
+    const { home, member, traffic } = this.#of(client)
     const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
-    if (this.#poison.refuses(client, method, name)) return client.fail(id, this.#refusing())
-    if (method.startsWith("tasks/") && !this.isOwn) return this.#taskRequest(id, member, line, envelope, method)
+    const refusal = home.unavailable ?? (this.#poison.refuses(client, method, name) ? this.#refusing() : null)
+    if (refusal !== null) return this.#options.account.refuse(client, line, envelope, method, refusal)
+    if (method.startsWith("tasks/") && !this.isOwn) return this.#taskRequest(client, line, envelope, method)
     const isPaged = Cursors.isPaged(method) && !this.isOwn
     const cursor = isPaged ? Cursors.asked(line) : null
-    if (cursor !== null && !Cursors.isOf(member, method, cursor, home.current)) return client.fail(id, unknownCursor)
+    if (cursor !== null && !Cursors.isOf(member, method, cursor, home.current)) {
+      return client.fail(line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!), unknownCursor)
+    }
     const isInLane = this.asking.needsLane(method, name)
-    const call: Call = {
+    const call = Calls.begin(line, envelope, {
       client,
       member,
-      id,
-      token: envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null,
       method,
       name,
-      since: Date.now(),
-      deadlineFrom: 0,
+      traffic,
       kept: cursor === null && this.#keeps(method, name, line) ? line.copy(line.start, line.end) : null,
-      isRetry: false,
       isInLane,
       concern: isPaged
         ? "gives a cursor"
         : home.mayHaveTasks && !this.isOwn && asksForTask(line)
           ? "makes a task"
-          : null,
-      isDelivered: false,
-      hasSeenQuestion: false
-    }
-    client.inFlight++
+          : null
+    })
     const turns = isInLane ? this.#laneTurns : this.#turns
     const place = turns.has(member) && member.asked === 0 ? null : this.#placeFor(call, home, 0)
-    if (place !== null) return this.#send(place, call, line, envelope)
+    if (place !== null) return this.#send(place, call, line, envelope, call.since)
     this.#enter(call, line.kept(), (error) => error)
   }
 
   list(client: Client, line: Line, envelope: Envelope, method: string): void {
-    const { home, member } = this.#of(client)
+    const { home, member, traffic } = this.#of(client)
     const isHere = home.current !== null && home.unavailable === null && home.lists.answers(method)
     if (!isHere || this.asking.needsLane(method, null)) return this.request(client, line, envelope, method)
-    client.inFlight++
-    const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
-    const facts = { token: null, name: null, isRetry: false, isInLane: false, isDelivered: false, concern: null }
-    const times = { since: Date.now(), deadlineFrom: 0 }
     const kept = line.copy(line.start, line.end)
-    home.lists.answer({ client, member, id, method, kept, hasSeenQuestion: false, ...facts, ...times })
+    const facts = { name: null, kept, isInLane: false, concern: null }
+    home.lists.answer(Calls.begin(line, envelope, { client, member, method, traffic, ...facts }))
   }
 
   notify(client: Client, line: Line): void {
@@ -206,14 +204,19 @@ export class Sharing implements Upstream {
     this.#questions.progress(client, line, envelope)
   }
 
-  cancel(client: Client, id: string, line: Line, envelope: Envelope): void {
+  cancel(
+    client: Client,
+    id: string,
+    line: Line,
+    envelope: Envelope,
+    outcome: CallOutcome.CallOutcome = "cancelled"
+  ): void {
     const isWanted = isSameId(id)
     const { home, member } = this.#of(client)
-    for (const turns of [this.#turns, this.#laneTurns, home.lists]) {
-      for (let withdrawn = turns.withdraw(member, isWanted); withdrawn > 0; withdrawn--) client.settled()
-    }
+    const unsent = outcome === "request-timeout" ? "queue-timeout" : outcome
+    for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member, unsent, isWanted)
     for (const replica of this.replicas) {
-      for (const multiplexer of replica.all()) multiplexer.cancel(client, isWanted, line, envelope)
+      for (const multiplexer of replica.all()) multiplexer.cancel(client, isWanted, line, envelope, outcome)
     }
     this.#sweepSoon()
   }
@@ -244,7 +247,7 @@ export class Sharing implements Upstream {
     return this.#memberships.get(client)!
   }
 
-  #placeFor(call: Call, home: Replica, waited: number): Placing.Place | null {
+  #placeFor(call: Calls.Call, home: Replica, waited: number): Placing.Place | null {
     const { member } = call
     // Who is asked may go on: its answer may depend on it.
     const isAsked = member.asked > 0
@@ -272,17 +275,18 @@ export class Sharing implements Upstream {
     return null
   }
 
-  #send({ process, replica }: Placing.Place, call: Call, line: Line, envelope: Envelope): void {
-    call.deadlineFrom = Date.now()
+  /** `now` in milliseconds since the epoch. */
+  #send({ process, replica }: Placing.Place, call: Calls.Call, line: Line, envelope: Envelope, now: number): void {
+    call.deadlineFrom = now
     if (this.#executing >= maxKeptCalls) call.kept = null
     call.member.executing++
     this.#executing++
-    replica.usedAt = call.deadlineFrom
+    replica.usedAt = now
     replica.request(process, call, line, envelope)
   }
 
   /** It waits for its turn; where that does not come, `errorOf` says what to answer. */
-  #enter(call: Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
+  #enter(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
     const { client, id, isInLane, member } = call
     const since = Date.now()
     const go = (): boolean => {
@@ -291,21 +295,25 @@ export class Sharing implements Upstream {
       const place = this.#placeFor(call, home, Date.now() - since)
       if (place === null) return false
       this.#envelope.scan(line.bytes, line.start, line.end)
-      this.#send(place, call, line, this.#envelope)
+      this.#send(place, call, line, this.#envelope, Date.now())
       return true
     }
+    const { account } = this.#options
     const refused = (error: RequestError) => {
-      this.#say(call, errorOf(error)._tag)
-      client.fail(id, errorOf(error))
+      account.fail(call, errorOf(error))
+      client.settled()
+    }
+    const withdrawn = (outcome: CallOutcome.CallOutcome) => {
+      account.drop(call, outcome)
       client.settled()
     }
     const turns = isInLane ? this.#laneTurns : this.#turns
-    turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused })
+    turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused, withdrawn })
     this.#sweepSoon()
   }
 
   /** A process that ended held it: it goes to the next. */
-  #again(call: Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
+  #again(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
     call.member.executing--
     this.#executing--
     this.#enter(call, line, errorOf)
@@ -317,8 +325,9 @@ export class Sharing implements Upstream {
   }
 
   /** A task is its maker's alone: it is asked about where it runs. */
-  #taskRequest(id: string, member: Member.Member, line: Line, envelope: Envelope, method: string): void {
-    const client = member.client!
+  #taskRequest(client: Client, line: Line, envelope: Envelope, method: string): void {
+    const { member, traffic } = this.#of(client)
+    const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
     const unknown: Refusal = { code: invalidParams, message: "this session has no such task" }
     if (method === "tasks/list") {
       return client.fail(id, { code: methodNotFound, message: "a shared server does not list tasks" })
@@ -327,12 +336,9 @@ export class Sharing implements Upstream {
     const process = taskId === null ? null : this.#tasks.processOf(member, taskId)
     const replica = this.replicas.find((replica) => process !== null && replica.all().includes(process))
     if (taskId === null || process === null || replica === undefined) return client.fail(id, unknown)
-    client.inFlight++
-    const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
-    const facts = { kept: null, isRetry: false, isInLane: false, isDelivered: false, hasSeenQuestion: false }
-    const times = { since: Date.now(), deadlineFrom: 0 }
-    const call: Call = { client, member, id, token, method, name: null, ...times, concern: { taskId }, ...facts }
-    this.#send({ process, replica }, call, line, envelope)
+    const facts = { name: null, kept: null, isInLane: false, concern: { taskId } }
+    const call = Calls.begin(line, envelope, { client, member, method, traffic, ...facts })
+    this.#send({ process, replica }, call, line, envelope, call.since)
   }
 
   /** Whether a request is kept, so that it can be made again: what only reads, and tools that say that it does no harm. */
@@ -347,25 +353,13 @@ export class Sharing implements Upstream {
     return new ServerUnavailable({ server, state: "refusing", failure: null, hint, nextAttemptAt: null })
   }
 
-  readonly #onSettled = (call: Call, outcome: string): void => {
+  readonly #onSettled: Endings["onSettled"] = (call, outcome) => {
     call.member.executing--
     this.#executing--
-    if (call.isInLane && outcome === "answered" && !call.hasSeenQuestion) this.asking.acquit(call)
-    this.#say(call, outcome)
+    if (call.isInLane && CallOutcome.isAnswer(outcome) && !call.hasSeenQuestion) this.asking.acquit(call)
     call.client.settled()
     // A process that ended has more to say first; what comes next follows then.
-    if (outcome !== "OutcomeUnknown") this.#pump()
-  }
-
-  #say(call: Call, outcome: string): void {
-    this.#options.onCall?.({
-      session: call.client.id,
-      server: call.client.server,
-      method: call.method,
-      tool: call.method === "resources/read" ? null : call.name,
-      millis: Date.now() - call.since,
-      outcome
-    })
+    if (outcome !== "outcome-unknown") this.#pump()
   }
 
   // --- places ---
@@ -380,10 +374,6 @@ export class Sharing implements Upstream {
       poison: this.#poison,
       onSettled: this.#onSettled,
       onChange: () => this.#pump(),
-      onListed: (call, outcome) => {
-        this.#say(call, outcome)
-        call.client.settled()
-      },
       onUnlisted: (call) => this.#enter(call, Line.ofText(call.kept ?? ""), (error) => error),
       onAgain: (call, line, errorOf) => this.#again(call, line, errorOf),
       sweepSoon: () => this.#sweepSoon()

@@ -2,10 +2,11 @@
  * What sessions may not have under way yet: each one's in order, bounded in bytes and in time, and one of each session
  * after one of every other, so that who has much waiting delays the others by no more than a turn. Plain synchronous code.
  */
+import type { CallOutcome } from "../CallOutcome.ts"
 import { Overloaded, QueueTimeout, type RequestError } from "../PoolError.ts"
 import type { Member } from "./Member.ts"
 
-/** Exactly one of its callbacks is called, or none where it is withdrawn. */
+/** It goes, is refused or is withdrawn: one of these, once. */
 export interface Turn {
   readonly member: Member
   /** The client's own id as JSON text. */
@@ -14,6 +15,7 @@ export interface Turn {
   /** Says whether it could go. */
   readonly go: () => boolean
   readonly refuse: (error: RequestError) => void
+  readonly withdrawn: (outcome: CallOutcome) => void
 }
 
 interface Line {
@@ -28,6 +30,8 @@ export class Turns {
   /** In the order of their turns. */
   readonly #lines = new Map<Member, Line>()
   #isPumping = false
+  /** Amidst its going it is not withdrawn any more. */
+  #going: Turn | null = null
 
   constructor(options: { readonly server: string; readonly timeout: number }) {
     this.#server = options.server
@@ -78,10 +82,12 @@ export class Turns {
     for (const turn of late) turn.refuse(new QueueTimeout({ server: this.#server }))
   }
 
-  /** Withdraws what a member has here, or those alone that `isId` names; says how many. */
-  withdraw(member: Member, isId: (id: string) => boolean = () => true): number {
-    if (!this.#lines.has(member)) return 0
-    return this.#take((turn) => turn.member === member && isId(turn.id)).length
+  /** Withdraws what a member has here, or those alone that `isId` names. */
+  withdraw(member: Member, outcome: CallOutcome, isId: (id: string) => boolean = () => true): void {
+    if (!this.#lines.has(member)) return
+    for (const turn of this.#take((turn) => turn.member === member && isId(turn.id))) {
+      if (turn !== this.#going) turn.withdrawn(outcome)
+    }
   }
 
   /** Refuses all. */
@@ -92,7 +98,11 @@ export class Turns {
   /** Lets a member's first go, if it can, and puts the member behind the others. */
   #next(member: Member): boolean {
     const turn = this.#lines.get(member)?.turns[0]
-    if (turn === undefined || !turn.go()) return false
+    if (turn === undefined) return false
+    this.#going = turn
+    const hasGone = turn.go()
+    this.#going = null
+    if (!hasGone) return false
     // Its answer may have been the end of its session.
     const line = this.#lines.get(member)
     if (line?.turns[0] !== turn) return true

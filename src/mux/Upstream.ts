@@ -2,6 +2,7 @@
  * The seam between sessions and servers: what a session may ask of whatever stands behind a server's name, and what it
  * offers in return. To a session, one process, several of them or a remote server look the same.
  */
+import type { CallOutcome } from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
@@ -87,8 +88,8 @@ export interface Upstream {
   readonly answerProgress: (client: Client, line: Line, envelope: Envelope) => void
   /** Forwards a notification as it is. */
   readonly notify: (client: Client, line: Line) => void
-  /** Cancels the client's request whose id is `id` (JSON text); no answer follows. */
-  readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope) => void
+  /** Cancels the client's request whose id is `id` (JSON text); no answer follows. It counts as `outcome`: `cancelled`. */
+  readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope, outcome?: CallOutcome) => void
   /** The client's `level` has changed; the server is told the most verbose level of all. */
   readonly levelChanged: (client: Client, done: (outcome: Outcome) => void) => void
   /** The client wants to hear of the resource; the server is asked where nobody does yet. */

@@ -5,6 +5,7 @@
 import { Clock, Deferred, Duration, Effect, Result, type Scope } from "effect"
 import { type ConnectionError, type Connections, type ListChange, RequestRejected } from "../Connections.ts"
 import { methodNotFound, ServerNotFound } from "../PoolError.ts"
+import * as Metrics from "../Metrics.ts"
 import { malformed } from "./ErrorAnswer.ts"
 
 /** The list of one server, as it was last read. */
@@ -64,6 +65,8 @@ interface Entry<A> {
   reading: Deferred.Deferred<void> | null
   /** The server said that they changed while they were being read. */
   isOutdated: boolean
+  /** How often it was asked for and fresh, beside those times when all were. */
+  hits: number
 }
 
 /** Nothing is asked before somebody wants to know; `onChange` is called where a list is another than the one before. */
@@ -79,12 +82,15 @@ export const make = Effect.fnUntraced(function* <A>(options: {
   const entries = new Map(
     connections.names.map((server): [string, Entry<A>] => [
       server,
-      { server, known: null, failure: null, freshUntil: 0, text: "", reading: null, isOutdated: false }
+      { server, known: null, failure: null, freshUntil: 0, text: "", reading: null, isOutdated: false, hits: 0 }
     ])
   )
   let snapshot: Snapshot<A> | null = null
   /** Of the snapshot as a whole. */
   let freshUntil = 0
+  /** How often all were asked for and fresh. */
+  let hits = 0
+  for (const entry of entries.values()) yield* Metrics.registerCacheHits(entry.server, () => hits + entry.hits)
 
   const keep = (entry: Entry<A>, now: number, outcome: Result.Result<Pages<A>, ConnectionError>) => {
     snapshot = null
@@ -137,6 +143,12 @@ export const make = Effect.fnUntraced(function* <A>(options: {
   const isFresh = (entry: Entry<A>, now: number) =>
     entry.reading === null && (entry.known !== null || entry.failure !== null) && now < entry.freshUntil
 
+  const isHit = (entry: Entry<A>, now: number) => {
+    const isFreshNow = isFresh(entry, now)
+    if (isFreshNow) entry.hits++
+    return isFreshNow
+  }
+
   const take = (): Snapshot<A> => {
     const all = [...entries.values()]
     return {
@@ -148,7 +160,7 @@ export const make = Effect.fnUntraced(function* <A>(options: {
   }
 
   const renewed = Effect.fnUntraced(function* (now: number) {
-    const stale = [...entries.values()].filter((entry) => !isFresh(entry, now))
+    const stale = [...entries.values()].filter((entry) => !isHit(entry, now))
     if (stale.length > 0) yield* Effect.forEach(stale, read, { concurrency: "unbounded", discard: true })
     freshUntil = Math.min(...[...entries.values()].map((entry) => entry.freshUntil))
     snapshot ??= take()
@@ -161,13 +173,15 @@ export const make = Effect.fnUntraced(function* <A>(options: {
     list: kind.list,
     snapshot: Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const fresh = freshAt(now)
-      return fresh === null ? renewed(now) : Effect.succeed(fresh)
+      if (fresh === null) return renewed(now)
+      hits++
+      return Effect.succeed(fresh)
     }),
     fresh: Effect.map(Clock.currentTimeMillis, freshAt),
     ofServer: Effect.fnUntraced(function* (server) {
       const entry = entries.get(server)
       if (entry === undefined) return yield* new ServerNotFound({ server, names: connections.names })
-      if (!isFresh(entry, yield* Clock.currentTimeMillis)) yield* read(entry)
+      if (!isHit(entry, yield* Clock.currentTimeMillis)) yield* read(entry)
       return entry.known ?? (yield* Effect.fail(entry.failure ?? new ServerNotFound({ server, names: [] })))
     }),
     known: (server) => entries.get(server)?.known ?? null,

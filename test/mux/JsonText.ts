@@ -203,6 +203,6 @@ const lookalikes = [
 ]
 
 const keys = [
-  ..."id method jsonrpc params result error name _meta progressToken requestId uri level".split(" "),
+  ..."id method jsonrpc params result error name _meta progressToken requestId uri level isError".split(" "),
   ...'a,ID,i,idd, id,__proto__,constructor,é,漢😀,a"b,line\nfeed,back\\slash,'.split(",")
 ]

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { vi } from "vitest"
 import { LineReader, type LineReceiver } from "../../src/lines/LineReader.ts"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
+import { CallAccount, type EndedCall } from "../../src/mux/CallAccount.ts"
 import type { Loss, Replica } from "../../src/mux/Replica.ts"
 import { Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
 import { Session } from "../../src/mux/Session.ts"
@@ -108,7 +109,9 @@ export const makeProcess = (options?: {
       onPieces: (pieces, length) => receiver.onPieces?.(pieces, length) ?? false
     }
   })
+  let heard = 0
   const say: Process["say"] = (message, piece = Infinity) => {
+    heard++
     const bytes = Buffer.from(`${textOf(message)}\n`)
     for (let at = 0; at < bytes.length; at += piece) reader.feed(bytes.subarray(at, at + piece))
   }
@@ -127,7 +130,7 @@ export const makeProcess = (options?: {
       attach: (next) => {
         receiver = next
       },
-      heard: () => 0,
+      heard: () => heard,
       ended: Effect.never
     },
     stdin,
@@ -170,7 +173,8 @@ export interface Mux {
   readonly wanted: Array<string>
   /** Lines of stdout that were no messages. */
   readonly strays: Array<string>
-  readonly calls: Array<Parameters<NonNullable<SharingOptions["onCall"]>>[0]>
+  readonly calls: Array<EndedCall>
+  readonly account: CallAccount
   /** Gives it a process, which it returns. */
   readonly attach: (options?: Parameters<typeof makeProcess>[0]) => Process
   /** Requests that the process holds that it was given last. */
@@ -190,6 +194,7 @@ export interface Mux {
 export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?: boolean }): Mux => {
   const strays: Array<string> = []
   const calls: Mux["calls"] = []
+  const account = new CallAccount((call) => calls.push(call))
   const wanted: Array<string> = []
   const sharing: Sharing = new Sharing({
     server: "git",
@@ -211,9 +216,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
     onStray: (_, text) => {
       strays.push(text)
     },
-    onCall: (call) => {
-      calls.push(call)
-    },
+    account,
     unavailable,
     ...options
   })
@@ -227,6 +230,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
     wanted,
     strays,
     calls,
+    account,
     attach: (options) => {
       const process = makeProcess(options)
       replica.attach(process.process)

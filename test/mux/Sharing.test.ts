@@ -424,7 +424,7 @@ describe("Sharing", () => {
         for (const message of yield* next.told) next.answer(message)
         assert.deepStrictEqual(
           mux.calls.map(({ outcome, tool }) => [tool, outcome]),
-          [["reads", "answered"]]
+          [["reads", "ok"]]
         )
       })
     )

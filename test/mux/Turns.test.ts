@@ -118,13 +118,14 @@ describe("Turns", () => {
     for (const id of ["1", "2"]) {
       const go = () => {
         gone.push(id)
-        waiting.withdraw(member)
+        waiting.withdraw(member, "cancelled")
         return true
       }
-      waiting.enter({ member, id, bytes: 1, go, refuse: () => {} })
+      const withdrawn = (outcome: string) => gone.push(`${id} ${outcome}`)
+      waiting.enter({ member, id, bytes: 1, go, refuse: () => {}, withdrawn })
     }
     waiting.pump()
-    assert.deepStrictEqual(gone, ["1"])
+    assert.deepStrictEqual(gone, ["1", "2 cancelled"])
     assert.isTrue(waiting.isEmpty)
   })
 })
