@@ -294,13 +294,21 @@ export const layerFile = (
 ): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
   Layer.unwrap(Effect.map(PoolConfig.loadFiles(files, options), (config) => layerPoolConfig(config, options)))
 
-/** A pool of servers whose configuration has been read. */
-export const layerPoolConfig = (config: PoolConfig.PoolConfig, options?: StartOptions): Layer.Layer<McpPool> =>
+/** A pool of servers whose configuration has been read; fails where its audit file cannot be opened. */
+export const layerPoolConfig = (
+  config: PoolConfig.PoolConfig,
+  options?: StartOptions
+): Layer.Layer<McpPool, ConfigFileError> =>
   Layer.effect(
     McpPool,
     Effect.gen(function* () {
       for (const warning of config.warnings) yield* Effect.logWarning(warning)
-      const pool = yield* make(config.servers, options)
+      // First, so that it is closed last; loaded by who asks for it.
+      const audit =
+        config.audit === null
+          ? undefined
+          : yield* (yield* Effect.promise(() => import("./Audit.ts"))).open(config.audit)
+      const pool = yield* make(config.servers, { ...options, onCall: audit?.add })
       if (options?.autoStart !== false) yield* Effect.forkScoped(pool.startAll, { startImmediately: true })
       return pool
     })

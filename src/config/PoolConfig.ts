@@ -2,10 +2,10 @@
 import { homedir } from "node:os"
 import * as path from "node:path"
 import { Effect, Predicate } from "effect"
-import { type ConfigFileError, ServerConfigError } from "../PoolError.ts"
+import { ConfigFileError, ServerConfigError } from "../PoolError.ts"
 import * as ConfigFile from "./ConfigFile.ts"
 import { HostEnvironment } from "./Environment.ts"
-import { variable, type Variables } from "./Interpolation.ts"
+import { interpolate, variable, type Variables } from "./Interpolation.ts"
 import * as KnownState from "./KnownState.ts"
 import type { PoolOptions } from "./PoolOptions.ts"
 import { notes, resolve } from "./Resolve.ts"
@@ -17,6 +17,8 @@ export { HostEnvironment }
 export interface PoolConfig {
   /** In the order of the files; each name once. */
   readonly servers: ReadonlyArray<ServerEntry>
+  /** The absolute path of the file in which each call leaves a line; null for none. */
+  readonly audit: string | null
   /** One line each, with the file; never a value of an environment. */
   readonly warnings: ReadonlyArray<string>
 }
@@ -74,10 +76,11 @@ export const defaultFile: Effect.Effect<string> = Effect.map(HostEnvironment, (v
 const assemble = Effect.fnUntraced(function* (
   sources: ReadonlyArray<ConfigFile.Source>,
   options: LoadOptions
-): Effect.fn.Return<PoolConfig, ServerConfigError> {
+): Effect.fn.Return<PoolConfig, ConfigFileError | ServerConfigError> {
   const variables = yield* HostEnvironment
   const servers = new Map<string, ServerEntry>()
   const warnings: Array<string> = []
+  let audit: string | null = null
   for (const source of sources) {
     warnings.push(...source.warnings)
     const references = {
@@ -85,6 +88,16 @@ const assemble = Effect.fnUntraced(function* (
       inputs: source.inputs,
       workspaceFolder: source.directory,
       userHome: userHome(variables)
+    }
+    if (source.pool.audit !== undefined) {
+      const file = yield* Effect.mapError(
+        Effect.fromResult(interpolate(source.pool.audit, references)),
+        ({ reason }) =>
+          new ConfigFileError({ file: source.name, line: null, column: null, reason: `field "pool.audit": ${reason}` })
+      )
+      const resolved = path.resolve(source.directory, file)
+      if (audit !== null && audit !== resolved) warnings.push(`${source.name}: pool.audit is used instead of ${audit}`)
+      audit = resolved
     }
     for (const [name, raw] of source.servers) {
       const warn = (note: string) => warnings.push(`${source.name}: server ${JSON.stringify(name)}: ${note}`)
@@ -116,7 +129,7 @@ const assemble = Effect.fnUntraced(function* (
     )
     if (first !== undefined) return yield* withOthers(first, others)
   }
-  return { servers: entries, warnings }
+  return { servers: entries, audit, warnings }
 })
 
 const sourceOf = (entry: ServerEntry): string =>

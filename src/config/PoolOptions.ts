@@ -90,6 +90,8 @@ export const PoolOptions = Schema.Struct({
    * in the texts of `content` are replaced as in `env`. A server's replaces the file's as a whole.
    */
   sessionFile: Schema.optional(SessionFile),
+  /** The file in which each call leaves a line, with references as in `env`: none. Only at the top. */
+  audit: Schema.optional(Schema.NonEmptyString),
   /** Which sessions get a server's log messages: `"owner"`. */
   logMessages: Schema.optional(Schema.Literals(["owner", "all", "none"])),
   /** The longest line of a server or a client: 10 MiB. */

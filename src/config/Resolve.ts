@@ -52,6 +52,8 @@ export const resolve = Effect.fnUntraced(function* (
   const options = yield* Effect.mapError(Effect.fromResult(decoded), ({ path, reason }) =>
     mistake(path.join("."), reason)
   )
+  if (options.pool?.audit !== undefined)
+    return yield* mistake("pool.audit", "belongs at the top: it is the whole pool's")
   if (isRemote(options)) return yield* mistake("url", "not supported yet: servers with a url")
   if (options.command === undefined) return yield* mistake("command", "is missing")
   const command = yield* text("command", options.command)

@@ -968,7 +968,37 @@ describe("several files", () => {
 
   it.effect("are none: nothing is configured", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* PoolConfig.loadFiles([]), { servers: [], warnings: [] })
+      assert.deepStrictEqual(yield* PoolConfig.loadFiles([]), { servers: [], audit: null, warnings: [] })
+    })
+  )
+})
+
+describe("the audit file", () => {
+  it.effect("stands at the top, with references, relative to the project; the last file's is the pool's", () =>
+    Effect.gen(function* () {
+      const directory = yield* project({
+        "a.json": { mcpServers: {}, pool: { audit: "${NAME}.jsonl" } },
+        "b.json": { mcpServers: {}, pool: { audit: "b.jsonl" } },
+        "none.json": { mcpServers: {} },
+        "wrong.json": { mcpServers: {}, pool: { audit: "${NOPE}" } }
+      })
+      const one = yield* load(directory, { files: ["a.json", "none.json"], host: { NAME: "calls" } })
+      assert.strictEqual(one.audit, path.join(directory, "calls.jsonl"))
+      assert.deepStrictEqual(one.warnings, [])
+      const two = yield* load(directory, { files: ["a.json", "b.json"], host: { NAME: "calls" } })
+      assert.strictEqual(two.audit, path.join(directory, "b.jsonl"))
+      assert.lengthOf(two.warnings, 1)
+      assert.strictEqual((yield* load(directory, { files: ["none.json"] })).audit, null)
+      const { message } = yield* fileError(load(directory, { files: ["wrong.json"] }))
+      assert.include(message, 'field "pool.audit": the variable NOPE is not set')
+    })
+  )
+
+  it.effect("is no server's own", () =>
+    Effect.gen(function* () {
+      const { config } = yield* loadServer({ command: "a", pool: { audit: "a.jsonl" } })
+      assert.strictEqual(errorOf(config).field, "pool.audit")
+      assert.isNull(config.audit)
     })
   )
 })
