@@ -34,6 +34,7 @@ import {
   toToolError
 } from "./proxy/ToolError.ts"
 import * as ToolFinder from "./proxy/ToolFinder.ts"
+import * as ToolSpan from "./proxy/ToolSpan.ts"
 import * as ToolSchemas from "./proxy/ToolSchemas.ts"
 import * as ToolCache from "./ToolCache.ts"
 
@@ -176,11 +177,22 @@ export const make = Effect.gen(function* () {
   const { find, findNow, tools } = ToolFinder.make(connections, cache)
 
   const executeTool: McpProxy["Service"]["executeTool"] = (name, args = {}, options = {}) =>
-    Effect.suspend(() => {
-      const found = findNow(name)
-      if (found !== null) return execute(found, args, options)
-      return Effect.flatMap(find(name, options.timeout ?? defaultTimeout), (found) => execute(found, args, options))
-    })
+    Effect.withFiber((fiber) =>
+      ToolSpan.isTraced(fiber)
+        ? ToolSpan.around(name, (span) => executeNamed(name, args, options, span))
+        : executeNamed(name, args, options, null)
+    )
+
+  const executeNamed = (
+    name: string,
+    args: { readonly [key: string]: unknown },
+    options: ExecuteOptions,
+    span: ToolSpan.ToolSpan
+  ): Effect.Effect<CallToolResult, ToolError> => {
+    const found = findNow(name)
+    if (found !== null) return execute(found, args, options, span)
+    return Effect.flatMap(find(name, options.timeout ?? defaultTimeout), (found) => execute(found, args, options, span))
+  }
 
   const checked = Effect.fnUntraced(function* ({ server, tool }: ToolFinder.Target, args: unknown) {
     const { list } = yield* tools
@@ -192,25 +204,27 @@ export const make = Effect.gen(function* () {
   const execute = (
     target: ToolFinder.Target,
     args: { readonly [key: string]: unknown },
-    options: ExecuteOptions
-  ): Effect.Effect<CallToolResult, ToolError> =>
-    options.validate === true
-      ? Effect.andThen(checked(target, args), send(target, args, options))
-      : send(target, args, options)
+    options: ExecuteOptions,
+    span: ToolSpan.ToolSpan
+  ): Effect.Effect<CallToolResult, ToolError> => {
+    ToolSpan.found(span, target)
+    return options.validate === true
+      ? Effect.andThen(checked(target, args), send(target, args, options, span))
+      : send(target, args, options, span)
+  }
 
   const send = (
     { server, tool }: ToolFinder.Target,
     args: { readonly [key: string]: unknown },
-    { onProgress, timeout = defaultTimeout }: ExecuteOptions
+    { onProgress, timeout = defaultTimeout }: ExecuteOptions,
+    span: ToolSpan.ToolSpan
   ): Effect.Effect<CallToolResult, ToolTimeout | ServerNotFound | ExecutionError> =>
     Effect.mapError(
       // The cast: a server's result is passed on as it came.
-      connections.request(
-        server,
-        "tools/call",
-        { name: tool, arguments: args },
-        { onProgress, timeout: Duration.toMillis(timeout) }
-      ) as Effect.Effect<CallToolResult, ConnectionError>,
+      connections.request(server, "tools/call", ToolSpan.carried(span, { name: tool, arguments: args }), {
+        onProgress,
+        timeout: Duration.toMillis(timeout)
+      }) as Effect.Effect<CallToolResult, ConnectionError>,
       (error) => toToolError(error, server, tool)
     )
 

@@ -7,6 +7,7 @@ import type { ServerOptions } from "../../src/config/ServerSpec.ts"
 import * as McpProxy from "../../src/McpProxy.ts"
 import * as ToolCache from "../../src/ToolCache.ts"
 import type * as ScriptedServers from "../support/ScriptedServers.ts"
+import * as Spans from "../support/Spans.ts"
 import * as TestPool from "../support/TestPool.ts"
 
 export type Proxy = McpProxy.McpProxy["Service"]
@@ -29,7 +30,7 @@ export const processes = Effect.fnUntraced(function* (marker: string, servers: S
   )
 })
 
-const everything = ["echo", "sleep", "wake", "progress", "stats", "exit", "add_tool", "no_such", "reply", "refuse"]
+const everything = "echo sleep wake progress stats exit add_tool no_such reply refuse meta fail".split(" ")
 
 export const suite = (provide: Provide): void => {
   const withProxy = (
@@ -256,6 +257,18 @@ export const suite = (provide: Provide): void => {
         stats.cancellations.map(({ label }) => label),
         ["a", "b"]
       )
+    })
+  )
+
+  withProxy("passes the trace on to the server where a tracer is there, and nothing where none is", (proxy) =>
+    Effect.gen(function* () {
+      assert.strictEqual(textOf(yield* proxy.executeTool("meta")), "null")
+      const { spans, tracer } = Spans.collect()
+      const told = yield* proxy.executeTool("meta", {}, { onProgress: () => {} }).pipe(Effect.withTracer(tracer))
+      const [span] = spans
+      const { traceparent } = JSON.parse(textOf(told)) as { readonly traceparent?: string }
+      assert.strictEqual(traceparent, `00-${span!.traceId}-${span!.spanId}-01`)
+      assert.lengthOf(spans, 1)
     })
   )
 

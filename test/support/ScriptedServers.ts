@@ -1,6 +1,6 @@
 /** The fixture `server.ts` without a process: servers of `McpProxy.layerTest` that do what it does. */
 import type { CallToolResult, Tool } from "@modelcontextprotocol/sdk/types.js"
-import { Deferred, Effect, Layer } from "effect"
+import { Deferred, Effect, Layer, Queue } from "effect"
 import { RequestRejected } from "../../src/Connections.ts"
 import * as McpProxy from "../../src/McpProxy.ts"
 import { OutcomeUnknown } from "../../src/PoolError.ts"
@@ -12,19 +12,16 @@ import { offers } from "../fixtures/offers.ts"
 export type Servers = Readonly<Record<string, ReadonlyArray<string | object> | null>>
 
 export const layer = (servers: Servers): Layer.Layer<McpProxy.McpProxy | ToolCache.ToolCache> => {
-  const announcing: Array<(server: string) => Effect.Effect<void>> = []
+  const handles: Array<TestConnections.TestConnections["Service"]> = []
+  const handle = Effect.suspend(() => Effect.fromNullishOr(handles[0])).pipe(Effect.orDie)
   const scripted = Object.entries(servers).map(([name, tools]): [string, TestConnections.TestServer] => [
     name,
-    serverOf(
-      name,
-      tools ?? [],
-      Effect.suspend(() => announcing[0]?.(name) ?? Effect.void)
-    )
+    serverOf(name, tools ?? [], handle)
   ])
   const prepared = Effect.gen(function* () {
-    const { announce, fail } = yield* TestConnections.TestConnections
-    announcing.push((server) => announce(server, "tools"))
-    for (const [name, tools] of Object.entries(servers)) if (tools === null) yield* fail(name, "unavailable")
+    const handle = yield* TestConnections.TestConnections
+    handles.push(handle)
+    for (const [name, tools] of Object.entries(servers)) if (tools === null) yield* handle.fail(name, "unavailable")
   })
   return Layer.effectDiscard(prepared).pipe(
     Layer.provideMerge(McpProxy.layerTest({ servers: Object.fromEntries(scripted) }))
@@ -34,7 +31,7 @@ export const layer = (servers: Servers): Layer.Layer<McpProxy.McpProxy | ToolCac
 const serverOf = (
   server: string,
   tools: ReadonlyArray<string | object>,
-  announce: Effect.Effect<void>
+  handle: Effect.Effect<TestConnections.TestConnections["Service"]>
 ): TestConnections.TestServer => {
   const sleeping = new Map<unknown, Deferred.Deferred<void>>()
   const cancellations: Array<{ readonly label: unknown }> = []
@@ -67,8 +64,18 @@ const serverOf = (
       ),
     add_tool: ({ name }) => {
       list(String(name))
-      return Effect.andThen(announce, saying("added"))
+      return handle.pipe(
+        Effect.flatMap(({ announce }) => announce(server, "tools")),
+        Effect.andThen(saying("added"))
+      )
     },
+    // It is run as soon as its request has come.
+    meta: () =>
+      handle.pipe(
+        Effect.flatMap(({ requests }) => Queue.clear(requests)),
+        Effect.flatMap((asked) => saying(JSON.stringify(asked.at(-1)?.params["_meta"] ?? null)))
+      ),
+    fail: ({ text }) => Effect.succeed({ content: [{ type: "text", text: String(text) }], isError: true }),
     reply: ({ result }) => Effect.succeed(result as CallToolResult),
     refuse: ({ error }) => rejected(error as Parameters<typeof rejected>[0]),
     exit: () => Effect.fail(new OutcomeUnknown({ server }))
