@@ -267,6 +267,7 @@ export class Multiplexer implements LineReceiver {
     if (call.concern !== null) this.#concerning(call, call.concern, id, line)
     const outcome = verdictOf(line.bytes, this.#envelope)
     this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
+    if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
     call.client.answer(call.id, line, this.#envelope)
     this.#options.onSettled(call, outcome)
   }

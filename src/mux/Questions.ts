@@ -85,6 +85,21 @@ export class Questions {
     Splice.request(client.out, line, envelope, own)
   }
 
+  /**
+   * A process has refused a call of a client. Where it says that a page elsewhere is needed first, that is the client's
+   * (URLElicitationRequiredError, https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation).
+   */
+  rejected(process: Multiplexer, client: Client, line: Line): void {
+    if (!line.bytes.subarray(line.start, line.end).includes(pageRequired)) return
+    const { error } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
+      readonly error?: { readonly code?: unknown; readonly data?: { readonly elicitations?: unknown } | null }
+    }
+    const pages = error?.code === Number(pageRequired) ? error.data?.elicitations : undefined
+    for (const page of Array.isArray(pages) ? (pages as ReadonlyArray<{ readonly elicitationId?: unknown }>) : []) {
+      if (typeof page?.elicitationId === "string") this.#remember(process, page.elicitationId, client)
+    }
+  }
+
   /** A client answers; what it was not asked, or no longer, is nobody's. */
   answer(client: Client, line: Line, envelope: Envelope): void {
     const own = idIn(line.bytes, envelope.start[Key.id]!, envelope.end[Key.id]!)
@@ -255,4 +270,6 @@ const relatedTask = ({ _meta }: { readonly [key: string]: unknown }): string | n
 }
 
 /** Of one process. */
+/** The code of a call's error that names pages to be opened first. */
+const pageRequired = "-32042"
 const maxPages = 1024

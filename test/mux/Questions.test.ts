@@ -385,6 +385,21 @@ describe("Questions", () => {
     })
   )
 
+  it.effect("a page that a refused call names is its client's too", () =>
+    Effect.gen(function* () {
+      const { clients, server } = yield* makeCapable(2)
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "needs a page"))
+      const [refused] = yield* server.told
+      const data = { elicitations: [{ mode: "url", elicitationId: "e", url: "http://x", message: "m" }, null, {}] }
+      server.say({ jsonrpc: "2.0", id: refused!.id, error: { code: -32042, message: "page", data } })
+      assert.deepStrictEqual((yield* one.told)[0]?.error?.data, data)
+      server.say(notification("notifications/elicitation/complete", { elicitationId: "e" }))
+      assert.deepStrictEqual(methods(yield* one.told), ["notifications/elicitation/complete"])
+      assert.deepStrictEqual(yield* other.told, [])
+    })
+  )
+
   it.effect("are not passed on where the pool declares no such capability", () =>
     Effect.gen(function* () {
       const { clients, mux, server } = yield* makeCapable(1, { questions: "deny" })
