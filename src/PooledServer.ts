@@ -8,31 +8,25 @@ import * as PoolConfig from "./config/PoolConfig.ts"
 import { defaultPool, type PoolSettings } from "./config/ServerSpec.ts"
 import type { Figures } from "./Metrics.ts"
 import { CallAccount, type EndedCall } from "./mux/CallAccount.ts"
-import type { Client, Upstream } from "./mux/Upstream.ts"
+import type { Client } from "./mux/Upstream.ts"
 import * as PerSession from "./PerSession.ts"
-import type { RestartFailed } from "./PoolError.ts"
 import type { ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
 import * as Failures from "./server/Failures.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import type { Reaper } from "./server/Reaper.ts"
 import type { Ended } from "./server/RestartPolicy.ts"
 import * as ServerLog from "./server/ServerLog.ts"
-import type { ServerState, StateChange } from "./server/ServerState.ts"
+import type { StateChange } from "./server/ServerState.ts"
 import * as SupervisedSharing from "./SupervisedSharing.ts"
 
 /** One server, under one name or several. */
-export interface PooledServer {
+export interface PooledServer extends Pick<
+  SupervisedSharing.Served,
+  "upstream" | "state" | "start" | "stop" | "restart" | "settled"
+> {
   /** The first one's settings hold for all. */
   readonly names: Array<string>
   readonly log: ServerLog.ServerLog
-  readonly upstream: Upstream
-  /** As `status` shows it. */
-  readonly state: () => ServerState
-  readonly start: Effect.Effect<void>
-  readonly stop: Effect.Effect<void>
-  /** As `McpPool.restart`. */
-  readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
-  readonly settled: Effect.Effect<void>
   /** What `status` says of it under one of its names. */
   readonly status: (
     name: string,

@@ -1,5 +1,4 @@
 /** What a client can be asked, as it declared it. Pure. */
-import type { Refusal } from "./Upstream.ts"
 import { invalidParams, methodNotFound } from "../PoolError.ts"
 
 /** From a client's `initialize`, as far as the pool routes it. */
@@ -11,6 +10,13 @@ export interface Capabilities {
   readonly form: boolean
   /** `elicitation.url`. */
   readonly url: boolean
+}
+
+/** The JSON-RPC error of a client that cannot be asked something. */
+export interface Undeclared {
+  /** As JSON-RPC and MCP number them. */
+  readonly code: number
+  readonly message: string
 }
 
 export const none: Capabilities = { sampling: false, samplingTools: false, form: false, url: false }
@@ -29,7 +35,7 @@ export const read = (capabilities: unknown): Capabilities => {
 }
 
 /** Why a client cannot be asked this; null where it can. The codes are those that such a client answers with itself. */
-export const refusal = (capabilities: Capabilities, method: string, params: unknown): Refusal | null => {
+export const refusal = (capabilities: Capabilities, method: string, params: unknown): Undeclared | null => {
   const given = isRecord(params) ? params : {}
   if (method === "sampling/createMessage") {
     if (!capabilities.sampling) return missing("sampling")
@@ -42,12 +48,12 @@ export const refusal = (capabilities: Capabilities, method: string, params: unkn
   return capabilities[mode] ? null : unsupported(`elicitation.${mode}`)
 }
 
-const missing = (name: string): Refusal => ({
+const missing = (name: string): Undeclared => ({
   code: methodNotFound,
   message: `the client of this call did not declare ${name}`
 })
 
-const unsupported = (name: string): Refusal => ({
+const unsupported = (name: string): Undeclared => ({
   code: invalidParams,
   message: `the client of this call did not declare ${name}`
 })

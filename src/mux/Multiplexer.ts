@@ -15,6 +15,7 @@ import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
+import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"
 import { responseIdOf } from "./ResponseEnds.ts"
 import * as Splice from "./Splice.ts"
@@ -52,7 +53,7 @@ export interface Remains {
   readonly sole: Call | null
 }
 
-export class Multiplexer implements LineReceiver {
+export class Multiplexer implements LineReceiver, Peer {
   readonly process: ServerProcess
   readonly calls = new Calls()
   readonly #options: MultiplexerOptions

@@ -7,9 +7,9 @@ import { idIn } from "./Calls.ts"
 import { deliver, hasRoom } from "./Delivery.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
+import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
-import type { Multiplexer } from "./Multiplexer.ts"
 import type { Questions } from "./Questions.ts"
 import type { Subscriptions } from "./Subscriptions.ts"
 import { namedTask, type Tasks } from "./Tasks.ts"
@@ -18,7 +18,7 @@ import { decodeString } from "./Words.ts"
 
 export interface NotificationsOptions {
   readonly clients: ReadonlySet<Client>
-  readonly process: Multiplexer
+  readonly process: Peer
   readonly subscriptions: Subscriptions
   readonly questions: Questions
   readonly tasks: Tasks

@@ -1,6 +1,7 @@
 /** Which process of a server a request goes to. Pure. */
 import type { Member } from "./Member.ts"
 import type { Multiplexer } from "./Multiplexer.ts"
+import type { Peer } from "./Peer.ts"
 import type { Replica } from "./Replica.ts"
 import type { Tasks } from "./Tasks.ts"
 
@@ -36,7 +37,7 @@ export const lane = (options: {
   readonly home: Replica
   readonly replicas: ReadonlyArray<Replica>
   /** The process that asks this member something: its handler may wait for what the member does now. */
-  readonly asker: Multiplexer | null
+  readonly asker: Peer | null
   readonly areOthersWaiting: boolean
   /** No other session is there. */
   readonly isAlone: boolean
@@ -45,8 +46,8 @@ export const lane = (options: {
   readonly tasks: Tasks
 }): Place | { readonly wanted: Replica } | null => {
   const { areOthersWaiting, asker, home, isAlone, member, replicas, tasks, waited } = options
-  const asking = replicas.find((replica) => asker !== null && replica.all().includes(asker))
-  if (asker !== null && asking !== undefined) return { replica: asking, process: asker }
+  const asking = asker === null ? null : placeOf(asker, replicas)
+  if (asking !== null) return asking
   const ready = places([home, ...replicas.filter((replica) => replica !== home)])
   const own = ready.find(({ process }) => process.calls.laneOwner === member)
   if (own !== undefined) return areOthersWaiting ? null : own
@@ -59,6 +60,15 @@ export const lane = (options: {
   const wanted = isComing ? undefined : replicas.find((replica) => replica.isIdle)
   if (wanted !== undefined) return { wanted }
   return empty[0] ?? (waited > (isComing ? patienceForStart : patience) ? (free[0] ?? null) : null)
+}
+
+/** Where a process is, also one that drains; null where it has ended. */
+export const placeOf = (peer: Peer, replicas: ReadonlyArray<Replica>): Place | null => {
+  for (const replica of replicas) {
+    const process = replica.all().find((process) => process === peer)
+    if (process !== undefined) return { replica, process }
+  }
+  return null
 }
 
 /** How long what asks waits for a process without other sessions' requests, and for one that starts; milliseconds. */

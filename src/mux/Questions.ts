@@ -13,7 +13,7 @@ import * as Capabilities from "./Capabilities.ts"
 import * as Delivery from "./Delivery.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import type { Member } from "./Member.ts"
-import type { Multiplexer } from "./Multiplexer.ts"
+import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import type { Tasks } from "./Tasks.ts"
@@ -39,7 +39,7 @@ export interface QuestionsOptions {
 
 /** A question that waits for its answer. */
 interface Question {
-  readonly process: Multiplexer
+  readonly process: Peer
   readonly member: Member
   readonly client: Client
   /** The server's own id and progress token, as JSON text. */
@@ -58,9 +58,9 @@ export class Questions {
   readonly #options: QuestionsOptions
   /** By the id and token under which their clients know them. */
   readonly #questions = new Map<number, Question>()
-  readonly #still = new Map<Multiplexer, Map<Member, Stillness>>()
+  readonly #still = new Map<Peer, Map<Member, Stillness>>()
   /** Pages elsewhere that are not completed, by the ids that processes gave them: whose they are. */
-  readonly #pages = new Map<Multiplexer, Map<string, Client>>()
+  readonly #pages = new Map<Peer, Map<string, Client>>()
   #nextId = 1
 
   constructor(options: QuestionsOptions) {
@@ -68,7 +68,7 @@ export class Questions {
   }
 
   /** A process asks something. */
-  ask(process: Multiplexer, line: Line, envelope: Envelope, method: string): void {
+  ask(process: Peer, line: Line, envelope: Envelope, method: string): void {
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
     if (method === "roots/list" && this.#options.policy !== "own") return this.#answerRoots(process, id)
     const params = paramsOf(line)
@@ -89,7 +89,7 @@ export class Questions {
    * A process has refused a call of a client. Where it says that a page elsewhere is needed first, that is the client's
    * (URLElicitationRequiredError, https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation).
    */
-  rejected(process: Multiplexer, client: Client, line: Line): void {
+  rejected(process: Peer, client: Client, line: Line): void {
     if (!line.bytes.subarray(line.start, line.end).includes(pageRequired)) return
     const { error } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
       readonly error?: { readonly code?: unknown; readonly data?: { readonly elicitations?: unknown } | null }
@@ -118,7 +118,7 @@ export class Questions {
   }
 
   /** The server does not want to know any more. */
-  cancelled(process: Multiplexer, id: string, line: Line, envelope: Envelope): void {
+  cancelled(process: Peer, id: string, line: Line, envelope: Envelope): void {
     const wanted = canonicalId(id)
     for (const [own, question] of this.#questions) {
       if (question.process !== process || canonicalId(question.id) !== wanted) continue
@@ -142,7 +142,7 @@ export class Questions {
   }
 
   /** A process has ended: its questions need no answer. */
-  endOf(process: Multiplexer): void {
+  endOf(process: Peer): void {
     this.#pages.delete(process)
     for (const [own, question] of this.#questions) {
       if (question.process !== process) continue
@@ -153,26 +153,26 @@ export class Questions {
   }
 
   /** Whether a process asks this member something. */
-  isAsking(process: Multiplexer, member: Member): boolean {
+  isAsking(process: Peer, member: Member): boolean {
     return this.#still.get(process)?.has(member) === true
   }
 
   /** The process that asks this member something, if one does. */
-  askerOf(member: Member): Multiplexer | null {
+  askerOf(member: Member): Peer | null {
     if (member.asked === 0) return null
     for (const [process, members] of this.#still) if (members.has(member)) return process
     return null
   }
 
   /** Whose page elsewhere (`elicitation.url`) it was that is completed now. */
-  completed(process: Multiplexer, elicitationId: string): Client | null {
+  completed(process: Peer, elicitationId: string): Client | null {
     const pages = this.#pages.get(process)
     const client = pages?.get(elicitationId) ?? null
     pages?.delete(elicitationId)
     return client
   }
 
-  #remember(process: Multiplexer, elicitationId: string, client: Client): void {
+  #remember(process: Peer, elicitationId: string, client: Client): void {
     const pages = this.#pages.get(process) ?? new Map<string, Client>()
     this.#pages.set(process, pages)
     // The oldest is the likeliest to be completed, or given up.
@@ -183,7 +183,7 @@ export class Questions {
     pages.set(elicitationId, client)
   }
 
-  #answerRoots(process: Multiplexer, id: string): void {
+  #answerRoots(process: Peer, id: string): void {
     const { roots } = this.#options
     const undeclared = { code: methodNotFound, message: "the pool declares no roots (pool.roots)" }
     process.answerItself(roots === undefined ? Reply.failure(id, undeclared) : Reply.result(id, Reply.json({ roots })))
@@ -191,7 +191,7 @@ export class Questions {
 
   /** Whom a question is for, or why nobody is asked. */
   #attribute(
-    process: Multiplexer,
+    process: Peer,
     method: string,
     params: { readonly [key: string]: unknown }
   ): { readonly member: Member; readonly client: Client } | { readonly refusal: Refusal | QuestionNotAttributable } {
@@ -234,7 +234,7 @@ export class Questions {
     return Reply.failure(id, new QuestionNotAttributable({ server: this.#options.server, reason }))
   }
 
-  #stop(process: Multiplexer, member: Member): void {
+  #stop(process: Peer, member: Member): void {
     member.asked++
     const members = this.#still.get(process) ?? new Map<Member, Stillness>()
     this.#still.set(process, members)

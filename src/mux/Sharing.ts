@@ -333,12 +333,12 @@ export class Sharing implements Upstream {
       return client.fail(id, { code: methodNotFound, message: "a shared server does not list tasks" })
     }
     const { taskId } = namedTask(line)
-    const process = taskId === null ? null : this.#tasks.processOf(member, taskId)
-    const replica = this.replicas.find((replica) => process !== null && replica.all().includes(process))
-    if (taskId === null || process === null || replica === undefined) return client.fail(id, unknown)
+    const peer = taskId === null ? null : this.#tasks.processOf(member, taskId)
+    const place = peer === null ? null : Placing.placeOf(peer, this.replicas)
+    if (taskId === null || place === null) return client.fail(id, unknown)
     const facts = { name: null, kept: null, isInLane: false, concern: { taskId } }
     const call = Calls.begin(line, envelope, { client, member, method, traffic, ...facts })
-    this.#send({ process, replica }, call, line, envelope, call.since)
+    this.#send(place, call, line, envelope, call.since)
   }
 
   /** Whether a request is kept, so that it can be made again: what only reads, and tools that say that it does no harm. */

@@ -5,8 +5,8 @@
 import type { Line } from "../lines/LineReader.ts"
 import { invalidParams } from "../PoolError.ts"
 import type { Call } from "./Calls.ts"
+import type { Peer } from "./Peer.ts"
 import type { Member } from "./Member.ts"
-import type { Multiplexer } from "./Multiplexer.ts"
 
 interface Task {
   readonly id: string
@@ -20,22 +20,22 @@ interface Task {
 }
 
 export class Tasks {
-  readonly #tasks = new Map<Multiplexer, Map<string, Task>>()
-  readonly #waiting = new Map<Multiplexer, () => void>()
+  readonly #tasks = new Map<Peer, Map<string, Task>>()
+  readonly #waiting = new Map<Peer, () => void>()
 
   /** A process has answered a request that asked for a task. */
-  created(process: Multiplexer, request: number, call: Pick<Call, "member" | "token">, line: Line): void {
+  created(process: Peer, request: number, call: Pick<Call, "member" | "token">, line: Line): void {
     this.#add(process, request, call, line)
   }
 
   /** The same, where its client does not wait for that any more. */
-  unwanted(process: Multiplexer, request: number, member: Member, line: Line): void {
+  unwanted(process: Peer, request: number, member: Member, line: Line): void {
     const task = this.#add(process, request, { member, token: null }, line)
     if (task !== null) this.#giveUp(process, task)
   }
 
   /** A process has answered a request about a task. */
-  answered(process: Multiplexer, taskId: string, method: string, line: Line): void {
+  answered(process: Peer, taskId: string, method: string, line: Line): void {
     const { error, result } = parse(line)
     // It tells the result once there is one, and of a task that it does not know any more that the id is wrong.
     const isOver = method === "tasks/result" || record(error)["code"] === invalidParams
@@ -43,31 +43,31 @@ export class Tasks {
   }
 
   /** A process tells how a task is. */
-  heard(process: Multiplexer, taskId: string, status: unknown): void {
+  heard(process: Peer, taskId: string, status: unknown): void {
     const task = this.#tasks.get(process)?.get(taskId)
     if (task === undefined || !terminal.has(String(status))) return
     task.isLive = false
     this.#tellIdle(process)
   }
 
-  ownerOf(process: Multiplexer, taskId: string): Member | null {
+  ownerOf(process: Peer, taskId: string): Member | null {
     return this.#tasks.get(process)?.get(taskId)?.member ?? null
   }
 
   /** Where a member's task runs. */
-  processOf(member: Member, taskId: string): Multiplexer | null {
+  processOf(member: Member, taskId: string): Peer | null {
     for (const [process, tasks] of this.#tasks) if (tasks.get(taskId)?.member === member) return process
     return null
   }
 
   /** Whether all tasks that may still ask are this member's. */
-  areOnlyOf(process: Multiplexer, member: Member): boolean {
+  areOnlyOf(process: Peer, member: Member): boolean {
     for (const task of this.#tasks.get(process)?.values() ?? []) if (task.isLive && task.member !== member) return false
     return true
   }
 
   /** Whose progress it is, where the request that made a task is answered already. */
-  byRequest(process: Multiplexer, request: number): { readonly member: Member; readonly token: string } | null {
+  byRequest(process: Peer, request: number): { readonly member: Member; readonly token: string } | null {
     for (const { isLive, member, request: made, token } of this.#tasks.get(process)?.values() ?? []) {
       if (isLive && made === request && token !== null) return { member, token }
     }
@@ -84,18 +84,18 @@ export class Tasks {
     }
   }
 
-  endOf(process: Multiplexer): void {
+  endOf(process: Peer): void {
     this.#tasks.delete(process)
     this.#waiting.delete(process)
   }
 
   /** Calls back once a process has no task under way. */
-  whenIdle(process: Multiplexer, done: () => void): void {
+  whenIdle(process: Peer, done: () => void): void {
     if (!this.#hasLive(process)) return done()
     this.#waiting.set(process, done)
   }
 
-  #add(process: Multiplexer, request: number, call: Pick<Call, "member" | "token">, line: Line): Task | null {
+  #add(process: Peer, request: number, call: Pick<Call, "member" | "token">, line: Line): Task | null {
     const made = record(record(parse(line).result)["task"])
     const id = made["taskId"]
     if (typeof id !== "string") return null
@@ -109,17 +109,17 @@ export class Tasks {
   }
 
   /** Until the server says that it is over, it may ask, and nobody else is to be taken for who is asked. */
-  #giveUp(process: Multiplexer, { id, isLive }: Task): void {
+  #giveUp(process: Peer, { id, isLive }: Task): void {
     if (!isLive) this.#tasks.get(process)?.delete(id)
     else process.ask("tasks/cancel", { taskId: id }, () => this.heard(process, id, "cancelled"), null)
   }
 
-  #hasLive(process: Multiplexer): boolean {
+  #hasLive(process: Peer): boolean {
     for (const { isLive } of this.#tasks.get(process)?.values() ?? []) if (isLive) return true
     return false
   }
 
-  #tellIdle(process: Multiplexer): void {
+  #tellIdle(process: Peer): void {
     const done = this.#waiting.get(process)
     if (done === undefined || this.#hasLive(process)) return
     this.#waiting.delete(process)
