@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { randomUUID } from "node:crypto"
+import * as RuntimeDir from "../src/RuntimeDir.ts"
 import * as Asked from "./suites/Asked.ts"
+import * as DaemonProcess from "./support/DaemonProcess.ts"
+import * as LineClient from "./support/LineClient.ts"
+import * as Processes from "./support/Processes.ts"
+import * as TestPool from "./support/TestPool.ts"
 
 describe("sessions that are asked", () => {
   for (const [where, sharing] of [
@@ -37,6 +43,52 @@ describe("sessions that are asked", () => {
       assert.isTrue(told.every(({ result }) => result !== undefined))
       assert.strictEqual(nesting.asked(), 9)
       assert.deepStrictEqual([...nesting.violations, ...other.violations], [])
+    })
+  )
+
+  it.live("what was seen to ask is known to the next daemon", () =>
+    Effect.gen(function* () {
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      const label = `asks-${randomUUID()}`
+      const entry = { command: process.execPath, args: [TestPool.fixture("server.ts"), label] }
+      const serve = DaemonProcess.launch(runtimeDir, () => ({ asks: entry }))
+      const connect = Effect.gen(function* () {
+        const client = yield* LineClient.connect(RuntimeDir.serverSocket(runtimeDir, "asks"))
+        const clientInfo = { name: "t", version: "1" }
+        yield* client.request("initialize", {
+          protocolVersion: "2025-11-25",
+          capabilities: { sampling: {} },
+          clientInfo
+        })
+        return client
+      })
+      const params = { name: "ask", arguments: { method: "sampling/createMessage" } }
+      const askedOf = (client: LineClient.LineClient) =>
+        Effect.andThen(
+          client.send({ id: "ask", method: "tools/call", params }),
+          client.notification("sampling/createMessage")
+        )
+
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const daemon = yield* serve
+          yield* daemon.ready
+          const client = yield* connect
+          const { id } = yield* askedOf(client)
+          yield* client.send({ id, result: {} })
+          yield* client.answer("ask")
+          yield* daemon.signal("SIGTERM")
+          yield* daemon.exited
+        })
+      )
+      const daemon = yield* serve
+      yield* daemon.ready
+      const [one, other] = [yield* connect, yield* connect]
+      // On one process, the second question could be either's, and would be refused.
+      for (const client of [one, other]) yield* askedOf(client)
+      yield* daemon.signal("SIGTERM")
+      yield* daemon.exited
+      assert.deepStrictEqual(yield* Processes.withMarker(label), [])
     })
   )
 
