@@ -1,6 +1,7 @@
 /** A process for each session, over real sockets and real processes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
+import { fileURLToPath } from "node:url"
 import * as LineClient from "../support/LineClient.ts"
 import * as Processes from "../support/Processes.ts"
 import * as TestPool from "../support/TestPool.ts"
@@ -144,6 +145,29 @@ describe("replicas", () => {
       yield* pool.stop("set")
       yield* pool.start("set")
       yield* Effect.forEach(clients, (client) => Tools.serves(client))
+    })
+  )
+})
+
+describe("roots", () => {
+  it.live("of the pool are what a server is told that asks as it starts, whatever its clients have", () =>
+    Effect.gen(function* () {
+      const [given, rooted] = [yield* TestPool.temporaryDirectory, yield* TestPool.temporaryDirectory]
+      const server = fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-filesystem/dist/index.js"))
+      const files = { command: process.execPath, args: [server, given], pool: { roots: [rooted] } }
+      const { dial, pool } = yield* TestPool.make(() => ({ files }))
+      yield* pool.logs("files", { follow: true }).pipe(
+        Stream.filter(({ text }) => text.startsWith("Updated allowed directories")),
+        Stream.runHead
+      )
+      const client = yield* dial("files")
+      yield* client.request("initialize", hello({ roots: { listChanged: true } }, "one").params)
+      yield* client.notify("notifications/initialized")
+      yield* client.notify("notifications/roots/list_changed")
+      const told = LineClient.textOf(yield* client.call("list_allowed_directories"))
+      assert.include(told, rooted)
+      assert.notInclude(told, given)
+      assert.isFalse(client.received().some(({ method }) => method === "roots/list"))
     })
   )
 })

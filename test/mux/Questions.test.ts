@@ -265,6 +265,26 @@ describe("Questions", () => {
     })
   )
 
+  it.effect("a process that was started for what asks ends after five minutes without use", () =>
+    Effect.gen(function* () {
+      yield* fakeTimers
+      const { clients, mux } = yield* makeCapable(2, {
+        askers: asking("ask"),
+        replicas: { min: 1, max: 2, homes: 1 }
+      })
+      clients[0]!.send(call(1, "ask"))
+      const second = place(mux, 1)
+      const [asked] = yield* second.told
+      vi.advanceTimersByTime(10 * 60_000)
+      assert.deepStrictEqual(mux.wanted, ["start 1"])
+      second.answer(asked!)
+      vi.advanceTimersByTime(4 * 60_000)
+      assert.deepStrictEqual(mux.wanted, ["start 1"])
+      vi.advanceTimersByTime(61_000)
+      assert.deepStrictEqual(mux.wanted, ["start 1", "stop 1"])
+    })
+  )
+
   it.effect("a session that is alone is asked by the process that serves it", () =>
     Effect.gen(function* () {
       const { clients, mux, server } = yield* makeCapable(1, {
