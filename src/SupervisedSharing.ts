@@ -34,6 +34,7 @@ export interface Served {
   /** Those that run, and those that were replaced and end what they have (`draining`). */
   readonly processes: () => ReadonlyArray<{
     readonly process: ServerProcess
+    /** Clients' requests that it holds. */
     readonly inFlight: number
     readonly draining: boolean
   }>
@@ -167,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
         const current = supervisor.process()
         const of = (process: ServerProcess, draining: boolean) => ({
           process,
-          inFlight: replica.inFlight(process),
+          inFlight: replica.callsOf(process),
           draining
         })
         return [

@@ -192,11 +192,6 @@ export class Replica {
     return !this.isWanted && this.current === null
   }
 
-  /** Requests that a process holds, the pool's own among them. */
-  inFlight(process: ServerProcess): number {
-    return this.#of(process)?.calls.size ?? 0
-  }
-
   /** Clients' requests that a process holds. */
   callsOf(process: ServerProcess): number {
     return this.#of(process)?.calls.ofClients() ?? 0

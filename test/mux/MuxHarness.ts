@@ -237,7 +237,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
       last = process
       return process
     },
-    inFlight: () => (last === null ? 0 : replica.inFlight(last.process)),
+    inFlight: () => (last === null ? 0 : held(replica, last)),
     detach: (how) => replica.detach((how?.process ?? last!).process, { isCrash: how?.isCrash ?? true }),
     client: (options) => {
       const out = options?.out ?? new MemoryWritable()
@@ -266,6 +266,10 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
     }
   }
 }
+
+/** Requests that a process holds, the pool's own among them. */
+export const held = (replica: Replica, { process }: Process): number =>
+  replica.all().find((multiplexer) => multiplexer.process === process)?.calls.size ?? 0
 
 /** Why there is no process. */
 export const unavailable = new ServerUnavailable({

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { narrow } from "../lines/MemoryWritable.ts"
 import { turn, turns } from "../lines/Turn.ts"
 import { asked, call, cancelled, markers, methods, outcomes, progressOf, withTools } from "./Messages.ts"
-import { type Client, makeShared, type Message, notification, type Process, request } from "./MuxHarness.ts"
+import { type Client, makeShared, type Message, notification, type Process, request, held } from "./MuxHarness.ts"
 
 describe("Replacement", () => {
   describe("a process that takes over", () => {
@@ -170,7 +170,7 @@ describe("Replacement", () => {
           mux.replica.whenDrained(old.process, () => {
             isDrained = true
           })
-          assert.deepStrictEqual([mux.replica.inFlight(old.process), mux.replica.callsOf(old.process)], [1, 0])
+          assert.deepStrictEqual([held(mux.replica, old), mux.replica.callsOf(old.process)], [1, 0])
           old.answer(list!, { tools: [{ name: "old" }] })
           assert.isNull(mux.sharing.lists.tools)
           assert.isFalse(isDrained)

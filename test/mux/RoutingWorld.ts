@@ -4,7 +4,7 @@
  */
 import { assert } from "@effect/vitest"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
-import { makeMux, makeProcess, notification, parse, unavailable } from "./MuxHarness.ts"
+import { held as heldBy, makeMux, makeProcess, notification, parse, unavailable } from "./MuxHarness.ts"
 import { type Asking, clientCount, type Event, type Kind, type ListAnswer, type Making } from "./RoutingEvents.ts"
 import { type ListKind, ModelLists, promptsOf, toolsOf } from "./RoutingLists.ts"
 import {
@@ -461,7 +461,7 @@ export class World {
     this.#giveWaiting()
     const loss = this.#mux.replica.detach(process.process, { isCrash })
     assert.deepStrictEqual(loss, { inFlight: held.length, isOfOneCall })
-    assert.strictEqual(this.#mux.replica.inFlight(process.process), 0)
+    assert.strictEqual(heldBy(this.#mux.replica, process), 0)
   }
 
   #afterEnd(request: Request, isWritten: boolean): void {
