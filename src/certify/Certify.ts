@@ -116,6 +116,11 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
     ]
     yield* Effect.all(again, { concurrency: alone === null ? "unbounded" : 1, discard: true })
     yield* performance("two clients, one process, again", performTogether(true))
+    // What is kept outside of the process may have been missed where each has one: who is at once is early or late by chance.
+    const left = alone === null ? chances : 0
+    for (let i = 0; i < left && isOfTheMoment(find()); i++) {
+      yield* performance("two clients, a process each, once more", performApart)
+    }
     // A clock that went on just before the last one looks like a leak: once more without the other client.
     if ((find()?.once.length ?? 0) > 0) yield* performance("one client, once more", performAlone(false))
   })
@@ -149,6 +154,13 @@ export const run = Effect.fnUntraced(function* (options: Options): Effect.fn.Ret
 
 type Told = ReadonlyArray<Play.Told>
 
+/** All that looks like a leak was seen while both asked at once, and nothing says where it is kept. */
+const isOfTheMoment = (found: Leaks.Found | null): boolean =>
+  found !== null &&
+  found.outside.length === 0 &&
+  found.leaks.length > 0 &&
+  found.leaks.every(({ when }) => when === "at once")
+
 /** Equal ones as one. */
 const counted = (questions: ReadonlyArray<Question>): Facts["questions"] => {
   const byText = new Map<string, Facts["questions"][number]>()
@@ -175,5 +187,7 @@ const emptyDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquire
   (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true, force: true }))
 )
 
+/** How often that is looked for again. */
+const chances = 3
 /** Nothing is asked of it so long, in which it may ask. */
 const quiet = Duration.millis(1200)
