@@ -232,7 +232,7 @@ export class Replica {
     // Nobody's: its answer may be for others too.
     const onRefusal = (error: RequestError) => done({ kind: "refused", error })
     if (this.current !== null) send(this.current)
-    else this.await({ client: null, id: null, bytes: 0, onProcess: send, onRefusal })
+    else this.await({ client: null, onProcess: send, onRefusal })
     return () => forget()
   }
 
@@ -247,7 +247,7 @@ export class Replica {
 
   leave(client: Client): void {
     this.clients.delete(client)
-    this.#waiting.withdraw(client)
+    this.#waiting.leave(client)
     for (const multiplexer of this.all()) {
       for (const call of multiplexer.leave(client)) {
         this.#options.account.drop(call, "cancelled")

@@ -148,7 +148,7 @@ export class Sharing implements Upstream {
     const { home } = this.#of(client)
     if (home.handshake !== null) return onHandshake(home.handshake)
     const onProcess = ({ process }: Multiplexer) => onHandshake(process.handshake)
-    home.await({ client, id: null, bytes: 0, onProcess, onRefusal })
+    home.await({ client, onProcess, onRefusal })
   }
 
   request(client: Client, line: Line, envelope: Envelope, method: string): void {
@@ -458,4 +458,3 @@ const maxKeptCalls = 256
 const sweepInterval = 250
 /** How long a process that was started for more sessions, or for what asks, stays without use; milliseconds. */
 const idleTime = 5 * 60_000
-export type { Loss } from "./Replica.ts"
