@@ -60,8 +60,8 @@ export class World {
   readonly #inTurn = new Set<ModelClient>()
   #isUnavailable = false
   #count = 0
-  /** One for each process, so that no server that does not read makes others wait. */
-  #hasLong = false
+  /** Requests that are long, whatever became of them. */
+  #longs = 0
 
   constructor() {
     for (let slot = 0; slot < clientCount; slot++) this.#join(slot)
@@ -261,8 +261,8 @@ export class World {
 
   #ask(client: ModelClient, asking: ReadonlyArray<Asking>, chunk: number): void {
     const asked = asking.map((one) => {
-      const shape = isLong(one.shape) && this.#hasLong ? one.shape + 1 : one.shape
-      this.#hasLong ||= isLong(shape)
+      const shape = isLong(one.shape) && this.#longs >= maxLongs ? one.shape + 1 : one.shape
+      if (isLong(shape)) this.#longs++
       const token = one.kind.isWhole === true ? null : one.token
       const marked = { ...one, token, shape, marker: this.#count++ }
       return { ...marked, line: requestText(marked) }
@@ -420,7 +420,6 @@ export class World {
       for (const ask of old.openAsks.keys()) this.#lists.lost(ask)
       old.openAsks.clear()
     }
-    this.#hasLong = false
     this.#isUnavailable = false
     this.#lists.renew(making)
     this.#giveWaiting()
@@ -632,5 +631,7 @@ const scopes = { shared: { ttlMs: 60_000 }, brief: { ttlMs: 0 }, private: { cach
 /** The id of an answer for a list, as it stands there. */
 const listedId = /^\{"jsonrpc":"2\.0","id":(.*?),"(?:result":\{"(?:tools|prompts)"|error":\{"code":1,)|,"id":(.*)\}$/
 
+/** So few that, though a crash may bring them all to one server which does not read, none makes others wait. */
+const maxLongs = 3
 /** In how many pieces a client's lines come at most. */
 const maxChunks = 1000
