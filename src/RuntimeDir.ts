@@ -22,6 +22,9 @@ export const resolve = (options: {
 /** The socket that serves the command line. */
 export const controlSocket = (runtimeDir: string): string => join(runtimeDir, "control.sock")
 
+/** The socket at which `mcp-pool connect` asks for a server, for a project. */
+export const connectSocket = (runtimeDir: string): string => join(runtimeDir, "connect.sock")
+
 /** One directory a server, so that a sandbox can mount exactly the servers it may use. */
 export const serverDir = (runtimeDir: string, name: string): string => join(runtimeDir, "servers", slug(name))
 
