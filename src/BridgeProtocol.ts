@@ -14,6 +14,7 @@ export const protocol = 1
 /** The first line of a connection: which server is wanted, and by whom. */
 export interface Open {
   readonly "mcp-pool": "open"
+  /** The highest that `connect` speaks. */
   readonly protocol: number
   /** Of `connect`. */
   readonly version: string
@@ -26,6 +27,7 @@ export interface Open {
 /** MCP follows. */
 export interface Opened {
   readonly "mcp-pool": "opened"
+  /** The one that both speak from here on. */
   readonly protocol: number
   /** Of the daemon. */
   readonly version: string
