@@ -69,3 +69,24 @@ export const ToolStatus = Schema.Struct({
   outputSchema: Schema.optionalKey(Schema.Unknown)
 })
 export type ToolStatus = typeof ToolStatus.Type
+
+/** A session that a deadline cut off. */
+export const CutOff = Schema.Struct({
+  server: Schema.String,
+  /** From its `initialize`; null before it. */
+  client: Schema.NullOr(Schema.String),
+  /** Requests that were not answered. */
+  calls: Schema.Int
+})
+export type CutOff = typeof CutOff.Type
+
+/** What became of the sessions that were to end. */
+export const Drained = Schema.Struct({
+  /** All of them. */
+  sessions: Schema.Int,
+  /** Requests that were in flight when it began. */
+  calls: Schema.Int,
+  /** Those whose deadline came first. */
+  cutOff: Schema.Array(CutOff)
+})
+export type Drained = typeof Drained.Type

@@ -4,7 +4,15 @@
  */
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import { forServer, internalError, invalidParams, invalidRequest, Overloaded, parseError } from "../PoolError.ts"
+import {
+  forServer,
+  internalError,
+  invalidParams,
+  invalidRequest,
+  Overloaded,
+  parseError,
+  type RequestError
+} from "../PoolError.ts"
 import { type Handshake, type Hello, protocolVersions } from "../server/Opening.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
@@ -34,6 +42,8 @@ export interface SessionOptions {
     readonly close: (reason: string) => void
     /** Each request is answered. */
     readonly onIdle: () => void
+    /** A short line that is no message of MCP: true where it has been taken. */
+    readonly onWord?: ((text: string) => boolean) | undefined
   }
 }
 
@@ -50,6 +60,8 @@ export class Session implements Client {
   capabilities = Capabilities.none
   initialized = false
   level: number | null = null
+  /** What each further request is refused with, once the session is about to end. */
+  refusal: RequestError | null = null
   inFlight = 0
   /** Requests so far. */
   calls = 0
@@ -144,6 +156,7 @@ export class Session implements Client {
     const isRequest = envelope.has(Key.id)
     if (!envelope.has(Key.method)) {
       if (isRequest && envelope.has(Key.outcome)) return this.#upstream.answer(this, line, envelope)
+      if (!isRequest && this.#isWord(line)) return
       return this.fail(isRequest ? this.#raw(line, Key.id) : "null", {
         code: invalidRequest,
         message: "a message needs a method, a result or an error"
@@ -159,8 +172,14 @@ export class Session implements Client {
     else this.#notification(line, method)
   }
 
+  #isWord(line: Line): boolean {
+    const { onWord } = this.#connection
+    return onWord !== undefined && line.end - line.start <= maxWord && onWord(line.copy(line.start, line.end))
+  }
+
   #request(line: Line, method: string): void {
     this.calls++
+    if (this.refusal !== null) return this.fail(this.#raw(line, Key.id), this.refusal)
     switch (method) {
       case "ping":
         return this.#say(Reply.result(this.#raw(line, Key.id), "{}"))
@@ -367,6 +386,7 @@ const isWhole = (line: Line, envelope: Envelope): boolean => {
 
 /** Bytes. */
 const maxWhole = 1024
+const maxWord = 1024
 /** Requests of one client that are not answered yet. */
 const maxInFlight = 4096
 const quote = 0x22
