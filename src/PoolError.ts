@@ -335,3 +335,19 @@ const factsOf = (error: RequestError | QuestionNotAttributable): object => {
       return {}
   }
 }
+
+/** Why `connect` gets no session with a server. */
+export type OpenError = ServerNotFound
+
+/** What `connect` is told of an error: under which kind and code a host sees it, and what `connect` exits with. */
+export const toRefusal = (
+  error: OpenError
+): { readonly kind: string; readonly code: number; readonly message: string; readonly exitCode: number } => ({
+  kind: error._tag,
+  code: codes.ServerUnavailable,
+  message: error.message,
+  exitCode: refusalExitCodes[error._tag]
+})
+
+/** Those of the command line: 2 where a configuration is to be mended, 4 where a server is not to be had. */
+const refusalExitCodes: { readonly [Tag in OpenError["_tag"]]: number } = { ServerNotFound: 4 }

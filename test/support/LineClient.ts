@@ -1,6 +1,7 @@
 /** An MCP client as plain as can be: lines of JSON over a Unix socket, and all that came back. Lives as long as its scope. */
 import { Data, Effect, type Scope } from "effect"
 import * as net from "node:net"
+import type { DaemonWord } from "../../src/BridgeProtocol.ts"
 
 /** A line from the pool. */
 export interface Message {
@@ -10,6 +11,8 @@ export interface Message {
   readonly params?: { readonly [name: string]: unknown }
   readonly result?: { readonly [name: string]: unknown }
   readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown }
+  /** What the daemon says to `connect` alone. */
+  readonly "mcp-pool"?: string
 }
 
 /** What was waited for did not come. */
@@ -41,6 +44,8 @@ export interface LineClient {
   readonly answer: (id: unknown) => Effect.Effect<Message, NothingCame>
   /** Takes the next notification of a method, now or when it comes. */
   readonly notification: (method: string) => Effect.Effect<Message, NothingCame>
+  /** Takes the next word of the daemon's to `connect`, now or when it comes. */
+  readonly word: (word: DaemonWord["mcp-pool"]) => Effect.Effect<Message, NothingCame>
   /** The handshake; its result. */
   readonly initialize: Effect.Effect<Message, NothingCame>
   /** Sends no more. */
@@ -145,6 +150,7 @@ export const connect = Effect.fnUntraced(function* (
     notify,
     answer,
     notification: (method) => take(method, (message) => message.method === method),
+    word: (word) => take(word, (message) => message["mcp-pool"] === word),
     initialize: Effect.gen(function* () {
       const answer = yield* request("initialize", {
         protocolVersion: "2025-11-25",

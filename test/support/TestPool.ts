@@ -10,6 +10,10 @@ import * as os from "node:os"
 import * as path from "node:path"
 import type { PoolOptions } from "../../src/config/PoolOptions.ts"
 import type { ServerOptions } from "../../src/config/ServerSpec.ts"
+import * as BridgeProtocol from "../../src/BridgeProtocol.ts"
+import * as ConnectListener from "../../src/listen/ConnectListener.ts"
+import * as Opener from "../../src/listen/Opener.ts"
+import * as SocketSessions from "../../src/listen/SocketSessions.ts"
 import * as UnixListener from "../../src/listen/UnixListener.ts"
 import * as McpPool from "../../src/McpPool.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
@@ -35,6 +39,7 @@ export interface LogLine {
 
 export interface TestPool {
   readonly pool: McpPool.McpPool["Service"]
+  readonly sessions: SocketSessions.SocketSessions["Service"]
   readonly runtimeDir: string
   readonly marker: string
   readonly states: States.States
@@ -43,6 +48,11 @@ export interface TestPool {
   readonly dial: (server: string) => Effect.Effect<LineClient.LineClient, LineClient.NothingCame, Scope.Scope>
   /** An initialised session. */
   readonly connect: (server: string) => Effect.Effect<LineClient.LineClient, LineClient.NothingCame, Scope.Scope>
+  /** The same as `connect` has it, over `connect.sock`. */
+  readonly open: (
+    server: string,
+    capabilities?: object
+  ) => Effect.Effect<LineClient.LineClient, LineClient.NothingCame, Scope.Scope>
   /** Ends it before the test's scope does. */
   readonly close: Effect.Effect<void>
 }
@@ -55,7 +65,9 @@ export const make = Effect.fnUntraced(function* (
   const runtimeDir = options.runtimeDir ?? (yield* temporaryDirectory)
   const marker = `fixture-${randomUUID()}`
   const lines: Array<LogLine> = []
-  const layer = UnixListener.layer({ runtimeDir }).pipe(
+  const layer = Layer.merge(UnixListener.layer({ runtimeDir }), ConnectListener.layer({ runtimeDir })).pipe(
+    Layer.provide(Opener.layer),
+    Layer.provideMerge(SocketSessions.layer),
     Layer.provideMerge(McpPool.layer({ servers: servers(fixtures(marker)), pool: options.pool, autoStart: false }))
   )
   yield* Effect.addFinalizer(() => nothingLeft(marker))
@@ -63,12 +75,14 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
   const context = yield* Layer.build(layer).pipe(Scope.provide(scope), Effect.provide(Logger.layer([keep(lines)])))
   const pool = Context.get(context, McpPool.McpPool)
+  const sessions = Context.get(context, SocketSessions.SocketSessions)
   const states = yield* States.watch(pool)
   if (options.start !== false) yield* pool.startAll
 
   const dial = (server: string) => LineClient.connect(RuntimeDir.serverSocket(runtimeDir, server))
   return {
     pool,
+    sessions,
     runtimeDir,
     marker,
     states,
@@ -80,9 +94,21 @@ export const make = Effect.fnUntraced(function* (
       assert.isUndefined(error, error?.message)
       return client
     }),
+    open: Effect.fnUntraced(function* (server, capabilities = {}) {
+      const client = yield* LineClient.connect(RuntimeDir.connectSocket(runtimeDir))
+      yield* client.sendRaw(openLine(server))
+      yield* client.word("opened")
+      yield* client.request("initialize", { protocolVersion: "2025-11-25", capabilities })
+      yield* client.notify("notifications/initialized")
+      return client
+    }),
     close: Scope.close(scope, Exit.void)
   } satisfies TestPool as TestPool
 })
+
+/** What `connect` says first. */
+export const openLine = (server: string, project: string | null = null): string =>
+  BridgeProtocol.line({ "mcp-pool": "open", protocol: BridgeProtocol.protocol, version: "1.0.0", server, project })
 
 /** A directory that is removed when the scope closes; short, since a socket's path is. */
 export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
