@@ -4,7 +4,7 @@
  *   client ── Unix socket ── Session ── Sharing ── Multiplexer ── ServerProcess ── MCP server
  *             UnixListener              McpPool                   Supervisor
  *
- * `UnixListener` turns bytes into sessions, a session knows who asks, sharing knows which process takes the request, the
+ * `UnixListener`, and `ConnectListener` for `mcp-pool connect`, turn bytes into sessions, a session knows who asks, sharing knows which process takes the request, the
  * multiplexer matches its answers to requests, the supervisor keeps a process there, and the process is bytes again.
  */
 import { Effect, Layer, type LogLevel, Option } from "effect"
@@ -13,7 +13,10 @@ import * as PoolConfig from "./config/PoolConfig.ts"
 import type { DaemonStatus } from "./control/ControlApi.ts"
 import * as ControlListener from "./control/ControlListener.ts"
 import * as Shutdown from "./control/Shutdown.ts"
+import * as ConnectListener from "./listen/ConnectListener.ts"
+import * as Opener from "./listen/Opener.ts"
 import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
+import * as SocketSessions from "./listen/SocketSessions.ts"
 import * as UnixListener from "./listen/UnixListener.ts"
 import * as Logs from "./Logs.ts"
 import * as McpPool from "./McpPool.ts"
@@ -35,11 +38,12 @@ export interface Options {
   readonly onReady?: (status: DaemonStatus, tools: ReadonlyArray<ToolStatus>) => Effect.Effect<void>
 }
 
-/** Every configured server at its own socket. */
+/** Every configured server at its own socket, and all of them at the one of `connect`. */
 const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
-  UnixListener.layer({ runtimeDir }).pipe(
-    Layer.provideMerge(McpPool.layerPoolConfig(config, { autoStart: false, directory: runtimeDir })),
-    Layer.provideMerge(Shutdown.layer)
+  Layer.merge(UnixListener.layer({ runtimeDir }), ConnectListener.layer({ runtimeDir })).pipe(
+    Layer.provide(Opener.layer),
+    Layer.provideMerge(Layer.merge(SocketSessions.layer, Shutdown.layer)),
+    Layer.provideMerge(McpPool.layerPoolConfig(config, { autoStart: false, directory: runtimeDir }))
   )
 
 /** Runs until it is interrupted or asked to shut down; then every process it started is gone. */
@@ -65,6 +69,7 @@ const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFile
 
 const serve = Effect.fnUntraced(function* (options: Options, listener: ControlListener.ControlListener) {
   const pool = yield* McpPool.McpPool
+  const sessions = yield* SocketSessions.SocketSessions
   const shutdown = yield* Shutdown.Shutdown
   const { runtimeDir } = options
   yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
@@ -85,8 +90,8 @@ const serve = Effect.fnUntraced(function* (options: Options, listener: ControlLi
     }
     yield* shutdown.requested
   }).pipe(
-    // Before the listener goes: what is in flight is answered, not cut off.
-    Effect.ensuring(pool.stopAll),
+    // Before the listeners go: what is in flight is answered, not cut off, and what comes is held for the next daemon.
+    Effect.ensuring(Effect.andThen(sessions.hold, pool.stopAll)),
     Effect.scoped
   )
   yield* Effect.logInfo("stopped")

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { LogEntry } from "../server/LogEntry.ts"
-import { ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import { Drained, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
 import { RestartFailed, ServerNotFound } from "../PoolError.ts"
 import { StateChange } from "../server/ServerState.ts"
 
@@ -54,6 +54,8 @@ export const ControlApi = RpcGroup.make(
     success: ServerStatus,
     error: Schema.Union([ServerNotFound, RestartFailed])
   }),
+  /** Answers when all sessions are drained, or after so many milliseconds; the daemon ends soon, and at `Shutdown`. */
+  Rpc.make("Handover", { payload: { timeout: Schema.Finite }, success: Drained }),
   /** Answers at once; the daemon is gone when the socket refuses. */
   Rpc.make("Shutdown")
 )

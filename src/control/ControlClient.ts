@@ -1,10 +1,10 @@
 /** One connection to a running daemon's control socket. Lives as long as its layer's scope. */
-import { Context, Effect, Latch, Layer, Option, Schedule, Schema, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Latch, Layer, Option, Schedule, Schema, type Scope, Stream } from "effect"
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import * as Net from "node:net"
 import type { LogEntry } from "../server/LogEntry.ts"
-import type { ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import type { Drained, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
 import type { RestartFailed, ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
@@ -30,6 +30,15 @@ export class DaemonGone extends Schema.TaggedError<DaemonGone>()("DaemonGone", {
 }) {
   override get message(): string {
     return `the daemon at ${this.runtimeDir} closed the connection`
+  }
+}
+
+/** The daemon is of a version that cannot hand over. */
+export class HandoverUnknown extends Schema.TaggedError<HandoverUnknown>()("HandoverUnknown", {
+  runtimeDir: Schema.String
+}) {
+  override get message(): string {
+    return `the daemon at ${this.runtimeDir} is too old to hand over: stop it with "mcp-pool shutdown"`
   }
 }
 
@@ -63,6 +72,13 @@ export class ControlClient extends Context.Service<
       server: string,
       options: { readonly now: boolean }
     ) => Effect.Effect<ServerStatus, ServerNotFound | RestartFailed | DaemonGone>
+    /**
+     * Lets the daemon answer what its clients have asked, up to the timeout, and returns when the control socket refuses,
+     * with what came of it.
+     */
+    readonly handover: (options: {
+      readonly timeout: Duration.Input
+    }) => Effect.Effect<Drained, HandoverUnknown | DaemonGone>
     /** Asks the daemon to stop and returns when the control socket refuses. */
     readonly shutdown: Effect.Effect<void>
   }
@@ -97,6 +113,13 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
         : // Not narrowed by the compiler, since `E` is a parameter.
           (error as Exclude<E, RpcClientError.RpcClientError>)
 
+    const shutdown = Effect.gen(function* () {
+      // A daemon that leaves before it answers does what it was asked.
+      yield* Effect.ignore(client.Shutdown())
+      yield* closed.await
+      yield* Effect.scoped(connect(options)).pipe(Effect.repeat(Schedule.spaced(refusalInterval)), Effect.ignore)
+    })
+
     return ControlClient.of({
       status: Effect.mapError(client.Status(), orGone),
       watch: Stream.mapError(client.Watch(), orGone),
@@ -108,18 +131,24 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
       start: (server) => Effect.mapError(client.Start({ server }), orGone),
       stop: (server) => Effect.mapError(client.Stop({ server }), orGone),
       restart: (server, { now }) => Effect.mapError(client.Restart({ server, now }), orGone),
-      shutdown: Effect.gen(function* () {
-        // A daemon that leaves before it answers does what it was asked.
-        yield* Effect.ignore(client.Shutdown())
-        yield* closed.await
-        yield* Effect.scoped(connect(options)).pipe(Effect.repeat(Schedule.spaced(refusalInterval)), Effect.ignore)
-      })
+      handover: ({ timeout }) =>
+        client.Handover({ timeout: Duration.toMillis(timeout) }).pipe(
+          Effect.mapError(orGone),
+          Effect.catchDefect((defect) =>
+            isUnknownRequest(defect) ? Effect.fail(new HandoverUnknown({ runtimeDir })) : Effect.die(defect)
+          ),
+          Effect.tap(shutdown)
+        ),
+      shutdown
     })
   })
 
 /** The same as a layer. */
 export const layer = (options: Options): Layer.Layer<ControlClient, DaemonNotRunning> =>
   Layer.effect(ControlClient, make(options))
+
+/** How a daemon of before answers what it does not know. */
+const isUnknownRequest = (defect: unknown): boolean => /Unknown request tag/.test(String(defect))
 
 const refusalInterval = "20 millis"
 const connectTimeout = "5 seconds"

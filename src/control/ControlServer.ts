@@ -76,6 +76,7 @@ const layerHandlers = (options: Options) =>
         Start: statusAfter(pool.start),
         Stop: statusAfter(pool.stop),
         Restart: statusAfter(pool.restart),
+        Handover: ({ timeout }) => shutdown.handover(timeout),
         Shutdown: () => shutdown.request
       })
     })

@@ -224,6 +224,30 @@ describe("commands", () => {
     })
   )
 
+  it.live("hand the daemon over, and say what was drained and what was cut off", () =>
+    Effect.gen(function* () {
+      const cutOff = [
+        { server: "git", client: "claude-code", calls: 2 },
+        { server: "time", client: null, calls: 1 }
+      ]
+      const daemon = yield* Harness.serve({ servers: [], drained: { sessions: 3, calls: 4, cutOff } })
+      yield* daemon.shutdown.requested.pipe(Effect.andThen(daemon.close), Effect.forkChild)
+      const { code, out } = yield* command(daemon.runtimeDir, "shutdown", "--handover", "--timeout", "2s")
+      assert.deepStrictEqual(
+        { code, out: out.split("\n") },
+        {
+          code: 0,
+          out: [
+            "drained 3 sessions, 4 calls in flight",
+            "cut off after 2s: 2 calls of claude-code to git",
+            "cut off after 2s: 1 call of a client to time",
+            "the daemon has stopped, pid 4242"
+          ]
+        }
+      )
+    })
+  )
+
   it.live("refuse what they do not understand on one line, with exit code 2", () =>
     Effect.gen(function* () {
       const runtimeDir = yield* Harness.temporaryDirectory

@@ -1,5 +1,5 @@
 /** A control socket in a directory of its own, answered by the real ControlServer over a scripted pool. */
-import { Effect, Exit, Latch, Layer, Option, PubSub, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Latch, Layer, Option, PubSub, Scope, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
@@ -10,7 +10,7 @@ import * as ControlServer from "../../src/control/ControlServer.ts"
 import * as Shutdown from "../../src/control/Shutdown.ts"
 import { McpPool } from "../../src/McpPool.ts"
 import type { LogEntry } from "../../src/server/LogEntry.ts"
-import type { ServerStatus, SessionStatus, ToolStatus } from "../../src/PoolStatus.ts"
+import type { Drained, ServerStatus, SessionStatus, ToolStatus } from "../../src/PoolStatus.ts"
 import { type RestartFailed, ServerNotFound } from "../../src/PoolError.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import type { Failure, ServerState, StateChange } from "../../src/server/ServerState.ts"
@@ -83,6 +83,8 @@ export interface Script {
   readonly becomes?: ServerState
   /** What `restart` fails with, unless it is to stop the old process first. */
   readonly restartFails?: RestartFailed
+  /** What a handover comes to; unless given, that nobody is connected. */
+  readonly drained?: Drained
   /** `awaitSettled` never returns. */
   readonly unsettled?: boolean
 }
@@ -202,7 +204,9 @@ export const serve = Effect.fnUntraced(function* (script: Script) {
   const runtimeDir = yield* temporaryDirectory
   const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const scripted = yield* makePool(script)
-  const shutdown = yield* Shutdown.make
+  const { drained } = script
+  const real = Context.get(yield* Layer.build(Shutdown.layer), Shutdown.Shutdown)
+  const shutdown = drained === undefined ? real : { ...real, handover: () => Effect.succeed(drained) }
   yield* Effect.gen(function* () {
     const listener = yield* listen(runtimeDir)
     yield* Layer.build(
