@@ -5,15 +5,16 @@
 import { Config, Context, Effect, Layer, LogLevel, Option, References, type Schedule, type Scope, Stream } from "effect"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
-import type { PoolSettings, ServerOptions, ServerSpec } from "./config/ServerSpec.ts"
-import * as Metrics from "./Metrics.ts"
-import type { EndedCall } from "./mux/CallAccount.ts"
+import type { PoolSettings, ServerOptions } from "./config/ServerSpec.ts"
+import { CallAccount, type EndedCall } from "./mux/CallAccount.ts"
 import { LocalTransport, type Transport } from "./mux/LocalTransport.ts"
 import type { Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type RestartFailed, type ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import type { LogEntry } from "./server/LogEntry.ts"
-import * as PooledServer from "./PooledServer.ts"
-import type { ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
+import { type NamedServer, sessionsOf, statusOf } from "./NamedServer.ts"
+import type { PooledServer } from "./PooledServer.ts"
+import * as PoolServers from "./PoolServers.ts"
+import type { ServerChange, ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
 import * as Feed from "./server/Feed.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import * as Reaper from "./server/Reaper.ts"
@@ -28,6 +29,8 @@ export interface Endpoint {
   readonly settings: PoolSettings
   /** Another one each time: a session's, unique in the pool. */
   readonly sessionId: () => number
+  /** Returns once the server is not configured any more and what its sessions had in flight is answered: they are to end. */
+  readonly removed: Effect.Effect<void>
 }
 
 /**
@@ -37,7 +40,10 @@ export interface Endpoint {
 export class McpPool extends Context.Service<
   McpPool,
   {
-    /** The configured names, in the order of the configuration. */
+    /**
+     * The names now: in the order of the configuration, then those that were put. The same value as long as none comes or
+     * goes.
+     */
     readonly names: ReadonlyArray<string>
     /**
      * What `mcp-pool status` shows of each, in the order of the configuration, with what the system says of processes.
@@ -49,6 +55,26 @@ export class McpPool extends Context.Service<
     readonly isRunning: (name: string) => Effect.Effect<boolean>
     /** Whether the server answers `ping` within 5 seconds; an error is an answer. False for an unknown name. */
     readonly healthCheck: (name: string) => Effect.Effect<boolean>
+    /**
+     * Adds a server beside those of the configuration, or gives one that was put another configuration, as `reload` does.
+     * It shares the process of any other that has the same. Unless `start` is false, returns when it has run or failed.
+     */
+    readonly put: (
+      entry: PoolConfig.ServerEntry,
+      options?: { readonly start?: boolean | undefined }
+    ) => Effect.Effect<ServerChange>
+    /**
+     * Takes a server away: its sessions' new requests are refused, what is in flight is answered, then its sessions are
+     * told (`Endpoint.removed`) and its processes end. Returns at once.
+     */
+    readonly remove: (name: string) => Effect.Effect<void, ServerNotFound>
+    /**
+     * Makes the pool what the configuration says now, and tells of each server what that made of it. What is as before is
+     * not touched. What changed starts beside the server before, which ends what it has once the new one is ready; sessions
+     * stay, and where the new one fails, the old one goes on. What was stopped stays stopped. What was `put` stays.
+     * Returns when each new process has run or failed.
+     */
+    readonly reload: (entries: ReadonlyArray<PoolConfig.ServerEntry>) => Effect.Effect<ReadonlyArray<ServerChange>>
     /** Starts a server that is not running and returns when it has run or failed. */
     readonly start: (name: string) => Effect.Effect<void, ServerNotFound>
     /** Stops a server and returns when its processes are gone. */
@@ -100,71 +126,53 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<McpPool["Service"], never, Scope.Scope | Reaper.Reaper> {
   const changes = Feed.make<StateChange>(maxChanges)
   const sockets = new Map<string, string>()
-  const servers = new Map<string, PooledServer.PooledServer>()
-  const settings = new Map<string, PoolSettings>()
-  const byIdentity = new Map<string, PooledServer.PooledServer>()
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
   const isDebug = LogLevel.isLessThanOrEqualTo(yield* References.MinimumLogLevel, "Debug")
-
-  for (const entry of entries) {
-    settings.set(entry.name, PooledServer.settingsOf(entry))
-    const shared = entry._tag === "Configured" ? byIdentity.get(processOf(entry.spec)) : undefined
-    if (shared !== undefined) {
-      if (!isSameSupervision(settings.get(shared.names[0]!)!, settings.get(entry.name)!)) {
-        yield* Effect.logWarning(
-          `${entry.name} is the same process as ${shared.names[0]}: the pool settings of ${shared.names[0]} hold for both`
-        )
-      }
-      shared.names.push(entry.name)
-      servers.set(entry.name, shared)
-      continue
+  const onDebuggedCall = (call: EndedCall) => {
+    const { client, method, millis, outcome, tool } = call
+    const facts = { session: client.id, server: client.server, method, tool, millis, outcome }
+    say(Effect.annotateLogs(Effect.logDebug("call"), facts))
+    options.onCall?.(call)
+  }
+  const transports = new Map<LocalTransport, NamedServer>()
+  const servers = yield* PoolServers.make(entries, {
+    restartSchedule: options.restartSchedule,
+    account: new CallAccount(isDebug ? onDebuggedCall : options.onCall),
+    onChange: (change) => {
+      changes.publish(change)
+      say(logChange(change))
+    },
+    onRemoved: (named) => {
+      for (const [transport, its] of transports) if (its === named) void transport.close()
     }
-    const server = yield* PooledServer.make(entry, {
-      restartSchedule: options.restartSchedule,
-      isDebug,
-      onCall: options.onCall,
-      onChange: (change, names) => {
-        for (const name of names) {
-          changes.publish({ ...change, server: name })
-          say(logChange({ ...change, server: name }))
-        }
-      }
-    })
-    servers.set(entry.name, server)
-    if (entry._tag === "Configured") byIdentity.set(processOf(entry.spec), server)
-  }
+  })
 
-  const names = [...servers.keys()]
-  const all = [...new Set(servers.values())]
-  const find = (name: string): Effect.Effect<PooledServer.PooledServer, ServerNotFound> => {
-    const server = servers.get(name)
-    return server === undefined ? Effect.fail(new ServerNotFound({ server: name, names })) : Effect.succeed(server)
+  const find = (name: string): Effect.Effect<NamedServer, ServerNotFound> => {
+    const named = servers.get(name)
+    return named === undefined
+      ? Effect.fail(new ServerNotFound({ server: name, names: servers.names() }))
+      : Effect.succeed(named)
   }
-  const eachAtOnce = (f: (server: PooledServer.PooledServer) => Effect.Effect<void>) =>
-    Effect.forEach(all, f, { concurrency: "unbounded", discard: true })
-
-  const stopAll = eachAtOnce(({ stop }) => stop)
-  for (const [name, server] of servers) yield* Metrics.register(name, server.figures(name))
-  // A scope closes what it holds one after another; servers stop side by side.
-  yield* Effect.addFinalizer(() => stopAll)
+  const eachAtOnce = (f: (server: PooledServer) => Effect.Effect<void>) =>
+    Effect.suspend(() => Effect.forEach(servers.servers(), f, { concurrency: "unbounded", discard: true }))
 
   let sessions = 0
-  const endpoint: McpPool["Service"]["endpoint"] = (name) =>
-    Effect.map(find(name), ({ upstream }) => ({
-      upstream,
-      settings: settings.get(name)!,
-      sessionId: () => ++sessions
-    }))
+  const sessionId = () => ++sessions
+  const endpointOf = ({ removed, settings, upstream }: NamedServer): Endpoint => ({
+    upstream,
+    settings,
+    sessionId,
+    removed: removed.await
+  })
 
-  const transports = new Set<LocalTransport>()
   let isClosed = false
   // Before the servers stop.
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       isClosed = true
       return Effect.forEach(
-        transports,
+        transports.keys(),
         ({ close }) =>
           Effect.catchCause(Effect.promise(close), (cause) => Effect.logError("onclose of a transport failed", cause)),
         { discard: true }
@@ -173,34 +181,42 @@ export const make = Effect.fnUntraced(function* (
   )
 
   return McpPool.of({
-    names,
+    get names() {
+      return servers.names()
+    },
     status: Effect.map(ProcessTable.list, (processes) =>
-      names.map((name) => servers.get(name)!.status(name, processes, sockets.get(name) ?? null))
+      Array.from(servers.all(), (named) => statusOf(named, processes, sockets.get(named.name) ?? null))
     ),
     changes: changes.stream,
-    isRunning: (name) => Effect.sync(() => servers.get(name)?.state() === "running"),
+    isRunning: (name) => Effect.sync(() => servers.get(name)?.server.state() === "running"),
     healthCheck: (name) =>
       Effect.suspend(() => {
-        const server = servers.get(name)
+        const server = servers.get(name)?.server
         return server?.state() === "running" ? server.ping : Effect.succeed(false)
       }),
-    start: (name) => Effect.flatMap(find(name), ({ start }) => start),
-    stop: (name) => Effect.flatMap(find(name), ({ stop }) => stop),
-    restart: (name, options) => Effect.flatMap(find(name), ({ restart }) => restart({ now: options?.now === true })),
+    put: servers.put,
+    remove: (name) =>
+      Effect.flatMap(servers.remove(name), (isGone) => (isGone ? Effect.void : Effect.asVoid(find(name)))),
+    reload: servers.reload,
+    start: (name) => Effect.flatMap(find(name), ({ server }) => server.start),
+    stop: (name) => Effect.flatMap(find(name), servers.stop),
+    restart: (name, options) =>
+      Effect.flatMap(find(name), ({ server }) => server.restart({ now: options?.now === true })),
     startAll: eachAtOnce(({ start }) => start),
-    stopAll,
+    stopAll: servers.stopAll,
     awaitSettled: eachAtOnce(({ listed, settled }) => Effect.andThen(settled, listed)),
-    endpoint,
+    endpoint: (name) => Effect.map(find(name), endpointOf),
     transport: (server) =>
-      Effect.map(endpoint(server), ({ sessionId, settings: { maxLine, maxUnread }, upstream }) => {
+      Effect.map(find(server), (named) => {
+        const { maxLine, maxUnread } = named.settings
         const transport = new LocalTransport({
           id: sessionId(),
           server,
-          upstream,
+          upstream: named.upstream,
           maxLine,
           maxUnread,
           onStart: () => {
-            if (!isClosed) transports.add(transport)
+            if (!isClosed) transports.set(transport, named)
             return !isClosed
           },
           onEnd: () => transports.delete(transport)
@@ -214,18 +230,18 @@ export const make = Effect.fnUntraced(function* (
       ),
     socketPath: (name) => Effect.sync(() => Option.fromUndefinedOr(sockets.get(name))),
     socketPaths: Effect.sync(() => Object.fromEntries(sockets)),
-    sessions: Effect.sync(() => all.flatMap(({ sessions }) => sessions())),
+    sessions: Effect.sync(() => Array.from(servers.all(), sessionsOf).flat()),
     tools: (name) =>
       Effect.map(
         Option.match(name, {
-          onNone: () => Effect.succeed(names),
-          onSome: (name) => Effect.as(find(name), [name])
+          onNone: () => Effect.sync(() => [...servers.all()]),
+          onSome: (name) => Effect.map(find(name), Array.of)
         }),
-        (names) => names.flatMap((name) => servers.get(name)!.tools(name))
+        (all) => all.flatMap(({ name, server }) => server.tools(name))
       ),
     logs: (name, { follow }) =>
       Stream.unwrap(
-        Effect.map(find(name), ({ log }) => (follow ? log.follow : Stream.fromIterable([...log.entries()])))
+        Effect.map(find(name), ({ server: { log } }) => (follow ? log.follow : Stream.fromIterable([...log.entries()])))
       )
   })
 })
@@ -313,16 +329,6 @@ export const layerPoolConfig = (
       return pool
     })
   ).pipe(Layer.provide(Reaper.layer({ directory: options?.directory })))
-
-/** Equal texts share a process: what the pool adds of its own may hold credentials, too. */
-const processOf = ({ identity, pool: { extraEnv, sessionFile } }: ServerSpec): string =>
-  JSON.stringify([identity, Object.entries(extraEnv).sort(), sessionFile])
-
-/** Sockets and what a session may leave unread are a name's own, the rest is the process's. */
-const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
-  const { maxUnread, socket, socketGroup, socketMode } = a
-  return JSON.stringify(a) === JSON.stringify({ ...b, maxUnread, socket, socketGroup, socketMode })
-}
 
 const logChange = ({ cause, failure, from, pid, place, server, to }: StateChange): Effect.Effect<void> => {
   const limit =

@@ -3,7 +3,8 @@
  * session alone. One process is kept spawned for the next session. Whoever makes it must `stop` it in the end.
  */
 import { Clock, Effect, Exit, FiberSet, Result, Scope } from "effect"
-import type { Client, Upstream } from "./mux/Upstream.ts"
+import { LocalClient } from "./mux/LocalClient.ts"
+import type { Client, Replaceable, Upstream } from "./mux/Upstream.ts"
 import { type ServerConfigError, type SpawnFailed } from "./PoolError.ts"
 import { type Hello, helloOf } from "./server/Opening.ts"
 import type { Reaper } from "./server/Reaper.ts"
@@ -86,9 +87,23 @@ export const make = Effect.fnUntraced(function* (
     if (!isThere()) return account.refuse(client, line, envelope, method, refusal())
     of(client).served.sharing.request(client, line, envelope, method)
   }
-  const upstream: Upstream = {
+  const upstream: Replaceable = {
     isOwn: true,
-    join: (client) => void owns.set(client, null),
+    // Each session's own.
+    lists: null,
+    join: (client) => {
+      const own = owns.get(client)
+      // It may come back before it has left.
+      if (own) own.served.sharing.join(client)
+      else owns.set(client, null)
+    },
+    handOver: (client, next, done) => {
+      const own = owns.get(client)
+      if (own) own.served.sharing.handOver(client, next, done)
+      else done()
+    },
+    // What a session has of its own process is told of by nobody.
+    hasTask: () => false,
     leave: (client) => {
       const own = owns.get(client)
       owns.delete(client)
@@ -136,7 +151,6 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     upstream,
-    clients: () => owns.keys(),
     tools: () => null,
     listed: Effect.void,
     state: () => state,
@@ -155,6 +169,17 @@ export const make = Effect.fnUntraced(function* (
         atOnce(({ served }) => served.restart(how))
       ),
     settled: Effect.void,
+    proven: Effect.suspend(() => {
+      if (!isThere()) return Effect.succeed(false)
+      const client = new LocalClient({ id: 0, server: name, upstream, onNotification: () => {} })
+      client.open()
+      const { served } = open(client, helloOf(settings))
+      // Returns when it has run or failed once.
+      return served.start.pipe(
+        Effect.map(() => served.state() === "running"),
+        Effect.ensuring(Effect.sync(() => client.close()))
+      )
+    }),
     answered: () => Effect.suspend(() => (isThere() ? Effect.void : Effect.never))
   }
 })

@@ -166,7 +166,8 @@ export class ServerUnavailable extends Schema.TaggedError<ServerUnavailable>()("
 const inWords: { readonly [state: string]: string } = {
   "crash-loop": "is in a crash loop",
   failed: "cannot run",
-  refusing: "refuses this call"
+  refusing: "refuses this call",
+  removed: "is no longer configured"
 }
 
 /** No other process took over where one was asked for. */

@@ -41,6 +41,16 @@ export const ServerStatus = Schema.Struct({
 })
 export type ServerStatus = typeof ServerStatus.Type
 
+/** What a new configuration made of one server. */
+export const ServerChange = Schema.Struct({
+  server: Schema.String,
+  /** `kept`: it is as it was, though its configuration is another, and `reason` says why. */
+  outcome: Schema.Literals(["unchanged", "changed", "added", "removed", "kept"]),
+  /** Why it is as it is; null where it is as it should be. */
+  reason: Schema.NullOr(Schema.String)
+})
+export type ServerChange = typeof ServerChange.Type
+
 /** One session: a client's conversation with one server. */
 export const SessionStatus = Schema.Struct({
   /** Unique in the daemon; negative for an application's own. */

@@ -8,7 +8,7 @@ import type * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolSettings } from "./config/ServerSpec.ts"
 import type { CallAccount } from "./mux/CallAccount.ts"
 import type { Replica } from "./mux/Replica.ts"
-import type { Client, Upstream } from "./mux/Upstream.ts"
+import type { Replaceable } from "./mux/Upstream.ts"
 import { Sharing } from "./mux/Sharing.ts"
 import { type RestartFailed, ServerUnavailable } from "./PoolError.ts"
 import * as AskerStore from "./server/AskerStore.ts"
@@ -22,9 +22,7 @@ import * as Supervisor from "./server/Supervisor.ts"
 
 /** A server that sessions can join, and that is kept alive, whoever shares its processes. */
 export interface Served {
-  readonly upstream: Upstream
-  /** Who has joined and not left. */
-  readonly clients: () => Iterable<Client>
+  readonly upstream: Replaceable
   /** The last list; null where none is known. */
   readonly tools: () => ReadonlyArray<Tool> | null
   /** Returns when its tools are not being read. */
@@ -45,6 +43,8 @@ export interface Served {
   /** As `McpPool.restart`, all places that are wanted side by side. */
   readonly restart: (options: { readonly now: boolean }) => Effect.Effect<void, RestartFailed>
   readonly settled: Effect.Effect<void>
+  /** Whether a process of it gets ready: of one that was started, as it is; where each session has its own, one is tried. */
+  readonly proven: Effect.Effect<boolean>
   /** Returns when the server answers; its own error is an answer, the pool's is not. */
   readonly answered: (method: "ping" | "tools/list") => Effect.Effect<void>
 }
@@ -158,7 +158,6 @@ export const make = Effect.fnUntraced(function* (
   return {
     sharing,
     upstream: sharing,
-    clients: () => sharing.clients,
     tools: () => sharing.lists.tools,
     listed: Effect.callback((resume) => sharing.lists.whenSettled(() => resume(Effect.void))),
     state: () =>
@@ -198,6 +197,7 @@ export const make = Effect.fnUntraced(function* (
         )
       }),
     settled: atOnce(always, ({ settled }) => settled),
+    proven: Effect.sync(() => homes.some(({ supervisor }) => supervisor.state() === "running")),
     answered: (method) => answered(sharing.replicas[0]!, method)
   }
 })

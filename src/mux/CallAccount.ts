@@ -1,6 +1,6 @@
 /**
- * The account of one server's calls: each is counted under the name by which its client came, and told of when it has
- * ended. Plain synchronous code; lives as long as the server, whichever processes and sharings it has meanwhile.
+ * The account of a pool's calls: each is counted under the name by which its client came, and told of when it has ended.
+ * Plain synchronous code; lives as long as the pool, whichever servers, processes and sharings it has meanwhile.
  */
 import * as CallOutcome from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
@@ -35,7 +35,7 @@ export class CallAccount {
     this.#onCall = onCall
   }
 
-  /** What the calls under one of the server's names came to. */
+  /** What the calls under a server's name came to. */
   trafficOf(name: string): Traffic {
     let traffic = this.#traffic.get(name)
     if (traffic === undefined) this.#traffic.set(name, (traffic = new Traffic()))
@@ -58,6 +58,16 @@ export class CallAccount {
   /** A call ends without an answer: its client knows, or is told elsewhere. */
   drop(call: Call, outcome: CallOutcome.CallOutcome): void {
     this.end(call, outcome, 0, Date.now())
+  }
+
+  /** A call that no process has seen goes elsewhere, where it counts from its beginning. */
+  withdraw({ bytes, traffic }: Call): void {
+    traffic.withdraw(bytes)
+  }
+
+  /** A name is no server's any more. */
+  forget(name: string): void {
+    this.#traffic.delete(name)
   }
 
   /** A call ends with one of the pool's own errors, which its client is told; says which outcome that is. */

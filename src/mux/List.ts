@@ -77,6 +77,16 @@ export class List {
     return this.isOffered && !this.#isPrivate
   }
 
+  /** What was read last, to be compared; null where nothing was. */
+  get text(): string | null {
+    return this.#text
+  }
+
+  /** Whether a member waits for it. */
+  has(member: Member): boolean {
+    return this.#waiting.some((call) => call.member === member) || this.#late.some((call) => call.member === member)
+  }
+
   /** Answers a client's request for its first page, now or once it has been read. */
   answer(call: Call): void {
     const now = Date.now()

@@ -8,8 +8,9 @@ import type { CallOutcome } from "../CallOutcome.ts"
 import type { Call } from "./Calls.ts"
 import { type Kind, List, type ListOptions } from "./List.ts"
 import type { Member } from "./Member.ts"
+import type { KnownLists } from "./Upstream.ts"
 
-export class ListCache {
+export class ListCache implements KnownLists {
   /** The names of the first list that the process gave; null before it. */
   initialTools: ReadonlyArray<string> | null = null
   readonly #isThere: () => boolean
@@ -19,6 +20,9 @@ export class ListCache {
   #repeatable: ReadonlySet<string> = new Set()
   /** Processes so far. */
   #renewals = 0
+  /** All have been read of the process that came last. */
+  #isComplete = false
+  #awaiting: Array<() => void> = []
 
   constructor(
     options: Pick<ListOptions, "ttl" | "ask" | "forward" | "onForwarded" | "account" | "onCursor"> & {
@@ -63,6 +67,30 @@ export class ListCache {
     this.#all.get(call.method)?.answer(call)
   }
 
+  /** Whether a member waits for a list. */
+  has(member: Member): boolean {
+    for (const list of this.#all.values()) if (list.has(member)) return true
+    return false
+  }
+
+  texts(): ReadonlyMap<string, string | null> {
+    const texts = new Map<string, string | null>()
+    for (const { kind, text } of this.#all.values()) {
+      const before = texts.get(kind.announcement)
+      // Resources and their templates are announced as one.
+      texts.set(
+        kind.announcement,
+        before === undefined ? text : text === null || before === null ? null : before + text
+      )
+    }
+    return texts
+  }
+
+  whenRead(done: () => void): void {
+    if (this.#isComplete) done()
+    else this.#awaiting.push(done)
+  }
+
   /** Withdraws a member's requests that wait here, or those alone that `isWanted` names. */
   withdraw(member: Member, outcome: CallOutcome, isWanted: (id: string) => boolean = () => true): void {
     for (const list of this.#all.values()) list.withdraw(member, outcome, isWanted)
@@ -71,6 +99,7 @@ export class ListCache {
   /** A new process is there; `tools` where they have been read from it already. */
   renew(capabilities: ServerCapabilities, tools: ReadonlyArray<Tool> | null): void {
     const renewal = ++this.#renewals
+    this.#isComplete = false
     for (const list of this.#all.values()) list.renew(list.kind.capability in capabilities)
     const listed = (items: ReadonlyArray<unknown> | null) => {
       if (items !== null) this.initialTools = (items as ReadonlyArray<Tool>).map(({ name }) => name)
@@ -95,7 +124,12 @@ export class ListCache {
   #renewOthers(renewal: number, index: number): void {
     const list = this.#others[index]
     // Where the process has ended meanwhile, the next one is asked anew.
-    if (list === undefined || renewal !== this.#renewals || !this.#isThere()) return
+    if (renewal !== this.#renewals || !this.#isThere()) return
+    if (list === undefined) {
+      this.#isComplete = true
+      for (const done of this.#awaiting.splice(0)) done()
+      return
+    }
     const next = () => this.#renewOthers(renewal, index + 1)
     if (!list.isOffered) list.take([], next)
     // A client may have asked for it before its turn.
@@ -118,6 +152,11 @@ const kinds = {
   resources: kind("resources", "resources", "resources"),
   templates: kind("resources", "resources/templates", "resourceTemplates")
 }
+
+/** The notifications that tell of changed lists. */
+export const announcements: ReadonlyArray<string> = [
+  ...new Set(Object.values(kinds).map(({ announcement }) => announcement))
+]
 
 /** As the specification defines the hints; `idempotentHint` means something only beside no `readOnlyHint`. */
 const isRepeatable = ({ annotations }: Tool): boolean =>

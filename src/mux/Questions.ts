@@ -61,7 +61,6 @@ export class Questions {
   readonly #still = new Map<Peer, Map<Member, Stillness>>()
   /** Pages elsewhere that are not completed, by the ids that processes gave them: whose they are. */
   readonly #pages = new Map<Peer, Map<string, Client>>()
-  #nextId = 1
 
   constructor(options: QuestionsOptions) {
     this.#options = options
@@ -77,7 +76,7 @@ export class Questions {
     const { client, member } = asked
     if (!Delivery.hasRoom(client, line.end - line.start)) return process.answerItself(this.#gone(id))
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
-    const own = this.#nextId++
+    const own = nextId++
     this.#questions.set(own, { process, member, client, id, token })
     this.#stop(process, member)
     const { elicitationId } = params
@@ -256,6 +255,12 @@ export class Questions {
     this.#options.onAnswered()
   }
 }
+
+/**
+ * The id of the next question, of whichever server: a client's late answer to one process, or to the daemon before, must be
+ * no answer to another's question.
+ */
+let nextId = Date.now()
 
 const paramsOf = (line: Line): { readonly [key: string]: unknown } => {
   const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: unknown }

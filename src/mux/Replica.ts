@@ -245,16 +245,21 @@ export class Replica {
 
   // --- sessions ---
 
-  leave(client: Client): void {
+  /** What comes is not for the client any more, and what waits for a process is asked elsewhere. */
+  release(client: Client): void {
     this.clients.delete(client)
     this.#waiting.leave(client)
+    this.subscriptions.leave(client)
+  }
+
+  leave(client: Client): void {
+    this.release(client)
     for (const multiplexer of this.all()) {
       for (const call of multiplexer.leave(client)) {
         this.#options.account.drop(call, "cancelled")
         this.#options.onSettled(call, "cancelled")
       }
     }
-    this.subscriptions.leave(client)
   }
 
   /** Hands a request to a process of this place. */

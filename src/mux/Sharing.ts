@@ -23,7 +23,7 @@ import * as Reply from "./Reply.ts"
 import { asksForTask, namedTask, Tasks } from "./Tasks.ts"
 import type { Traffic } from "./Traffic.ts"
 import { Turns } from "./Turns.ts"
-import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
+import type { Client, Outcome, Refusal, Replaceable, Upstream } from "./Upstream.ts"
 import { decodeString, nameOf } from "./Words.ts"
 
 export interface SharingOptions extends Pick<
@@ -62,13 +62,22 @@ interface Membership {
   readonly traffic: Traffic
 }
 
-export class Sharing implements Upstream {
+/** A session that is another upstream's from now on, and has something under way here. */
+interface Leaving {
+  /** Where its requests go that no process here has seen. */
+  readonly next: Upstream
+  /** Told once nothing of it is under way. */
+  readonly done: () => void
+}
+
+export class Sharing implements Replaceable {
   readonly clients = new Set<Client>()
   readonly isOwn: boolean
   readonly asking: Asking
   readonly replicas: ReadonlyArray<Replica>
   readonly #options: SharingOptions
   readonly #memberships = new Map<Client, Membership>()
+  readonly #leaving = new Map<Client, Leaving>()
   readonly #questions: Questions
   readonly #tasks = new Tasks()
   readonly #poison = new Poison()
@@ -112,13 +121,13 @@ export class Sharing implements Upstream {
 
   join(client: Client): void {
     this.clients.add(client)
-    const home = this.#homeForNew()
+    const known = this.#memberships.get(client)
+    // It may come back before it has left.
+    this.#leaving.delete(client)
+    const home = known?.home ?? this.#homeForNew()
     home.clients.add(client)
-    this.#memberships.set(client, {
-      member: Member.make(client),
-      home,
-      traffic: this.#options.account.trafficOf(client.server)
-    })
+    const traffic = this.#options.account.trafficOf(client.server)
+    this.#memberships.set(client, { member: known?.member ?? Member.make(client), home, traffic })
     for (const { levels } of this.replicas) levels.membersChanged()
   }
 
@@ -127,6 +136,7 @@ export class Sharing implements Upstream {
     if (membership === undefined) return
     const { home, member } = membership
     this.#memberships.delete(client)
+    this.#leaving.delete(client)
     this.clients.delete(client)
     for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member, "cancelled")
     this.#questions.leave(client)
@@ -137,6 +147,24 @@ export class Sharing implements Upstream {
     for (const { levels } of this.replicas) levels.membersChanged()
     this.#pump()
     this.#sweepSoon()
+  }
+
+  handOver(client: Client, next: Upstream, done: () => void): void {
+    const membership = this.#memberships.get(client)
+    if (membership === undefined) return done()
+    const { home, member } = membership
+    this.#leaving.set(client, { next, done })
+    this.clients.delete(client)
+    home.release(client)
+    for (const { levels } of this.replicas) levels.membersChanged()
+    for (const turns of [this.#turns, this.#laneTurns]) turns.passOn(member)
+    this.#endIfIdle(client)
+    this.#sweepSoon()
+  }
+
+  hasTask(client: Client, line: Line): boolean {
+    const { taskId } = namedTask(line)
+    return taskId !== null && this.#tasks.processOf(this.#of(client).member, taskId) !== null
   }
 
   handshake(
@@ -288,6 +316,8 @@ export class Sharing implements Upstream {
   /** It waits for its turn; where that does not come, `errorOf` says what to answer. */
   #enter(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
     const { client, id, isInLane, member } = call
+    const leaving = this.#leaving.get(client)
+    if (leaving !== undefined) return this.#passOn(call, line, leaving)
     const since = Date.now()
     const go = (): boolean => {
       const { home } = this.#of(client)
@@ -308,8 +338,28 @@ export class Sharing implements Upstream {
       client.settled()
     }
     const turns = isInLane ? this.#laneTurns : this.#turns
-    turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused, withdrawn })
+    const passOn = () => this.#passOn(call, line, this.#leaving.get(client)!)
+    turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused, withdrawn, passOn })
     this.#sweepSoon()
+  }
+
+  /** No process here has seen it, or it may be run twice: where its client is now it begins anew. */
+  #passOn(call: Calls.Call, line: Line, { next }: Leaving): void {
+    const { client, method } = call
+    this.#options.account.withdraw(call)
+    client.inFlight--
+    this.#envelope.scan(line.bytes, line.start, line.end)
+    next.request(client, line, this.#envelope, method)
+  }
+
+  #endIfIdle(client: Client): void {
+    const leaving = this.#leaving.get(client)
+    if (leaving === undefined) return
+    const { home, member } = this.#of(client)
+    const isBusy = member.executing > 0 || member.asked > 0 || home.lists.has(member) || this.#tasks.hasLiveOf(member)
+    if (isBusy) return
+    this.#leaving.delete(client)
+    leaving.done()
   }
 
   /** A process that ended held it: it goes to the next. */
@@ -358,6 +408,7 @@ export class Sharing implements Upstream {
     this.#executing--
     if (call.isInLane && CallOutcome.isAnswer(outcome) && !call.hasSeenQuestion) this.asking.acquit(call)
     call.client.settled()
+    if (this.#leaving.size > 0) this.#endIfIdle(call.client)
     // A process that ended has more to say first; what comes next follows then.
     if (outcome !== "outcome-unknown") this.#pump()
   }
@@ -414,7 +465,8 @@ export class Sharing implements Upstream {
     this.#turns.expire(now)
     this.#laneTurns.expire(now)
     this.#pump()
-    let goesOn = !this.#turns.isEmpty || !this.#laneTurns.isEmpty
+    for (const client of this.#leaving.keys()) this.#endIfIdle(client)
+    let goesOn = !this.#turns.isEmpty || !this.#laneTurns.isEmpty || this.#leaving.size > 0
     for (const [index, replica] of this.replicas.entries()) {
       if (replica.sweep(now)) goesOn = true
       const { current } = replica

@@ -60,6 +60,14 @@ export class Tasks {
     return null
   }
 
+  /** Whether a member has one that is not over. */
+  hasLiveOf(member: Member): boolean {
+    for (const tasks of this.#tasks.values()) {
+      for (const task of tasks.values()) if (task.isLive && task.member === member) return true
+    }
+    return false
+  }
+
   /** Whether all tasks that may still ask are this member's. */
   areOnlyOf(process: Peer, member: Member): boolean {
     for (const task of this.#tasks.get(process)?.values() ?? []) if (task.isLive && task.member !== member) return false

@@ -29,6 +29,12 @@ export class Traffic {
     this.requestBytes += bytes
   }
 
+  /** It goes elsewhere, and begins there. */
+  withdraw(bytes: number): void {
+    this.inFlight--
+    this.requestBytes -= bytes
+  }
+
   /** `millis` from its coming to its end. */
   end(outcome: CallOutcome, millis: number, bytes: number): void {
     this.inFlight--

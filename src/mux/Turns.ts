@@ -6,7 +6,7 @@ import type { CallOutcome } from "../CallOutcome.ts"
 import { Overloaded, QueueTimeout, type RequestError } from "../PoolError.ts"
 import type { Member } from "./Member.ts"
 
-/** It goes, is refused or is withdrawn: one of these, once. */
+/** It goes, is refused, is withdrawn or goes elsewhere: one of these, once. */
 export interface Turn {
   readonly member: Member
   /** The client's own id as JSON text. */
@@ -16,6 +16,7 @@ export interface Turn {
   readonly go: () => boolean
   readonly refuse: (error: RequestError) => void
   readonly withdrawn: (outcome: CallOutcome) => void
+  readonly passOn: () => void
 }
 
 interface Line {
@@ -88,6 +89,11 @@ export class Turns {
     for (const turn of this.#take((turn) => turn.member === member && isId(turn.id))) {
       if (turn !== this.#going) turn.withdrawn(outcome)
     }
+  }
+
+  /** What a member has here goes elsewhere, in its order. */
+  passOn(member: Member): void {
+    for (const turn of this.#take((turn) => turn.member === member)) if (turn !== this.#going) turn.passOn()
   }
 
   /** Refuses all. */

@@ -97,3 +97,24 @@ export interface Upstream {
   /** It does not any more; the server is told with the last one. */
   readonly unsubscribe: (client: Client, uri: string) => void
 }
+
+/** An upstream that another can take the place of while its clients stay. */
+export interface Replaceable extends Upstream {
+  /** What all its clients are given; null where each has its own. */
+  readonly lists: KnownLists | null
+  /**
+   * What comes is another's from now on: the client hears only of what it has under way here. Its requests that no process
+   * has seen go to `next`. Calls back once nothing of it is under way: then it is to leave.
+   */
+  readonly handOver: (client: Client, next: Upstream, done: () => void) => void
+  /** Whether the request is about a task that the client has here. */
+  readonly hasTask: (client: Client, line: Line) => boolean
+}
+
+/** What a server's lists are, as far as it takes to see whether another's differ. */
+export interface KnownLists {
+  /** Each as text, by the notification that tells of its changes; null where it was never read. */
+  readonly texts: () => ReadonlyMap<string, string | null>
+  /** Calls back once all have been read of the process that is there, or of the next one. */
+  readonly whenRead: (done: () => void) => void
+}

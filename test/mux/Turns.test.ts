@@ -122,7 +122,7 @@ describe("Turns", () => {
         return true
       }
       const withdrawn = (outcome: string) => gone.push(`${id} ${outcome}`)
-      waiting.enter({ member, id, bytes: 1, go, refuse: () => {}, withdrawn })
+      waiting.enter({ member, id, bytes: 1, go, refuse: () => {}, withdrawn, passOn: () => {} })
     }
     waiting.pump()
     assert.deepStrictEqual(gone, ["1", "2 cancelled"])

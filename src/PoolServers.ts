@@ -1,0 +1,403 @@
+/**
+ * The servers of a pool by name, and how they change: another configuration of a name is another server, which takes over
+ * when it is ready, while the one before ends what it has. Lives as long as the pool; closing its scope ends every process.
+ */
+import { Effect, Exit, Fiber, FiberSet, Latch, type Schedule, Scope, Semaphore } from "effect"
+import type { ServerEntry } from "./config/PoolConfig.ts"
+import * as Metrics from "./Metrics.ts"
+import type { CallAccount } from "./mux/CallAccount.ts"
+import { Switch } from "./mux/Switch.ts"
+import type { Replaceable } from "./mux/Upstream.ts"
+import * as Vacancy from "./mux/Vacancy.ts"
+import { figuresOf, type NamedServer } from "./NamedServer.ts"
+import * as PooledServer from "./PooledServer.ts"
+import * as PoolPlan from "./PoolPlan.ts"
+import type { ServerChange } from "./PoolStatus.ts"
+import type { Reaper } from "./server/Reaper.ts"
+import type { Ended } from "./server/RestartPolicy.ts"
+import { explained } from "./server/Failures.ts"
+import type { StateChange } from "./server/ServerState.ts"
+
+export interface PoolServers {
+  /** The same value as long as no name comes or goes. */
+  readonly names: () => ReadonlyArray<string>
+  readonly get: (name: string) => NamedServer | undefined
+  readonly all: () => Iterable<NamedServer>
+  /** Each one once, whatever the names that it has. */
+  readonly servers: () => ReadonlyArray<PooledServer.PooledServer>
+  /** As `McpPool` has them. */
+  readonly put: (entry: ServerEntry, options?: { readonly start?: boolean | undefined }) => Effect.Effect<ServerChange>
+  readonly remove: (name: string) => Effect.Effect<boolean>
+  readonly reload: (entries: ReadonlyArray<ServerEntry>) => Effect.Effect<ReadonlyArray<ServerChange>>
+  /** Ends all processes of a name that no other name has. */
+  readonly stop: (named: NamedServer) => Effect.Effect<void>
+  readonly stopAll: Effect.Effect<void>
+}
+
+/** A server that the pool holds. */
+interface Held {
+  readonly server: PooledServer.PooledServer
+  readonly scope: Scope.Closeable
+  /** Where it is to be found by those that have the same process; null where nobody can. */
+  readonly process: string | null
+  /** Names that have gone elsewhere, and whose sessions have something under way here. */
+  leaving: number
+  isEnding: boolean
+}
+
+/** The servers of the entries, none of which is started. */
+export const make = Effect.fnUntraced(function* (
+  entries: ReadonlyArray<ServerEntry>,
+  options: {
+    readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
+    readonly account: CallAccount
+    /** A step of a name's server. */
+    readonly onChange: (change: StateChange) => void
+    /** Its sessions can be closed: it is not configured any more. */
+    readonly onRemoved: (named: NamedServer) => void
+  }
+): Effect.fn.Return<PoolServers, never, Scope.Scope | Reaper> {
+  const { account, onChange } = options
+  const context = yield* Effect.context<Reaper>()
+  const scope = yield* Effect.scope
+  const oneReload = yield* Semaphore.make(1)
+  const onePut = yield* Semaphore.make(1)
+  let byName = new Map<string, NamedServer>()
+  let names: ReadonlyArray<string> = []
+  const held = new Map<PooledServer.PooledServer, Held>()
+  const byProcess = new Map<string, PooledServer.PooledServer>()
+
+  const end = (it: Held) =>
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        it.isEnding = true
+        return it.server.stop.pipe(
+          Effect.andThen(Scope.close(it.scope, Exit.void)),
+          Effect.andThen(Effect.sync(() => held.delete(it.server)))
+        )
+      })
+    )
+  // A scope closes what it holds one after another; servers stop side by side.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => Effect.forEach([...held.values()], end, { concurrency: "unbounded", discard: true }))
+  )
+  const run = yield* FiberSet.makeRuntime<never>()
+
+  const open = Effect.fnUntraced(function* (entry: ServerEntry, log: PooledServer.PooledServer["log"] | undefined) {
+    const scope = Scope.makeUnsafe("sequential")
+    const server = yield* PooledServer.make(entry, {
+      restartSchedule: options.restartSchedule,
+      account,
+      log,
+      onChange: (change, names) => {
+        for (const name of names) onChange({ ...change, server: name })
+      }
+    }).pipe(Scope.provide(scope), Effect.provide(context))
+    const process = entry._tag === "Configured" ? PoolPlan.processOf(entry.spec) : null
+    held.set(server, { server, scope, process, leaving: 0, isEnding: false })
+    return server
+  })
+
+  /** Ends a server that no name has, once nothing of its sessions is under way there, or after an hour. */
+  const releaseIfUnused = (server: PooledServer.PooledServer) => {
+    const it = held.get(server)
+    if (it === undefined || it.isEnding || server.names.length > 0) return
+    if (it.process !== null && byProcess.get(it.process) === server) byProcess.delete(it.process)
+    if (it.leaving === 0) run(end(it))
+    else
+      run(
+        Effect.andThen(
+          Effect.sleep(patience),
+          Effect.suspend(() => (it.isEnding ? Effect.void : end(it)))
+        )
+      )
+  }
+
+  /** A name has another server behind it, or none; calls back once its sessions have nothing under way at the one before. */
+  const move = (
+    { before, name, upstream }: NamedServer,
+    server: PooledServer.PooledServer,
+    next: Replaceable,
+    done: () => void
+  ) => {
+    const it = held.get(server)!
+    server.names.splice(server.names.indexOf(name), 1)
+    it.leaving++
+    before.add(server)
+    upstream.moveTo(next, () => {
+      it.leaving--
+      before.delete(server)
+      done()
+      releaseIfUnused(server)
+    })
+    releaseIfUnused(server)
+  }
+
+  const renamed = () => {
+    names = [...byName.keys()]
+  }
+
+  /** A name's requests go to this server from now on. */
+  const attach = Effect.fnUntraced(function* (
+    entry: ServerEntry,
+    server: PooledServer.PooledServer,
+    isConfigured: boolean
+  ) {
+    const { name } = entry
+    const settings = PoolPlan.settingsOf(entry)
+    const known = byName.get(name)
+    const { process } = held.get(server)!
+    if (process !== null) byProcess.set(process, server)
+    server.names.push(name)
+    if (known !== undefined) {
+      const { server: before } = known
+      const from = before.state()
+      const to = server.state()
+      known.entry = entry
+      known.settings = settings
+      known.server = server
+      known.restartsBefore += before.restarts() + (from === "running" ? 1 : 0)
+      known.failuresBefore = [...known.failuresBefore, ...before.failures()].slice(-maxFailures)
+      move(known, before, server.upstream, () => {})
+      if (from !== to || to === "running") onChange(yield* step(name, from, server))
+      return
+    }
+    const named: NamedServer = {
+      name,
+      isConfigured,
+      upstream: new Switch(server.upstream),
+      removed: Latch.makeUnsafe(false),
+      scope: Scope.makeUnsafe("sequential"),
+      entry,
+      settings,
+      server,
+      before: new Set(),
+      restartsBefore: 0,
+      failuresBefore: []
+    }
+    byName.set(name, named)
+    renamed()
+    yield* Scope.provide(Metrics.register(name, figuresOf(named, account)), named.scope)
+  })
+
+  const step = Effect.fnUntraced(function* (
+    server: string,
+    from: StateChange["from"],
+    next: PooledServer.PooledServer,
+    failure: StateChange["failure"] = null
+  ) {
+    const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+    const pid = next.processes()[0]?.process.pid ?? null
+    const to = next.state()
+    const change: StateChange = {
+      server,
+      from,
+      to,
+      at: new Date(now).toISOString(),
+      pid,
+      cause: "request",
+      place: 0,
+      failure
+    }
+    return change
+  })
+
+  const isServed = (name: string) => byName.get(name)?.server.state() === "running"
+  const isOn = (name: string) => {
+    const state = byName.get(name)?.server.state()
+    return state !== "stopped" && state !== "stopping"
+  }
+
+  /** Gives the names of a group one server; who is served goes on with the one before where that cannot be started. */
+  const settle = Effect.fnUntraced(function* (
+    { entries, leader, present }: PoolPlan.Group<PooledServer.PooledServer>,
+    { isConfigured, start }: { readonly isConfigured: boolean; readonly start: boolean }
+  ): Effect.fn.Return<ReadonlyArray<ServerChange>> {
+    const movers = entries.filter(({ name }) => present === null || byName.get(name)?.server !== present)
+    const stayers = entries.filter((entry) => !movers.includes(entry))
+    const stayed = stayers.map((entry): ServerChange => {
+      const named = byName.get(entry.name)!
+      const isSame = PoolPlan.isSame(named.settings, PoolPlan.settingsOf(entry))
+      named.entry = entry
+      named.settings = PoolPlan.settingsOf(entry)
+      return { server: entry.name, outcome: isSame ? "unchanged" : "changed", reason: null }
+    })
+    if (movers.length === 0) return stayed
+    const server = present ?? (yield* open(leader, logOf(movers)))
+    yield* Effect.forEach(movers, (entry) => warnOfOthersSettings(entry, present?.names[0] ?? leader.name, server), {
+      discard: true
+    })
+
+    const added = new Set(movers.filter(({ name }) => !byName.has(name)).map(({ name }) => name))
+    const changeOf = ({ name }: ServerEntry): ServerChange => {
+      const state = server.state()
+      const isWell = state !== "failed" && state !== "crash-loop" && state !== "restarting"
+      const reason = isWell ? null : (server.failures().at(-1)?.message ?? `it is ${state}`)
+      return { server: name, outcome: added.has(name) ? "added" : "changed", reason }
+    }
+    const takeOver = Effect.uninterruptible(
+      Effect.suspend(() => Effect.forEach(movers, (entry) => attach(entry, server, isConfigured), { discard: true }))
+    )
+    if (!movers.some(({ name }) => isServed(name))) {
+      const isWanted = start && movers.some(({ name }) => added.has(name) || isOn(name))
+      // Before they come, so that what waits with them goes on waiting.
+      const starting = yield* Effect.forkChild(isWanted ? server.start : Effect.void, { startImmediately: true })
+      if (server.settings.sharing.policy === "per-session") yield* Fiber.join(starting)
+      yield* takeOver
+      yield* Fiber.join(starting)
+      return [...stayed, ...movers.map(changeOf)]
+    }
+    yield* server.start
+    const isReady = yield* server.proven
+    // It may have been stopped by hand meanwhile, and then stays so.
+    const isWanted = server.names.length > 0 || movers.some(({ name }) => added.has(name) || isOn(name))
+    if (isReady || !isWanted) {
+      yield* takeOver
+      if (!isWanted) yield* server.stop
+      return [...stayed, ...movers.map(changeOf)]
+    }
+    const failure = server.failures().at(-1) ?? null
+    const kept = yield* Effect.forEach(
+      movers,
+      Effect.fnUntraced(function* (entry): Effect.fn.Return<ServerChange> {
+        const { name } = entry
+        const named = byName.get(name)
+        if (named === undefined || !isServed(name)) {
+          yield* attach(entry, server, isConfigured)
+          return changeOf(entry)
+        }
+        if (failure !== null) named.failuresBefore = [...named.failuresBefore, failure].slice(-maxFailures)
+        onChange(yield* step(name, "running", named.server, failure))
+        return { server: name, outcome: "kept", reason: failure === null ? "it does not start" : explained(failure) }
+      })
+    )
+    const it = held.get(server)
+    if (it !== undefined && server.names.length === 0) yield* end(it)
+    return [...stayed, ...kept]
+  })
+
+  /** The log goes on where the names that it tells of take all their server's place. */
+  const logOf = (movers: ReadonlyArray<ServerEntry>) => {
+    const moving = new Set(movers.map(({ name }) => name))
+    for (const { name } of movers) {
+      const server = byName.get(name)?.server
+      if (server?.names.every((name) => moving.has(name)) === true) return server.log
+    }
+    return undefined
+  }
+
+  const warnOfOthersSettings = (entry: ServerEntry, leader: string, server: PooledServer.PooledServer) =>
+    PoolPlan.isSameSupervision(server.settings, PoolPlan.settingsOf(entry))
+      ? Effect.void
+      : Effect.logWarning(
+          `${entry.name} is the same process as ${leader}: the pool settings of ${leader} hold for both`
+        )
+
+  /** Once it has begun it is done, whoever asked for it; it ends with the pool. */
+  const toItsEnd = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+    Effect.flatMap(Effect.forkIn(effect, scope, { startImmediately: true }), Fiber.join)
+
+  const vacate = Effect.fnUntraced(function* (named: NamedServer) {
+    byName.delete(named.name)
+    renamed()
+    const over = () => {
+      if (named.removed.isOpen()) return
+      named.removed.openUnsafe()
+      options.onRemoved(named)
+      run(Scope.close(named.scope, Exit.void))
+      if (!byName.has(named.name)) account.forget(named.name)
+    }
+    // Nobody's call may keep its sessions open for ever.
+    run(Effect.andThen(Effect.sleep(patience), Effect.sync(over)))
+    move(named, named.server, Vacancy.make(named.name, account), over)
+    yield* Effect.logInfo(`${named.name} is no longer configured`).pipe(Effect.annotateLogs({ server: named.name }))
+  })
+
+  const misconfigured = (entry: ServerEntry): ServerChange | null => {
+    const named = byName.get(entry.name)
+    if (entry._tag !== "Misconfigured" || named === undefined) return null
+    const { entry: before } = named
+    if (before._tag === "Misconfigured" && before.error.message === entry.error.message) {
+      return { server: entry.name, outcome: "unchanged", reason: null }
+    }
+    return isServed(entry.name) ? { server: entry.name, outcome: "kept", reason: entry.error.message } : null
+  }
+
+  const change = Effect.fnUntraced(function* (
+    entries: ReadonlyArray<ServerEntry>,
+    how: { readonly isConfigured: boolean; readonly start: boolean }
+  ) {
+    const asTheyAre = entries.flatMap((entry) => misconfigured(entry) ?? [])
+    const settled = new Set(asTheyAre.map(({ server }) => server))
+    const groups = PoolPlan.group(
+      entries.filter(({ name }) => !settled.has(name)),
+      (process) => byProcess.get(process)
+    )
+    const changed = yield* Effect.forEach(groups, (group) => settle(group, how), { concurrency: "unbounded" })
+    return new Map([...asTheyAre, ...changed.flat()].map((change) => [change.server, change]))
+  })
+
+  const reload = Effect.fnUntraced(function* (entries: ReadonlyArray<ServerEntry>) {
+    const wanted = new Set(entries.map(({ name }) => name))
+    const removed = [...byName.values()].filter(({ isConfigured, name }) => isConfigured && !wanted.has(name))
+    yield* Effect.forEach(removed, vacate, { discard: true })
+    const isTaken = ({ name }: ServerEntry) => byName.get(name)?.isConfigured === false
+    const changes = yield* change(
+      entries.filter((entry) => !isTaken(entry)),
+      { isConfigured: true, start: true }
+    )
+    // In the order of the configuration, then what others put.
+    const inOrder = [...entries.map(({ name }) => name), ...byName.keys()]
+    byName = new Map(inOrder.flatMap((name) => (byName.has(name) ? [[name, byName.get(name)!]] : [])))
+    renamed()
+    const taken = { outcome: "kept", reason: "a project's server has this address" } as const
+    return [
+      ...entries.map(({ name }): ServerChange => changes.get(name) ?? { server: name, ...taken }),
+      ...removed.map(({ name }): ServerChange => ({ server: name, outcome: "removed", reason: null }))
+    ]
+  })
+
+  const put = Effect.fnUntraced(function* (entry: ServerEntry, start: boolean) {
+    const { name } = entry
+    if (byName.get(name)?.isConfigured === true) {
+      return { server: name, outcome: "kept", reason: "the configuration has a server of this name" } as const
+    }
+    const changes = yield* change([entry], { isConfigured: false, start })
+    return changes.get(name)!
+  })
+
+  yield* change(entries, { isConfigured: true, start: false })
+  byName = new Map(entries.map(({ name }) => [name, byName.get(name)!]))
+  renamed()
+
+  return {
+    names: () => names,
+    get: (name) => byName.get(name),
+    all: () => byName.values(),
+    servers: () => [...new Set(Array.from(byName.values(), ({ server }) => server))],
+    put: (entry, options) => {
+      const putting = put(entry, options?.start !== false)
+      // What is new waits for nobody.
+      return toItsEnd(Effect.suspend(() => (byName.has(entry.name) ? onePut.withPermits(1)(putting) : putting)))
+    },
+    remove: (name) =>
+      Effect.suspend(() => {
+        const named = byName.get(name)
+        if (named === undefined) return Effect.succeed(false)
+        return Effect.as(Effect.uninterruptible(vacate(named)), true)
+      }),
+    reload: (entries) => toItsEnd(oneReload.withPermits(1)(Effect.suspend(() => reload(entries)))),
+    stop: ({ before, server }) =>
+      Effect.forEach([server, ...[...before].filter(({ names }) => names.length === 0)], ({ stop }) => stop, {
+        concurrency: "unbounded",
+        discard: true
+      }),
+    stopAll: Effect.suspend(() =>
+      Effect.forEach([...held.keys()], ({ stop }) => stop, { concurrency: "unbounded", discard: true })
+    )
+  }
+})
+
+/** How long what was replaced or removed may take to answer what it has. */
+const patience = "1 hour"
+const maxFailures = 20
