@@ -8,11 +8,14 @@
  * multiplexer matches its answers to requests, the supervisor keeps a process there, and the process is bytes again.
  */
 import { Effect, Layer, type LogLevel, Option } from "effect"
+import * as fs from "node:fs"
 import * as net from "node:net"
+import * as Background from "./Background.ts"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { DaemonStatus } from "./control/ControlApi.ts"
 import * as ControlListener from "./control/ControlListener.ts"
 import * as Shutdown from "./control/Shutdown.ts"
+import * as DaemonRecord from "./DaemonRecord.ts"
 import * as ConnectListener from "./listen/ConnectListener.ts"
 import * as Opener from "./listen/Opener.ts"
 import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
@@ -31,6 +34,8 @@ export interface Options {
   readonly runtimeDir: string
   /** A mistake in one server is a mistake in all. */
   readonly strict: boolean
+  /** `connect` started it: see {@link Background}. */
+  readonly background?: boolean | undefined
   readonly logFormat: Logs.Format
   /** The least severe level that is logged; `Info` unless given, and `Debug` logs every call. */
   readonly logLevel?: LogLevel.LogLevel
@@ -49,20 +54,34 @@ const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
 /** Runs until it is interrupted or asked to shut down; then every process it started is gone. */
 export const run = Effect.fnUntraced(
   function* (options: Options) {
-    const config = yield* options.configFiles.length > 0
-      ? PoolConfig.loadFiles(options.configFiles, options)
-      : PoolConfig.loadFiles([yield* PoolConfig.defaultFile], options).pipe(
-          Effect.mapError((error) => (error instanceof ConfigFileError ? withAdvice(error) : error))
-        )
-    const control = net.createServer()
-    const listener = ControlListener.hold(control)
-    yield* RuntimeClaim.make(control, options.runtimeDir)
-    yield* serve(options, listener).pipe(Effect.provide(layer(config, options.runtimeDir)))
+    const { background = false, runtimeDir } = options
+    const beginning = yield* background
+      ? Background.inBackground(options, runtimeDir)
+      : Background.inForeground(options)
+    yield* Effect.gen(function* () {
+      const config = yield* load(beginning, background)
+      const control = net.createServer()
+      const listener = ControlListener.hold(control)
+      yield* RuntimeClaim.make(control, runtimeDir)
+      yield* DaemonRecord.write(runtimeDir, beginning.record)
+      if (background) yield* Background.boundLog(runtimeDir)
+      yield* serve(options, listener).pipe(Effect.provide(layer(config, runtimeDir)))
+    }).pipe(Effect.provideService(PoolConfig.HostEnvironment, beginning.variables))
   },
   Effect.scoped,
   (effect, options) =>
     Effect.provide(effect, Logs.layer({ format: options.logFormat, level: options.logLevel ?? "Info" }))
 )
+
+/** Nobody has to write a file before the first `connect`. */
+const load = Effect.fnUntraced(function* ({ configFiles, strict }: Background.Told, isFileOptional: boolean) {
+  if (configFiles.length > 0) return yield* PoolConfig.loadFiles(configFiles, { strict })
+  const file = yield* PoolConfig.defaultFile
+  if (isFileOptional && !fs.existsSync(file)) return yield* PoolConfig.loadFiles([])
+  return yield* Effect.mapError(PoolConfig.loadFiles([file], { strict }), (error) =>
+    error instanceof ConfigFileError ? withAdvice(error) : error
+  )
+})
 
 const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFileError =>
   new ConfigFileError({ column, file, line, reason: `${reason} (or name a host's own file with --config)` })

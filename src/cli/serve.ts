@@ -18,17 +18,22 @@ export const serve = Command.make(
       Flag.withDescription("Refuse to start where one server's configuration is wrong"),
       Flag.withDefault(false)
     ),
+    background: Flag.Boolean("background").pipe(
+      Flag.withDescription("As connect starts it: with the configuration of the last daemon here, servers on demand"),
+      Flag.withDefault(false)
+    ),
     logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
       Flag.withDescription("How to log to stderr (default: pretty on a terminal, else json)"),
       Flag.optional
     )
   },
-  Effect.fnUntraced(function* ({ config, logFormat, strict }) {
+  Effect.fnUntraced(function* ({ background, config, logFormat, strict }) {
     const level = yield* GlobalFlag.LogLevel
     yield* serveDaemon({
       configFiles: config,
       runtimeDir: yield* runtimeDir,
       strict,
+      background,
       logFormat: Option.getOrUndefined(logFormat),
       logLevel: Option.getOrElse(level, () => "Info" as const)
     })

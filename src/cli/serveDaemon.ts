@@ -11,6 +11,8 @@ export interface ServeOptions {
   readonly configFiles: ReadonlyArray<string>
   readonly runtimeDir: string
   readonly strict: boolean
+  /** As `connect` starts it. */
+  readonly background: boolean
   /** Undefined: pretty on a terminal, else JSON lines. */
   readonly logFormat: "pretty" | "json" | undefined
   readonly logLevel: LogLevel.LogLevel
@@ -22,7 +24,8 @@ export const serveDaemon = Effect.fnUntraced(function* (options: ServeOptions) {
   process.stdout.removeAllListeners("error").on("error", () => {})
   // Loaded here, so that no other command loads it.
   const Daemon = yield* Effect.promise(() => import("../Daemon.ts"))
-  const logFormat = options.logFormat ?? (process.stderr.isTTY ? "pretty" : "json")
+  const isRead = process.stderr.isTTY && !options.background
+  const logFormat = options.logFormat ?? (isRead ? "pretty" : "json")
   yield* Daemon.run({
     ...options,
     logFormat,

@@ -24,10 +24,15 @@ export const parse = (
   let runtimeDir: string | undefined
   let logFormat: ServeOptions["logFormat"]
   let strict = false
+  let background = false
   for (let i = 0; i < args.length; i++) {
     const arg = args[i]!
     if (arg === "--strict" && !strict) {
       strict = true
+      continue
+    }
+    if (arg === "--background" && !background) {
+      background = true
       continue
     }
     const value = args[++i]
@@ -38,5 +43,5 @@ export const parse = (
       logFormat = value
     } else return undefined
   }
-  return { configFiles, runtimeDir, strict, logFormat, logLevel: "Info" }
+  return { configFiles, runtimeDir, strict, background, logFormat, logLevel: "Info" }
 }

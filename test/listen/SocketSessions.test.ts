@@ -27,7 +27,7 @@ const paused = (client: LineClient.LineClient) =>
 const seen = (client: LineClient.LineClient) =>
   client.received().map((message) => message["mcp-pool"] ?? message.method ?? message.id)
 
-const reasonOf = (word: LineClient.Message) => (word as { readonly reason?: string }).reason
+const reasonOf = ({ reason }: LineClient.Message) => reason
 
 describe("SocketSessions", () => {
   it.live("drains a session of connect: what was asked before it paused is answered, and then it is told the end", () =>

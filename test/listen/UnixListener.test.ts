@@ -138,7 +138,11 @@ describe("Daemon", () => {
       yield* client.closed
       yield* exited
       assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
-      assert.deepStrictEqual(fs.readdirSync(runtimeDir, { recursive: true }), ["servers", "servers/shared"])
+      assert.deepStrictEqual(fs.readdirSync(runtimeDir, { recursive: true }), [
+        "daemon.json",
+        "servers",
+        "servers/shared"
+      ])
     })
   )
 

@@ -13,6 +13,7 @@ export interface Message {
   readonly error?: { readonly code: number; readonly message: string; readonly data?: unknown }
   /** What the daemon says to `connect` alone. */
   readonly "mcp-pool"?: string
+  readonly reason?: string
 }
 
 /** What was waited for did not come. */
