@@ -91,6 +91,7 @@ describe("a daemon that serves stubborn servers leaves nothing behind", () => {
         assert.deepStrictEqual(yield* Processes.withMarker(daemon.marker), [])
         assert.isFalse(yield* Processes.isAlive(helper))
         assert.sameMembers(fs.readdirSync(runtimeDir, { recursive: true }) as Array<string>, [
+          "daemon.json",
           "servers",
           "servers/plain",
           "servers/shelled"
