@@ -2,12 +2,13 @@
  * The sessions of all Unix sockets: bytes of a connection in, a session out, and how they end without losing an answer.
  * Lives as long as its layer's scope; closing it says goodbye to every client.
  */
-import { Context, Deferred, type Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { Context, Deferred, type Duration, Effect, Exit, type Fiber, Layer, type Scope } from "effect"
 import type * as net from "node:net"
 import * as BridgeProtocol from "../BridgeProtocol.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import type { Endpoint } from "../McpPool.ts"
 import { Session } from "../mux/Session.ts"
+import type { Upstream } from "../mux/Upstream.ts"
 import { ServerUnavailable } from "../PoolError.ts"
 import type { CutOff, Drained } from "../PoolStatus.ts"
 
@@ -31,8 +32,9 @@ export class SocketSessions extends Context.Service<
   SocketSessions,
   {
     /**
-     * Makes a session of a connection that allows half-open, with nobody else listening to it. While the daemon ends,
-     * `connect` is kept waiting until it does, and every other connection is closed.
+     * Makes a session of a connection that allows half-open, with nobody else listening to it. It is closed once its server
+     * is configured no longer. While the daemon ends, `connect` is kept waiting until it does, and every other connection
+     * is closed.
      */
     readonly accept: (socket: net.Socket, accepted: Accepted) => void
     /** The daemon is about to end: every `connect` holds back from now on what its host asks. Returns at once. */
@@ -45,11 +47,6 @@ export class SocketSessions extends Context.Service<
       readonly reason: EndReason
       readonly deadline: Duration.Input
     }) => Effect.Effect<Drained>
-    /**
-     * Closes the sessions of a server that is configured no longer, each when it is answered, and returns when all are
-     * answered, or at the deadline; what is not answered then is answered by the server's end. Call it before that.
-     */
-    readonly remove: (server: string, options: { readonly deadline: Duration.Input }) => Effect.Effect<Drained>
   }
 >()("effect-mcp-pool/listen/SocketSessions") {}
 
@@ -70,10 +67,18 @@ interface Connection {
   endedAt: number
 }
 
+/** The connections of one server, with what waits for its removal. */
+interface Group {
+  readonly members: Set<Connection>
+  readonly watch: Fiber.Fiber<void>
+}
+
 /** All connections, with one timer that looks after those that do not read. */
 export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> = Effect.gen(function* () {
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
+  const fork = Effect.runForkWith(services)
+  const groups = new Map<Upstream, Group>()
   const connections = new Set<Connection>()
   /** They came while the daemon ends. */
   const late = new Set<net.Socket>()
@@ -189,6 +194,7 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
       endedAt: 0
     }
     connections.add(connection)
+    const leave = join(connection, endpoint)
     watch ??= setInterval(lookAround, watchInterval)
     const feed = (chunk: Buffer) => {
       try {
@@ -214,6 +220,7 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
     socket.on("error", () => {})
     socket.on("close", () => {
       connections.delete(connection)
+      leave()
       session.close()
       look(connection)
       if (connections.size > 0) return
@@ -276,11 +283,27 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
       return answered(affected, deadline)
     })
 
-  const remove: SocketSessions["Service"]["remove"] = (server, { deadline }) =>
+  /** One waits for all sessions of a server. */
+  const join = (connection: Connection, { removed, upstream }: Endpoint) => {
+    const group = groups.get(upstream) ?? {
+      members: new Set(),
+      watch: fork(Effect.asVoid(Effect.andThen(removed, closeAll(upstream))))
+    }
+    groups.set(upstream, group)
+    group.members.add(connection)
+    return () => {
+      group.members.delete(connection)
+      if (group.members.size > 0) return
+      groups.delete(upstream)
+      group.watch.interruptUnsafe()
+    }
+  }
+
+  const closeAll = (upstream: Upstream) =>
     Effect.suspend(() => {
-      const affected = [...connections].filter(({ session }) => session.server === server)
+      const affected = [...(groups.get(upstream)?.members ?? [])]
       for (const connection of affected) connection.reason ??= "removed"
-      return answered(affected, deadline)
+      return answered(affected, removalPatience)
     })
 
   yield* Effect.addFinalizer(() =>
@@ -302,7 +325,7 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
       }
     })
   )
-  return SocketSessions.of({ accept, hold, drain, remove })
+  return SocketSessions.of({ accept, hold, drain })
 })
 
 /** One for all listeners of a daemon: they get the same, since a layer that is built already is not built again. */
@@ -324,6 +347,7 @@ const probe = (socket: net.Socket): void => {
 
 const lineFeed = Buffer.from("\n")
 const pausePatience = "5 seconds"
+const removalPatience = "10 seconds"
 /** How many may wait for the daemon's end. */
 const maxLate = 1024
 /** Milliseconds. */
