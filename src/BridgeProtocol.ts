@@ -6,6 +6,10 @@
  * {@link Refused}, after which the daemon closes. Before the daemon closes an open session it asks for a {@link Pause}; it
  * has read all that came before {@link Paused}, answers it, says {@link Closing} and closes. What `connect` holds back
  * after `paused` no daemon has seen.
+ *
+ * A daemon that is about to end keeps who opens a connection waiting, and says {@link Closing} in place of an answer. Before
+ * an end it pauses all at once and closes all at once, when its servers have stopped: until then nobody else can serve
+ * them. It does not wait for ever: `closing` may come though it has not read `paused`.
  */
 
 /** The version of this protocol; both sides speak the lower of theirs. */
