@@ -125,8 +125,9 @@ const openOf = (text: string): BridgeProtocol.Open | undefined => {
   if (word?.["mcp-pool"] !== "open") return undefined
   const { project = null, protocol, server } = word
   if (typeof server !== "string" || !Number.isInteger(protocol) || protocol < 1) return undefined
-  const isProject = typeof project === "string" && path.isAbsolute(project) && !project.includes("\0")
-  return project === null || isProject ? { ...word, project } : undefined
+  if (project === null) return { ...word, project }
+  if (typeof project !== "string" || !path.isAbsolute(project) || project.includes("\0")) return undefined
+  return { ...word, project: path.resolve(project) }
 }
 
 const refuse = (socket: net.Socket, refusal: Omit<BridgeProtocol.Refused, "mcp-pool">): void => {

@@ -48,6 +48,26 @@ describe("ConnectListener", () => {
     })
   )
 
+  for (const [what, put] of [
+    ["a file", (socket: string) => fs.writeFileSync(socket, "precious")],
+    ["a symbolic link", (socket: string) => fs.symlinkSync("/nowhere", socket)]
+  ] as const) {
+    it.live(`replaces no ${what.slice(2)} that is at its path`, () =>
+      Effect.gen(function* () {
+        const runtimeDir = yield* TestPool.temporaryDirectory
+        const socket = RuntimeDir.connectSocket(runtimeDir)
+        put(socket)
+        const before = fs.lstatSync(socket).ino
+        const listener = ConnectListener.layer({ runtimeDir }).pipe(
+          Layer.provide(Layer.mock(Opener.Opener, {})),
+          Layer.build
+        )
+        assert.strictEqual((yield* Effect.flip(listener))._tag, "SocketUnusable")
+        assert.strictEqual(fs.lstatSync(socket).ino, before)
+      })
+    )
+  }
+
   it.live("opens the server that is named, and answers what came in the same write", () =>
     Effect.gen(function* () {
       const { dial, pool } = yield* setUp
@@ -186,7 +206,7 @@ describe("ConnectListener", () => {
         { "git@/work": { command: "true" } }
       )
       const client = yield* dial
-      yield* client.sendRaw(TestPool.openLine("git", "/work"))
+      yield* client.sendRaw(TestPool.openLine("git", "/home/../work/"))
       const opened = (yield* client.word("opened")) as { readonly server?: string }
       assert.strictEqual(opened.server, "git@/work")
       assert.deepStrictEqual(
