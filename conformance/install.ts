@@ -8,5 +8,8 @@ export const install = (): void => {
   const lock = path.join(import.meta.dirname, "package-lock.json")
   const installed = path.join(import.meta.dirname, "node_modules/.package-lock.json")
   if (fs.existsSync(installed) && fs.statSync(installed).mtimeMs >= fs.statSync(lock).mtimeMs) return
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" })
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit", timeout })
 }
+
+/** Milliseconds. */
+const timeout = 300_000

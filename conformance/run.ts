@@ -41,7 +41,8 @@ const measure = Effect.fnUntraced(function* (suite: Suites.Suite, atOnce: number
   const directory = path.join(results, `${suite.name}, ${atOnce} at once, ${target.name}`.replaceAll(/[ ,]+/g, "-"))
   fs.mkdirSync(directory)
   const mustPass = target.mustPass && !values.cross
-  const row = { suite: suite.name, count: suite.count, atOnce, target: target.name, mustPass }
+  const hasOneProcess = target.hasOneProcess === true
+  const row = { suite: suite.name, count: suite.count, atOnce, target: target.name, mustPass, hasOneProcess }
   const startedAt = performance.now()
   const outcome = yield* Effect.gen(function* () {
     const serving = yield* target.start({ era, args: [script, marker], marker }, directory)

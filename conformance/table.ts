@@ -9,6 +9,7 @@ export interface Row {
   readonly atOnce: number
   readonly target: string
   readonly mustPass: boolean
+  readonly hasOneProcess: boolean
   readonly runs: ReadonlyArray<Outcome>
   /** Of the fixture, over stdio, once all had run. */
   readonly processes: number
@@ -21,6 +22,7 @@ export interface Row {
 /** Whether all that has to pass has passed. */
 export const passes = (row: Row): boolean =>
   row.trouble === undefined &&
+  (!row.hasOneProcess || row.processes === 1) &&
   row.runs.length === row.atOnce &&
   row.runs.every((run) => run.trouble === undefined && passed(run.scenarios) === row.count)
 
@@ -51,9 +53,11 @@ export const failures = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
       const known = reasons.get(name)
       reasons.set(name, { times: (known?.times ?? 0) + 1, reason: known?.reason ?? failure })
     }
-    const troubles = [row.trouble, ...new Set(row.runs.map(({ trouble }) => trouble))].filter(
-      (text) => text !== undefined
-    )
+    const troubles = [
+      row.trouble,
+      row.hasOneProcess && row.processes > 1 ? `it took ${row.processes} processes` : undefined,
+      ...new Set(row.runs.map(({ trouble }) => trouble))
+    ].filter((text) => text !== undefined)
     if (reasons.size === 0 && troubles.length === 0) return []
     const times = (count: number) => (row.atOnce === 1 ? "" : ` (${count} of ${row.atOnce})`)
     return [

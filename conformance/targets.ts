@@ -26,6 +26,8 @@ export interface Target {
   readonly name: string
   /** Whether the run fails where it fails. */
   readonly mustPass: boolean
+  /** It has to do with one process of the fixture, however many suites run. */
+  readonly hasOneProcess?: true
   /** `directory` is empty and its own. */
   readonly start: (fixture: Fixture, directory: string) => Effect.Effect<Serving, NotServing, Scope.Scope>
 }
@@ -61,24 +63,32 @@ const mcpProxy: Target = {
   })
 }
 
-/** The pool's gateway. The suites cannot send a token. */
-const pool: Target = {
-  name: "mcp-pool",
-  mustPass: true,
-  start: Effect.fnUntraced(function* ({ args }, directory) {
+/** The pool's gateway with these settings of its server. The suites cannot send a token. */
+const pool = (settings: object): Target["start"] =>
+  Effect.fnUntraced(function* ({ args }, directory) {
     const config = path.join(directory, "mcp.json")
     const runtimeDir = path.join(directory, "run")
-    const mcpServers = { conformance: { command: process.execPath, args } }
+    const mcpServers = { conformance: { command: process.execPath, args, pool: settings } }
     fs.writeFileSync(config, JSON.stringify({ mcpServers }))
     const serve = ["serve", "--http", "127.0.0.1:0", "--http-auth", "none", "--config", config]
     const { ended, pid } = yield* Program.launch([executable, ...serve, "--runtime-dir", runtimeDir])
     const url = yield* upOr(ended, gatewayOf(runtimeDir))
     return { url: new URL("/servers/conformance/mcp", url).href, pid }
   })
+
+/** One process for everybody. A new daemon has not seen yet what asks, so it is told that anything may. */
+const oneProcess: Target = {
+  name: "mcp-pool",
+  mustPass: true,
+  hasOneProcess: true,
+  start: pool({ sharing: { replicas: 1 }, questions: "lane" })
 }
 
+/** As it comes: what asks gets processes of its own, and what was never seen to ask may be refused when it first does. */
+const asItComes: Target = { name: "mcp-pool as it comes", mustPass: false, start: pool({}) }
+
 /** All of them, in the order of the table. */
-export const targets: ReadonlyArray<Target> = [reference, mcpProxy, pool]
+export const targets: ReadonlyArray<Target> = [reference, mcpProxy, oneProcess, asItComes]
 
 class NotYet extends Data.TaggedError("NotYet") {}
 
