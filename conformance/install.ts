@@ -8,7 +8,11 @@ export const install = (): void => {
   const lock = path.join(import.meta.dirname, "package-lock.json")
   const installed = path.join(import.meta.dirname, "node_modules/.package-lock.json")
   if (fs.existsSync(installed) && fs.statSync(installed).mtimeMs >= fs.statSync(lock).mtimeMs) return
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit", timeout })
+  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+    cwd: import.meta.dirname,
+    stdio: "inherit",
+    timeout
+  })
 }
 
 /** Milliseconds. */
