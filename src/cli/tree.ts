@@ -10,6 +10,7 @@ import { logs } from "./logs.ts"
 import { restart } from "./restart.ts"
 import { root } from "./root.ts"
 import { serve } from "./serve.ts"
+import { service } from "./service.ts"
 import { sessions } from "./sessions.ts"
 import { shutdown } from "./shutdown.ts"
 import { start } from "./start.ts"
@@ -20,7 +21,7 @@ import { types } from "./types.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
-    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, doctor, certify] },
+    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, service, doctor, certify] },
     { group: "Clients", commands: [connect, config, call, tools, types, sessions] }
   ])
 )

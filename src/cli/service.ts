@@ -1,0 +1,127 @@
+/** `mcp-pool service`: the daemon as a service of the user's, which starts at login and comes back when it ends. */
+import { Console, Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import * as PoolConfig from "../config/PoolConfig.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import { jsonFlag, runtimeDir } from "./root.ts"
+import { screen } from "./Screen.ts"
+
+const install = Command.make(
+  "install",
+  {
+    config: Flag.Path("config").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription(
+        "A configuration file to serve; may be given several times (default: ~/.config/mcp-pool/config.json)"
+      ),
+      Flag.atLeast(0)
+    ),
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("Print what would be written and run, and change nothing"),
+      Flag.withDefault(false)
+    ),
+    force: Flag.Boolean("force").pipe(
+      Flag.withDescription("Write the service's file anew though somebody has edited it"),
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fnUntraced(function* ({ config, dryRun, force }) {
+    const { Service, ServiceConfig, keeper, directory } = yield* prepare
+    const { unwritable } = yield* Effect.promise(() => import("../service/Description.ts"))
+    const { ServiceUnwritable, previewLines } = yield* Effect.promise(() => import("./serviceView.ts"))
+    const { PATH: path = "" } = yield* PoolConfig.HostEnvironment
+    const configFiles = config.map((file) => Path.resolve(file))
+    // A service that cannot read its files would end as soon as it starts.
+    const loaded = yield* ServiceConfig.load(configFiles, path)
+    const description = {
+      node: process.execPath,
+      script: Fs.realpathSync(process.argv[1]!),
+      configFiles,
+      runtimeDir: directory,
+      path,
+      stopTimeout: ServiceConfig.stopTimeout(loaded)
+    }
+    const reason = unwritable(description)
+    if (reason !== undefined) return yield* new ServiceUnwritable({ reason })
+    if (dryRun) return yield* Console.log(previewLines(keeper, description).join("\n"))
+    const { pid, wasThere } = yield* Service.install({ keeper, description, force, say: Console.log })
+    const paint = (yield* screen).paint
+    yield* Console.log(
+      wasThere
+        ? `${keeper.name} is installed already, and ${paint.green("runs")}, pid ${pid}`
+        : `${keeper.name} ${paint.green("runs")}, pid ${pid}`
+    )
+    for (const { file, server, variable } of yield* ServiceConfig.lacking(loaded)) {
+      yield* Console.error(
+        `mcp-pool: ${server} will not start in the service: \${${variable}} is set in this shell only. ` +
+          `Give it in an "envFile", or as an input (\${input:…}), in ${file}`
+      )
+    }
+    if (yield* keeper.endsWithSession) {
+      yield* Console.error("mcp-pool: the service ends with your last session, unless you run: loginctl enable-linger")
+    }
+  })
+).pipe(
+  Command.withDescription("Have systemd or launchd run the daemon from now on, with the PATH of this shell"),
+  Command.withExamples([
+    { command: "mcp-pool service install", description: "The servers of ~/.config/mcp-pool/config.json" },
+    { command: "mcp-pool service install --dry-run", description: "Only show what would be written" }
+  ])
+)
+
+const uninstall = Command.make(
+  "uninstall",
+  {},
+  Effect.fnUntraced(function* () {
+    const { Service, keeper, directory } = yield* prepare
+    const { complaints, wasThere } = yield* Service.uninstall({ keeper, runtimeDir: directory, say: Console.log })
+    for (const complaint of complaints) yield* Console.error(`mcp-pool: ${complaint}`)
+    yield* Console.log(wasThere ? `${keeper.name} is uninstalled` : "no service is installed")
+  })
+).pipe(
+  Command.withDescription("Stop the service and take it away; hosts start a daemon of their own when they need one")
+)
+
+const status = Command.make(
+  "status",
+  { json: jsonFlag },
+  Effect.fnUntraced(function* ({ json }) {
+    const { Service, keeper, directory } = yield* prepare
+    const { serviceLines, serviceStatus } = yield* Effect.promise(() => import("./serviceView.ts"))
+    const look = yield* Service.look(keeper, directory)
+    const daemon = Option.getOrNull(yield* Service.daemonOf(directory))
+    const found = serviceStatus({ keeper, look, daemon, runtimeDir: directory, exists: Fs.existsSync })
+    if (json) return yield* Console.log(JSON.stringify(found, undefined, 2))
+    yield* Console.log(serviceLines(found, (yield* screen).paint).join("\n"))
+  })
+).pipe(Command.withDescription("Show whether the service is installed and runs, and the PATH and programs it has"))
+
+export const service = Command.make("service").pipe(
+  Command.withDescription("Have the daemon run from login on, by systemd or launchd: install, uninstall, status"),
+  Command.withSubcommands([install, uninstall, status])
+)
+
+/** What each of them needs. Loaded here, so that no other command loads it. */
+const prepare = Effect.gen(function* () {
+  const directory = yield* runtimeDir
+  const [Service, ServiceConfig, Description] = yield* Effect.promise(() =>
+    Promise.all([
+      import("../service/Service.ts"),
+      import("../service/ServiceConfig.ts"),
+      import("../service/Description.ts")
+    ])
+  )
+  const variables = yield* PoolConfig.HostEnvironment
+  const home = variables["HOME"] || Os.homedir()
+  const keeper = yield* Service.keeperOf({
+    platform: process.platform,
+    service: Description.nameOf(directory, RuntimeDir.resolve({ flag: undefined, env: {}, home })),
+    home,
+    uid: process.getuid?.() ?? 0,
+    xdgRuntimeDir: variables["XDG_RUNTIME_DIR"]
+  })
+  return { Service, ServiceConfig, keeper, directory }
+})
