@@ -117,7 +117,6 @@ const prepare = Effect.gen(function* () {
   const variables = yield* PoolConfig.HostEnvironment
   const home = variables["HOME"] || Os.homedir()
   const keeper = yield* Service.keeperOf({
-    platform: process.platform,
     service: Description.nameOf(directory, RuntimeDir.resolve({ flag: undefined, env: {}, home })),
     home,
     uid: process.getuid?.() ?? 0,

@@ -2,7 +2,7 @@
 import { Console, Duration, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Drained } from "../PoolStatus.ts"
-import { connectControl, durationFlag } from "./root.ts"
+import { connectControl, durationFlag, runtimeDir } from "./root.ts"
 import { printable } from "../printable.ts"
 
 export const shutdown = Command.make(
@@ -24,8 +24,14 @@ export const shutdown = Command.make(
       const patience = Option.getOrElse(timeout, () => Duration.seconds(30))
       const drained = yield* control.handover({ timeout: patience })
       for (const line of drainedLines(drained, patience)) yield* Console.log(line)
-    } else yield* control.shutdown
+      yield* Console.log(`the daemon has stopped, pid ${pid}`)
+      return
+    }
+    // First: whoever keeps a service running would start the daemon anew.
+    const service = yield* stopService
+    yield* control.shutdown
     yield* Console.log(`the daemon has stopped, pid ${pid}`)
+    if (service !== undefined) yield* Console.log(`${service} is stopped until a host needs it, or the next login`)
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Stop the daemon and its servers; returns when it is gone"),
@@ -50,3 +56,10 @@ export const drainedLines = (
 ]
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
+
+/** The name of the service that was stopped. */
+const stopService = Effect.gen(function* () {
+  const directory = yield* runtimeDir
+  const Service = yield* Effect.promise(() => import("../service/Service.ts"))
+  return yield* Service.stop(directory)
+})

@@ -1,6 +1,11 @@
 /** Whoever keeps the daemon of one runtime directory running: systemd or launchd, by one interface. */
-import { type Effect, Schema } from "effect"
+import { Context, type Effect, Schema } from "effect"
 import type { Description, Parsed } from "./Description.ts"
+
+/** The operating system, as Node calls it: it decides who keeps services running. */
+export const Platform = Context.Reference<string>("effect-mcp-pool/service/Platform", {
+  defaultValue: () => process.platform
+})
 
 /** A command line. */
 export type Argv = readonly [string, ...ReadonlyArray<string>]

@@ -7,7 +7,7 @@ import * as fs from "node:fs"
 import * as ControlClient from "../control/ControlClient.ts"
 import * as Shell from "../doctor/Shell.ts"
 import type { Description, Parsed } from "./Description.ts"
-import { type Argv, type Keeper, NoKeeper, type State } from "./Keeper.ts"
+import { type Argv, type Keeper, NoKeeper, Platform, type State } from "./Keeper.ts"
 import * as Launchd from "./Launchd.ts"
 import * as ServiceFile from "./ServiceFile.ts"
 import * as ServiceRecord from "./ServiceRecord.ts"
@@ -41,17 +41,18 @@ export class ServiceNotStarted extends Schema.TaggedError<ServiceNotStarted>()("
 }
 
 /** Who keeps the service with that name on this system. */
-export const keeperOf = (options: {
-  readonly platform: string
+export const keeperOf = Effect.fnUntraced(function* (options: {
   readonly service: string
   readonly home: string
   readonly uid: number
+  /** As the environment has it. */
   readonly xdgRuntimeDir: string | undefined
-}): Effect.Effect<Keeper, NoKeeper> => {
-  if (options.platform === "linux") return Effect.succeed(Systemd.make(options))
-  if (options.platform === "darwin") return Effect.succeed(Launchd.make(options))
-  return Effect.fail(new NoKeeper({ platform: options.platform }))
-}
+}): Effect.fn.Return<Keeper, NoKeeper> {
+  const platform = yield* Platform
+  if (platform === "linux") return Systemd.make(options)
+  if (platform === "darwin") return Launchd.make(options)
+  return yield* new NoKeeper({ platform })
+})
 
 /** What became of an installation that succeeded. */
 export interface Installed {
@@ -130,11 +131,22 @@ const record = Effect.fnUntraced(function* (keeper: Keeper, runtimeDir: string) 
   return true
 })
 
-const notStarted = (keeper: Keeper, argv: Argv, { code, err }: Outcome, left: ReadonlyArray<Argv>) => {
-  const why = err.split("\n", 1)[0] || `code ${code}`
-  const reason = `${Shell.line(...argv)}: ${why}. Where ${keeper.kind === "systemd" ? "your systemd answers, as it does in a session of your own" : "you are logged in at the screen"}, run`
-  return new ServiceNotStarted({ name: keeper.name, reason, commands: left.map((argv) => Shell.line(...argv)) })
+const notStarted = (keeper: Keeper, argv: Argv, outcome: Outcome, commands: ReadonlyArray<Argv>) => {
+  const then =
+    argv === keeper.start
+      ? "Go on with"
+      : keeper.kind === "systemd"
+        ? "Where your systemd answers, as it does in a session of your own, run"
+        : "Where you are logged in at the screen, run"
+  return new ServiceNotStarted({
+    name: keeper.name,
+    reason: `${complaint(argv, outcome)}. ${then}`,
+    commands: commands.map((argv) => Shell.line(...argv))
+  })
 }
+
+const complaint = (argv: Argv, { code, err }: Outcome): string =>
+  `${Shell.line(...argv)}: ${err.split("\n", 1)[0]!.replace(/\.$/, "") || (code === null ? "no end" : `code ${code}`)}`
 
 /** The pid of the daemon that answers at the directory. */
 export const daemonOf = (runtimeDir: string): Effect.Effect<Option.Option<number>> =>
@@ -165,8 +177,7 @@ const awaitDaemon = Effect.fnUntraced(function* (keeper: Keeper, runtimeDir: str
     )
   })
   return yield* Effect.repeat(daemonOf(runtimeDir), {
-    until: Option.isSome,
-    while: () => isHopeful,
+    while: (found) => (Option.isSome(found) ? Effect.succeed(false) : isHopeful),
     schedule: Schedule.spaced("100 millis")
   })
 })
@@ -196,8 +207,8 @@ export const uninstall = Effect.fnUntraced(function* (options: {
   if (yield* ServiceRecord.remove(runtimeDir)) yield* say(`removed ${ServiceRecord.fileOf(runtimeDir)}`)
   const run = yield* SystemCommand
   const tell = (argv: Argv) =>
-    Effect.map(run({ argv, env: { add: keeper.env } }), ({ code, err }) =>
-      code === 0 ? [] : [`${Shell.line(...argv)}: ${err.split("\n", 1)[0] || `code ${code}`}`]
+    Effect.map(run({ argv, env: { add: keeper.env } }), (outcome) =>
+      outcome.code === 0 ? [] : [complaint(argv, outcome)]
     )
   const complaints = (yield* Effect.forEach(keeper.unregister, tell)).flat()
   if (found.kind === "found") {
