@@ -68,6 +68,7 @@ const titles: Readonly<Record<Check, string>> = {
   commands: "Commands",
   files: "Files",
   daemon: "Daemon",
+  service: "Service",
   sockets: "Sockets",
   leftovers: "Leftovers",
   starts: "Starts",

@@ -2,10 +2,9 @@
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import * as PoolConfig from "../config/PoolConfig.ts"
-import * as RuntimeDir from "../RuntimeDir.ts"
+import { ConfigFileError } from "../PoolError.ts"
 import { jsonFlag, runtimeDir } from "./root.ts"
 import { screen } from "./Screen.ts"
 
@@ -35,7 +34,9 @@ const install = Command.make(
     const { PATH: path = "" } = yield* PoolConfig.HostEnvironment
     const configFiles = config.map((file) => Path.resolve(file))
     // A service that cannot read its files would end as soon as it starts.
-    const loaded = yield* ServiceConfig.load(configFiles, path)
+    const loaded = yield* ServiceConfig.load(configFiles, path).pipe(
+      Effect.mapError((error) => (config.length > 0 ? error : withAdvice(error)))
+    )
     const description = {
       node: process.execPath,
       script: Fs.realpathSync(process.argv[1]!),
@@ -72,6 +73,9 @@ const install = Command.make(
   ])
 )
 
+const withAdvice = (error: ConfigFileError): ConfigFileError =>
+  new ConfigFileError({ ...error, reason: `${error.reason} (or name a host's own file with --config)` })
+
 const uninstall = Command.make(
   "uninstall",
   {},
@@ -107,20 +111,8 @@ export const service = Command.make("service").pipe(
 /** What each of them needs. Loaded here, so that no other command loads it. */
 const prepare = Effect.gen(function* () {
   const directory = yield* runtimeDir
-  const [Service, ServiceConfig, Description] = yield* Effect.promise(() =>
-    Promise.all([
-      import("../service/Service.ts"),
-      import("../service/ServiceConfig.ts"),
-      import("../service/Description.ts")
-    ])
+  const [Service, ServiceConfig] = yield* Effect.promise(() =>
+    Promise.all([import("../service/Service.ts"), import("../service/ServiceConfig.ts")])
   )
-  const variables = yield* PoolConfig.HostEnvironment
-  const home = variables["HOME"] || Os.homedir()
-  const keeper = yield* Service.keeperOf({
-    service: Description.nameOf(directory, RuntimeDir.resolve({ flag: undefined, env: {}, home })),
-    home,
-    uid: process.getuid?.() ?? 0,
-    xdgRuntimeDir: variables["XDG_RUNTIME_DIR"]
-  })
-  return { Service, ServiceConfig, keeper, directory }
+  return { Service, ServiceConfig, keeper: yield* Service.keeperOf(directory), directory }
 })

@@ -10,6 +10,7 @@ import * as Leftovers from "./Leftovers.ts"
 import * as NodeVersion from "./NodeVersion.ts"
 import * as ProcessRecord from "../server/ProcessRecord.ts"
 import * as ServerCommand from "./ServerCommand.ts"
+import * as Service from "./Service.ts"
 import * as Shell from "./Shell.ts"
 import * as Sockets from "./Sockets.ts"
 import * as Start from "./Start.ts"
@@ -69,9 +70,16 @@ export const run = Effect.fnUntraced(function* (
       misconfigured: new Set(servers.flatMap(({ _tag, name }) => (_tag === "Misconfigured" ? [name] : []))),
       isLookedAt
     }),
+    ...(yield* Service.check({ runtimeDir, daemon, program: programOf(entryOf), commands, isLookedAt })),
     ...(yield* Sockets.check({ runtimeDir, servers, daemon, commands })),
     ...(yield* Leftovers.check({ runtimeDir, owner, commands })),
     ...(options.start ? yield* Start.check({ specs: startable, daemon, commands }) : []),
     ...(yield* Bridge.check({ daemon, servers: [...names, ...known].filter(isLookedAt), entryOf, commands }))
   ]
 })
+
+/** Node and this script: the entries of hosts start with them. */
+const programOf = (entryOf: Options["entryOf"]): readonly [node: string, script: string] => {
+  const { args, command } = entryOf("any")
+  return [command, args[0] ?? ""]
+}

@@ -7,6 +7,7 @@ export const checks = [
   "commands",
   "files",
   "daemon",
+  "service",
   "sockets",
   "leftovers",
   "starts",

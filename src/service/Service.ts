@@ -4,9 +4,12 @@
  */
 import { Clock, Duration, Effect, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs"
+import * as os from "node:os"
+import { HostEnvironment } from "../config/Environment.ts"
 import * as ControlClient from "../control/ControlClient.ts"
 import * as Shell from "../doctor/Shell.ts"
-import type { Description, Parsed } from "./Description.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import { type Description, nameOf, type Parsed } from "./Description.ts"
 import { type Argv, type Keeper, NoKeeper, Platform, type State } from "./Keeper.ts"
 import * as Launchd from "./Launchd.ts"
 import * as ServiceFile from "./ServiceFile.ts"
@@ -40,17 +43,15 @@ export class ServiceNotStarted extends Schema.TaggedError<ServiceNotStarted>()("
   }
 }
 
-/** Who keeps the service with that name on this system. */
-export const keeperOf = Effect.fnUntraced(function* (options: {
-  readonly service: string
-  readonly home: string
-  readonly uid: number
-  /** As the environment has it. */
-  readonly xdgRuntimeDir: string | undefined
-}): Effect.fn.Return<Keeper, NoKeeper> {
+/** Who keeps the service of a runtime directory, for this user on this system. */
+export const keeperOf = Effect.fnUntraced(function* (runtimeDir: string): Effect.fn.Return<Keeper, NoKeeper> {
   const platform = yield* Platform
-  if (platform === "linux") return Systemd.make(options)
-  if (platform === "darwin") return Launchd.make(options)
+  const variables = yield* HostEnvironment
+  const home = variables["HOME"] || os.homedir()
+  const usual = RuntimeDir.resolve({ flag: undefined, env: {}, home })
+  const who = { service: nameOf(runtimeDir, usual), home, uid: process.getuid?.() ?? 0 }
+  if (platform === "linux") return Systemd.make({ ...who, xdgRuntimeDir: variables["XDG_RUNTIME_DIR"] })
+  if (platform === "darwin") return Launchd.make(who)
   return yield* new NoKeeper({ platform })
 })
 

@@ -137,7 +137,7 @@ describe("service install", () => {
     Effect.gen(function* () {
       const world = yield* make("linux")
       yield* world.daemon(99)
-      world.fail("systemctl", { code: 1, err: "Failed to connect to bus: No medium found" })
+      world.answer("systemctl", { code: 1, err: "Failed to connect to bus: No medium found" })
       const { code, err, out } = yield* world.service("install")
       assert.strictEqual(code, 1)
       assert.include(world.name(out), `wrote ${world.home}/.config/systemd/user/effect-mcp-pool-X.service\n`)
@@ -149,7 +149,7 @@ describe("service install", () => {
         "  systemctl --user start effect-mcp-pool-X.service"
       ])
       // Once there is one, the same command goes on.
-      world.fail("systemctl", { code: 127 })
+      world.answer("systemctl", { code: 127 })
       assert.include((yield* world.inside(command(world.runtimeDir, "status"))).out, "pid 99")
     })
   )
@@ -157,7 +157,7 @@ describe("service install", () => {
   it.live("shows where to look if the start fails, or if the daemon of the service ends", () =>
     Effect.gen(function* () {
       const world = yield* make("linux")
-      world.fail("systemctl --user start", { code: 1, err: "Job failed.\nSee more." })
+      world.answer("systemctl --user start", { code: 1, err: "Job failed.\nSee more." })
       const failed = yield* world.service("install")
       assert.strictEqual(failed.code, 1)
       assert.include(
@@ -167,7 +167,7 @@ describe("service install", () => {
       assert.include(world.name(failed.err), "\n  journalctl --user --unit effect-mcp-pool-X.service --lines 20")
 
       const other = yield* make("linux")
-      other.fail("systemctl --user start", { code: 0 })
+      other.answer("systemctl --user start", { code: 0 })
       other.state.words = "failed"
       const ended = yield* other.service("install")
       assert.strictEqual(ended.code, 1)
@@ -315,7 +315,7 @@ describe("service uninstall", () => {
       yield* world.service("install")
       const unit = unitIn(world)
       fs.appendFileSync(unit, "# mine\n")
-      world.fail("systemctl", { code: null, err: "spawn systemctl ENOENT" })
+      world.answer("systemctl", { code: null, err: "spawn systemctl ENOENT" })
       const { code, err } = yield* world.service("uninstall")
       assert.strictEqual(code, 0)
       assert.strictEqual(
@@ -333,7 +333,7 @@ describe("service uninstall", () => {
       const other = path.join(world.home, "other")
       yield* world.service("install")
       const mine = unitIn(world)
-      world.fail("systemctl --user start", { code: 1 })
+      world.answer("systemctl --user start", { code: 1 })
       yield* world.inside(command(other, "service", "install"))
       const units = world.files().filter((file) => file.endsWith(".service"))
       assert.strictEqual(units.length, 2)
@@ -393,7 +393,7 @@ describe("service status", () => {
       assert.include(out, ", and is not the service's\n")
       assert.include(out, "  connect    does not know of it: ")
       assert.include(out, "  node       /gone/node is gone\n")
-      world.fail("systemctl", { code: 1, err: "Failed to connect to bus" })
+      world.answer("systemctl", { code: 1, err: "Failed to connect to bus" })
       assert.include((yield* world.service("status")).out, "  running    not known: Failed to connect to bus\n")
     })
   )
@@ -446,7 +446,7 @@ describe("shutdown of a service's daemon", () => {
     Effect.gen(function* () {
       const world = yield* make("linux")
       yield* world.service("install")
-      world.fail("systemctl --user stop", { code: 1 })
+      world.answer("systemctl --user stop", { code: 1 })
       assert.deepStrictEqual(yield* world.shutdown, { code: 0, out: "the daemon has stopped, pid 4711", err: "" })
     })
   )

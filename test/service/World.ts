@@ -20,27 +20,30 @@ export interface World {
   /** All that was run, with its environment. */
   readonly requests: ReadonlyArray<Request>
   /** From now on a command that holds the words ends so, and does nothing. */
-  readonly fail: (words: string, answer: Answer) => void
+  readonly answer: (words: string, answer: Answer) => void
   /** What it knows of the service. */
   readonly state: { enabled: boolean; pid: number | null; words: string; linger: boolean }
   /** A daemon of the directory that nobody but the test has started. */
   readonly daemon: (pid: number) => Effect.Effect<void>
   /** All that lies in the home directory. */
   readonly files: () => ReadonlyArray<string>
-  /** Runs with this home, this double and nothing else of the environment. */
-  readonly inside: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Runs with this home, this double and nothing else of the environment but what is given. */
+  readonly inside: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    env?: Readonly<Record<string, string>>
+  ) => Effect.Effect<A, E, R>
 }
 
 export const make = Effect.fnUntraced(function* (
   platform: "linux" | "darwin",
-  options: { readonly PATH?: string; readonly env?: Readonly<Record<string, string>> } = {}
+  options: { readonly env?: Readonly<Record<string, string>> } = {}
 ): Effect.fn.Return<World, never, Scope.Scope> {
   const home = yield* TestPool.temporaryDirectory
   const runtimeDir = path.join(home, "run")
   const scope = yield* Scope.Scope
   const state: World["state"] = { enabled: false, pid: null, words: "inactive", linger: true }
   const requests: Array<Request> = []
-  const failures = new Map<string, Answer>()
+  const answers = new Map<string, Answer>()
   let pids = 4711
   let stopDaemon = Effect.void
 
@@ -102,8 +105,8 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       requests.push(request)
       const line = request.argv.join(" ")
-      const [, failure] = [...failures].find(([words]) => line.includes(words)) ?? []
-      if (failure !== undefined) return Effect.succeed({ code: 1, out: "", err: "", ...failure })
+      const [, answer] = [...answers].find(([words]) => line.includes(words)) ?? []
+      if (answer !== undefined) return Effect.succeed({ code: 1, out: "", err: "", ...answer })
       return Effect.map(act(line), (out) => ({ code: 0, out, err: "" }))
     })
 
@@ -115,7 +118,7 @@ export const make = Effect.fnUntraced(function* (
         .map(({ argv }) => argv.join(" "))
         .filter((line) => !/ show | print|loginctl/.test(line) || /exec/.test(line)),
     requests,
-    fail: (words, answer) => void failures.set(words, answer),
+    answer: (words, answer) => void answers.set(words, answer),
     state,
     daemon: (pid) => Effect.asVoid(daemon(pid)),
     files: () =>
@@ -123,11 +126,11 @@ export const make = Effect.fnUntraced(function* (
         .readdirSync(home, { recursive: true, encoding: "utf8" })
         .filter((name) => !fs.statSync(path.join(home, name)).isDirectory() && !name.endsWith(".sock"))
         .sort(),
-    inside: (effect) =>
+    inside: (effect, env = {}) =>
       effect.pipe(
         Effect.provideService(SystemCommand, run),
         Effect.provideService(Keeper.Platform, platform),
-        Effect.provideService(HostEnvironment, { HOME: home, PATH: options.PATH ?? "/usr/bin:/bin", ...options.env })
+        Effect.provideService(HostEnvironment, { HOME: home, PATH: "/usr/bin:/bin", ...options.env, ...env })
       )
   }
 })
