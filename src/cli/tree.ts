@@ -21,8 +21,9 @@ import { types } from "./types.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
-    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown, service, doctor, certify] },
-    { group: "Clients", commands: [connect, config, call, tools, types, sessions] }
+    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown] },
+    { group: "Set up", commands: [service, config, doctor, certify] },
+    { group: "Clients", commands: [connect, call, tools, types, sessions] }
   ])
 )
 

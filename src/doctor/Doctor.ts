@@ -1,6 +1,7 @@
 /** Looks at all that the pool needs, one check after another, and says what is wrong with it. Changes nothing. */
 import { Effect, Predicate } from "effect"
 import { ServerNotFound } from "../PoolError.ts"
+import * as Background from "./Background.ts"
 import * as Bridge from "./Bridge.ts"
 import * as Configuration from "./Configuration.ts"
 import * as Daemon from "./Daemon.ts"
@@ -70,6 +71,7 @@ export const run = Effect.fnUntraced(function* (
       misconfigured: new Set(servers.flatMap(({ _tag, name }) => (_tag === "Misconfigured" ? [name] : []))),
       isLookedAt
     }),
+    ...Background.check({ runtimeDir, daemon, commands }),
     ...(yield* Service.check({ runtimeDir, daemon, program: programOf(entryOf), commands, isLookedAt })),
     ...(yield* Sockets.check({ runtimeDir, servers, daemon, commands })),
     ...(yield* Leftovers.check({ runtimeDir, owner, commands })),

@@ -51,7 +51,7 @@ export const check = Effect.fnUntraced(function* (options: {
   }
   if (state.isEnabled === false) findings.push(warning(keeper.name, "is not started at login", install))
   if (isWhole) findings.push(...running({ keeper, state, daemon, install }))
-  const paths = isWhole ? yield* comparison(parsed, words, options) : []
+  const paths = isWhole ? yield* comparison(parsed, words, Shell.line(...keeper.start), options) : []
   findings.push(...paths)
   if (findings.some(({ ok }) => ok !== "ok")) return findings.filter(({ ok }) => ok !== "ok")
   return [ok(keeper.name, `${keeper.name} runs the daemon, pid ${state.pid}${paths[0]?.message ?? ""}`)]
@@ -103,6 +103,7 @@ const running = (options: {
 const comparison = Effect.fnUntraced(function* (
   parsed: Parsed,
   words: ReadonlyArray<string>,
+  start: string,
   options: {
     readonly program: readonly [node: string, script: string]
     readonly commands: Shell.Commands
@@ -116,7 +117,7 @@ const comparison = Effect.fnUntraced(function* (
   const service = yield* Effect.result(load(parsed.path ?? ""))
   if (Result.isFailure(service)) {
     const { message } = service.failure
-    return [problem("configuration", `the service ends at its start: ${message}`, commands.pool(...words))]
+    return [problem("configuration", `the service ends at its start: ${message}`, `edit it, then ${start}`)]
   }
   const { PATH: here = "" } = yield* HostEnvironment
   const login = yield* LoginShell.ask

@@ -101,8 +101,9 @@ export const install = Effect.fnUntraced(function* (options: {
   const runsAsWritten = Option.isSome(before) && before.value === pid && isSame
   if (runsAsWritten) return { pid: before.value, wasThere: true }
   if (Option.isSome(before)) {
-    yield* handOver(runtimeDir)
-    yield* say(`the daemon with process ${before.value} made way`)
+    const lost = yield* handOver(runtimeDir)
+    const cut = lost === 0 ? "" : `, and ${lost} of its calls ${lost === 1 ? "was" : "were"} cut off`
+    yield* say(`the daemon with process ${before.value} made way${cut}`)
   }
   for (const argv of keeper.clear) yield* tell(argv)
   const started = yield* tell(keeper.start)
@@ -159,13 +160,22 @@ export const daemonOf = (runtimeDir: string): Effect.Effect<Option.Option<number
     Effect.option
   )
 
-/** Returns when it is gone. One that goes meanwhile has made way, too. */
-const handOver = (runtimeDir: string): Effect.Effect<void> =>
+/** Returns when it is gone, with its calls that were not answered first. One that goes by itself has made way, too. */
+const handOver = (runtimeDir: string): Effect.Effect<number> =>
   ControlClient.make({ runtimeDir }).pipe(
-    Effect.flatMap(({ shutdown }) => shutdown),
+    Effect.flatMap(({ handover, shutdown }) =>
+      handover({ timeout: drainTime }).pipe(
+        Effect.map(({ cutOff }) => cutOff.reduce((sum, { calls }) => sum + calls, 0)),
+        // A daemon of before.
+        Effect.catchTag("HandoverUnknown", () => Effect.as(shutdown, 0))
+      )
+    ),
     Effect.scoped,
-    Effect.ignore
+    Effect.orElseSucceed(() => 0)
   )
+
+/** As `shutdown --handover` has it. */
+const drainTime = "30 seconds"
 
 /** The daemon once it answers; none where that takes too long or the service has given up. */
 const awaitDaemon = Effect.fnUntraced(function* (keeper: Keeper, runtimeDir: string) {

@@ -6,6 +6,7 @@ import * as ServiceRecord from "../../src/service/ServiceRecord.ts"
 import * as SystemdUnit from "../../src/service/SystemdUnit.ts"
 import * as World from "../service/World.ts"
 import { command } from "./CommandLine.ts"
+import * as Spawned from "./Spawned.ts"
 
 /** A world with the default configuration, and commands in it. */
 const make = Effect.fnUntraced(function* (
@@ -211,6 +212,24 @@ describe("service install", () => {
       assert.match(world.name(out), /\n# Then it runs\nsystemctl --user daemon-reload\n/)
       assert.deepStrictEqual(world.files(), before)
       assert.deepStrictEqual(world.requests, [])
+    })
+  )
+
+  it.live("has the executable's own script in the unit", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      const args = ["service", "install", "--dry-run", "--runtime-dir", world.runtimeDir, "--config", world.configFile]
+      const { child, ended } = yield* Spawned.start(args, { home: world.home })
+      child.stdin.end()
+      const { code, err, out } = yield* ended
+      assert.deepStrictEqual({ code, err }, { code: 0, err: "" })
+      const script = path.join(import.meta.dirname, "../../src/bin.ts")
+      if (process.platform === "linux") {
+        assert.deepStrictEqual(SystemdUnit.parse(out), {
+          command: [process.execPath, script, "serve", "--config", world.configFile, "--runtime-dir", world.runtimeDir],
+          path: process.env["PATH"]
+        })
+      } else assert.include(out, script)
     })
   )
 

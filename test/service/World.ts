@@ -1,5 +1,5 @@
 /** A home directory with a systemd or a launchd of its own: a double that starts daemons which answer. */
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ControlServer from "../../src/control/ControlServer.ts"
@@ -51,7 +51,7 @@ export const make = Effect.fnUntraced(function* (
     fs.mkdirSync(runtimeDir, { recursive: true, mode: 0o700 })
     const own = yield* Scope.fork(scope)
     const { layer } = yield* Harness.makePool({ servers: [Harness.server("git")] })
-    const shutdown = yield* Shutdown.make
+    const shutdown = Context.get(yield* Layer.build(Shutdown.layer).pipe(Scope.provide(own)), Shutdown.Shutdown)
     const close = Scope.close(own, Exit.void)
     yield* Effect.gen(function* () {
       const listener = yield* Harness.listen(runtimeDir)
