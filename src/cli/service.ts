@@ -61,6 +61,11 @@ const install = Command.make(
           `Give it in an "envFile", or as an input (\${input:…}), in ${file}`
       )
     }
+    if (description.script.includes("/_npx/")) {
+      yield* Console.error(
+        "mcp-pool: the service runs out of npx's cache, which npm clears: npm i -g effect-mcp-pool, then install it again"
+      )
+    }
     if (yield* keeper.endsWithSession) {
       yield* Console.error("mcp-pool: the service ends with your last session, unless you run: loginctl enable-linger")
     }

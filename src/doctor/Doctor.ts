@@ -35,7 +35,9 @@ export const run = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ReadonlyArray<Finding>, ServerNotFound> {
   const { configFiles, entryOf, only, runtimeDir } = options
-  const commands = Shell.commands({ runtimeDir: options.isUsualDirectory ? null : runtimeDir, configFiles })
+  const usual = Shell.commands({ runtimeDir: options.isUsualDirectory ? null : runtimeDir, configFiles })
+  const start = yield* Service.startOf(runtimeDir)
+  const commands = start === undefined ? usual : { ...usual, serve: start }
   const daemon = yield* Daemon.ask(runtimeDir)
   const owner = yield* ProcessRecord.owner(runtimeDir)
   const known = daemon.kind === "running" ? daemon.status.servers.map(({ name }) => name) : []

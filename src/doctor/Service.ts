@@ -1,5 +1,5 @@
 /** The daemon as a service, where one is installed: whether it can run, does, and finds the servers' commands. */
-import { Effect, Result } from "effect"
+import { Effect, Option, Result } from "effect"
 import * as fs from "node:fs"
 import { HostEnvironment } from "../config/Environment.ts"
 import type * as PoolConfig from "../config/PoolConfig.ts"
@@ -55,6 +55,13 @@ export const check = Effect.fnUntraced(function* (options: {
   findings.push(...paths)
   if (findings.some(({ ok }) => ok !== "ok")) return findings.filter(({ ok }) => ok !== "ok")
   return [ok(keeper.name, `${keeper.name} runs the daemon, pid ${state.pid}${paths[0]?.message ?? ""}`)]
+})
+
+/** The command that starts the daemon where a service is installed. */
+export const startOf = Effect.fnUntraced(function* (runtimeDir: string): Effect.fn.Return<string | undefined> {
+  if (ServiceRecord.read(runtimeDir) === undefined) return undefined
+  const keeper = yield* Effect.option(Service.keeperOf(runtimeDir))
+  return Option.getOrUndefined(Option.map(keeper, ({ start }) => Shell.line(...start)))
 })
 
 /** The words that install it as it is. */

@@ -21,11 +21,7 @@ const make = Effect.fnUntraced(function* (
   const shutdown = world.inside(command(world.runtimeDir, "shutdown"))
   // A directory of its own is not the usual one.
   const name = (file: string) => file.replace(/effect-mcp-pool-[0-9a-f]{8}/g, "effect-mcp-pool-X")
-  const unit = path.join(
-    world.home,
-    world.files().find((file) => file.endsWith(".service")) ?? ".config/systemd/user/none.service"
-  )
-  return { ...world, service, shutdown, name, unit, configFile }
+  return { ...world, service, shutdown, name, configFile }
 })
 
 const unitIn = (world: World.World): string =>

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Daemon from "../../src/doctor/Daemon.ts"
+import * as Doctor from "../../src/doctor/Doctor.ts"
 import * as Service from "../../src/doctor/Service.ts"
 import * as Shell from "../../src/doctor/Shell.ts"
 import * as ServiceRecord from "../../src/service/ServiceRecord.ts"
@@ -236,6 +237,33 @@ describe("Service", () => {
           world.mend()
         ]
       ])
+    })
+  )
+
+  it.live("has the daemon started by its command, in all that the doctor says", () =>
+    Effect.gen(function* () {
+      const world = yield* make()
+      yield* world.inside(world.install())
+      yield* world.inside(command(world.runtimeDir, "shutdown"))
+      const run = Doctor.run({
+        configFiles: [],
+        runtimeDir: world.runtimeDir,
+        isUsualDirectory: false,
+        only: [],
+        start: false,
+        nodeVersion: process.versions.node,
+        entryOf: () => ({ command: "/bin/true", args: [] })
+      })
+      const findings = yield* world.inside(run)
+      const start = `systemctl --user start ${path.basename(world.unit())}`
+      const said = findings.filter(({ check }) => check === "daemon" || check === "service")
+      assert.deepStrictEqual(
+        said.map(({ mend, message }) => [message, mend]),
+        [
+          [`no daemon runs: ${start} starts one`, null],
+          ["does not run: inactive (dead)", start]
+        ]
+      )
     })
   )
 
