@@ -130,6 +130,29 @@ describe("service install", () => {
     })
   )
 
+  it.live("does not write over what is not its own at all", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      yield* world.service("install")
+      const unit = unitIn(world)
+      fs.writeFileSync(unit, "[Service]\nExecStart=/bin/mine\n")
+      assert.strictEqual((yield* world.service("install")).code, 1)
+      assert.strictEqual(fs.readFileSync(unit, "utf8"), "[Service]\nExecStart=/bin/mine\n")
+    })
+  )
+
+  it.live("has the modes that it wants, whatever the umask is", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      yield* Effect.acquireUseRelease(
+        Effect.sync(() => process.umask(0o077)),
+        () => world.service("install"),
+        (mask) => Effect.sync(() => process.umask(mask))
+      )
+      assert.strictEqual(fs.statSync(unitIn(world)).mode & 0o777, 0o644)
+    })
+  )
+
   it.live("says what was written and what is to be run where no systemd answers, and leaves the daemon alone", () =>
     Effect.gen(function* () {
       const world = yield* make("linux")
@@ -169,6 +192,16 @@ describe("service install", () => {
       const ended = yield* other.service("install")
       assert.strictEqual(ended.code, 1)
       assert.include(ended.err, "its daemon does not answer (failed (dead, exit-code))")
+    })
+  )
+
+  it.live("does not take another daemon for the service's", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      world.answer("systemctl --user start", Effect.as(world.daemon(99), { code: 0 }))
+      const { code, err } = yield* world.service("install")
+      assert.strictEqual(code, 1)
+      assert.include(err, "was not started: another daemon was faster, process 99 (inactive (dead))")
     })
   )
 

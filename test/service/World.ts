@@ -20,7 +20,7 @@ export interface World {
   /** All that was run, with its environment. */
   readonly requests: ReadonlyArray<Request>
   /** From now on a command that holds the words ends so, and does nothing. */
-  readonly answer: (words: string, answer: Answer) => void
+  readonly answer: (words: string, answer: Answer | Effect.Effect<Answer>) => void
   /** What it knows of the service. */
   readonly state: { enabled: boolean; pid: number | null; words: string; linger: boolean }
   /** A daemon of the directory that nobody but the test has started. */
@@ -43,7 +43,7 @@ export const make = Effect.fnUntraced(function* (
   const scope = yield* Scope.Scope
   const state: World["state"] = { enabled: false, pid: null, words: "inactive", linger: true }
   const requests: Array<Request> = []
-  const answers = new Map<string, Answer>()
+  const answers = new Map<string, Effect.Effect<Answer>>()
   let pids = 4711
   let stopDaemon = Effect.void
 
@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function* (
       requests.push(request)
       const line = request.argv.join(" ")
       const [, answer] = [...answers].find(([words]) => line.includes(words)) ?? []
-      if (answer !== undefined) return Effect.succeed({ code: 1, out: "", err: "", ...answer })
+      if (answer !== undefined) return Effect.map(answer, (own) => ({ code: 1, out: "", err: "", ...own }))
       return Effect.map(act(line), (out) => ({ code: 0, out, err: "" }))
     })
 
@@ -118,7 +118,7 @@ export const make = Effect.fnUntraced(function* (
         .map(({ argv }) => argv.join(" "))
         .filter((line) => !/ show | print|loginctl/.test(line) || /exec/.test(line)),
     requests,
-    answer: (words, answer) => void answers.set(words, answer),
+    answer: (words, answer) => void answers.set(words, Effect.isEffect(answer) ? answer : Effect.succeed(answer)),
     state,
     daemon: (pid) => Effect.asVoid(daemon(pid)),
     files: () =>
