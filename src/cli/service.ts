@@ -3,7 +3,7 @@ import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import * as PoolConfig from "../config/PoolConfig.ts"
+import { HostEnvironment } from "../config/Environment.ts"
 import { ConfigFileError } from "../PoolError.ts"
 import { jsonFlag, runtimeDir } from "./root.ts"
 import { screen } from "./Screen.ts"
@@ -29,10 +29,18 @@ const install = Command.make(
   },
   Effect.fnUntraced(function* ({ config, dryRun, force }) {
     const { Service, ServiceConfig, keeper, directory } = yield* prepare
-    const { unwritable } = yield* Effect.promise(() => import("../service/Description.ts"))
-    const { ServiceUnwritable, previewLines } = yield* Effect.promise(() => import("./serviceView.ts"))
-    const { PATH: path = "" } = yield* PoolConfig.HostEnvironment
+    const [DaemonRecord, { unwritable }, { ServiceUnwritable, previewLines }] = yield* Effect.promise(() =>
+      Promise.all([import("../DaemonRecord.ts"), import("../service/Description.ts"), import("./serviceView.ts")])
+    )
+    const { PATH: path = "" } = yield* HostEnvironment
     const configFiles = config.map((file) => Path.resolve(file))
+    const before = Option.getOrUndefined(yield* DaemonRecord.read(directory))
+    if (config.length === 0 && before !== undefined && before.configFiles.length > 0) {
+      const flags = before.configFiles.map((file) => `--config ${file}`).join(" ")
+      yield* Console.error(
+        `mcp-pool: the last daemon was given other files, which the service will not serve: for these, ${flags}`
+      )
+    }
     // A service that cannot read its files would end as soon as it starts.
     const loaded = yield* ServiceConfig.load(configFiles, path).pipe(
       Effect.mapError((error) => (config.length > 0 ? error : withAdvice(error)))

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as DaemonRecord from "../../src/DaemonRecord.ts"
 import * as ServiceRecord from "../../src/service/ServiceRecord.ts"
 import * as SystemdUnit from "../../src/service/SystemdUnit.ts"
 import * as World from "../service/World.ts"
@@ -280,6 +281,18 @@ describe("service install", () => {
     })
   )
 
+  it.live("tells when the daemon before had other files", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      const record = { configFiles: ["/home/ann/mcp.json"], strict: false, watchConfig: false, path: "/bin" }
+      fs.mkdirSync(world.runtimeDir, { mode: 0o700 })
+      yield* DaemonRecord.write(world.runtimeDir, record)
+      const note = "mcp-pool: the last daemon was given other files, which the service will not serve: for these, "
+      assert.strictEqual((yield* world.service("install")).err, `${note}--config /home/ann/mcp.json`)
+      assert.strictEqual((yield* world.service("install", "--config", world.configFile)).err, "")
+    })
+  )
+
   it.live("gives the slowest server its time to stop", () =>
     Effect.gen(function* () {
       const slow = { command: "git", pool: { stop: { stdin: "1 min", term: "90 s" } } }
@@ -487,6 +500,16 @@ describe("shutdown of a service's daemon", () => {
         "the daemon has stopped, pid 4711\neffect-mcp-pool-X.service is stopped until a host needs it, or the next login"
       )
       assert.match(world.commands().at(-1)!, /^\/usr\/bin\/env XDG_RUNTIME_DIR=\S+ systemctl --user stop /)
+    })
+  )
+
+  it.live("leaves the service to start the next one after a handover", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      yield* world.service("install")
+      const { code } = yield* world.inside(command(world.runtimeDir, "shutdown", "--handover"))
+      assert.strictEqual(code, 0)
+      assert.isFalse(world.commands().some((line) => line.includes(" stop ")))
     })
   )
 
