@@ -57,7 +57,7 @@ export interface RequestOptions {
 export class Connections extends Context.Service<
   Connections,
   {
-    /** In the order of the configuration. */
+    /** In the order of the configuration. Another value once another server is there, or one is gone. */
     readonly names: ReadonlyArray<string>
     /**
      * Asks one server; the result is as the server gave it. Interrupting it cancels the request at the server. Waits for a

@@ -14,6 +14,7 @@ import type { ServerStatus, SessionStatus } from "./PoolStatus.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import type { Failure } from "./server/ServerState.ts"
 
+/** A name, and what stands behind it. */
 export interface NamedServer {
   readonly name: string
   /** Those of the configuration are its to change and to remove. */

@@ -18,16 +18,21 @@ import type { Ended } from "./server/RestartPolicy.ts"
 import { explained } from "./server/Failures.ts"
 import type { StateChange } from "./server/ServerState.ts"
 
+/** What a pool knows by name. */
 export interface PoolServers {
   /** The same value as long as no name comes or goes. */
   readonly names: () => ReadonlyArray<string>
+  /** What stands behind a name. */
   readonly get: (name: string) => NamedServer | undefined
+  /** In the order of the names. */
   readonly all: () => Iterable<NamedServer>
   /** Each one once, whatever the names that it has. */
   readonly servers: () => ReadonlyArray<PooledServer.PooledServer>
   /** As `McpPool` has them. */
   readonly put: (entry: ServerEntry, options?: { readonly start?: boolean | undefined }) => Effect.Effect<ServerChange>
+  /** Whether there was one. */
   readonly remove: (name: string) => Effect.Effect<boolean>
+  /** As `McpPool` has it. */
   readonly reload: (entries: ReadonlyArray<ServerEntry>) => Effect.Effect<ReadonlyArray<ServerChange>>
   /** Ends all processes of a name that no other name has. */
   readonly stop: (named: NamedServer) => Effect.Effect<void>
@@ -162,12 +167,13 @@ export const make = Effect.fnUntraced(function* (
       if (from !== to || to === "running") onChange(yield* step(name, from, server))
       return
     }
+    const its = yield* Scope.fork(scope)
     const named: NamedServer = {
       name,
       isConfigured,
       upstream: new Switch(server.upstream),
       removed: Latch.makeUnsafe(false),
-      scope: Scope.makeUnsafe("sequential"),
+      scope: its,
       entry,
       settings,
       server,
@@ -178,6 +184,7 @@ export const make = Effect.fnUntraced(function* (
     byName.set(name, named)
     renamed()
     yield* Scope.provide(Metrics.register(name, figuresOf(named, account)), named.scope)
+    if (server.state() !== "stopped") onChange(yield* step(name, "stopped", server))
   })
 
   const step = Effect.fnUntraced(function* (
@@ -295,7 +302,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Once it has begun it is done, whoever asked for it; it ends with the pool. */
   const toItsEnd = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
-    Effect.flatMap(Effect.forkIn(effect, scope, { startImmediately: true }), Fiber.join)
+    Effect.flatMap(Effect.forkIn(Effect.provide(effect, context), scope, { startImmediately: true }), Fiber.join)
 
   const vacate = Effect.fnUntraced(function* (named: NamedServer) {
     byName.delete(named.name)
@@ -384,7 +391,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.suspend(() => {
         const named = byName.get(name)
         if (named === undefined) return Effect.succeed(false)
-        return Effect.as(Effect.uninterruptible(vacate(named)), true)
+        return vacate(named).pipe(Effect.uninterruptible, Effect.provide(context), Effect.as(true))
       }),
     reload: (entries) => toItsEnd(oneReload.withPermits(1)(Effect.suspend(() => reload(entries)))),
     stop: ({ before, server }) =>

@@ -181,7 +181,7 @@ export class Switch implements Upstream {
   /** Tells a server what a session has asked for before it came there. */
   #introduce(client: Client, { asking, hello, uris }: Seat, next: Replaceable): void {
     if (hello !== null && next.isOwn) next.handshake(client, hello, ignored, ignored)
-    for (const again of [...asking]) again()
+    for (const again of Array.from(asking)) again()
     if (client.level !== null) next.levelChanged(client, ignored)
     for (const uri of uris) next.subscribe(client, uri, ignored)
   }

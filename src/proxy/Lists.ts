@@ -2,7 +2,7 @@
  * One kind of list (tools, prompts, resources or templates) of all servers, kept while it is fresh. Lives as long as
  * the scope that it is made in.
  */
-import { Clock, Deferred, Duration, Effect, Result, type Scope } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Result, Scope } from "effect"
 import { type ConnectionError, type Connections, type ListChange, RequestRejected } from "../Connections.ts"
 import { methodNotFound, ServerNotFound } from "../PoolError.ts"
 import * as Metrics from "../Metrics.ts"
@@ -67,6 +67,8 @@ interface Entry<A> {
   isOutdated: boolean
   /** How often it was asked for and fresh, beside those times when all were. */
   hits: number
+  /** Of its metric. */
+  readonly scope: Scope.Closeable
 }
 
 /** Nothing is asked before somebody wants to know; `onChange` is called where a list is another than the one before. */
@@ -79,18 +81,50 @@ export const make = Effect.fnUntraced(function* <A>(options: {
   const { connections, kind, onChange } = options
   const scope = yield* Effect.scope
   const ttl = Duration.toMillis(options.ttl)
-  const entries = new Map(
-    connections.names.map((server): [string, Entry<A>] => [
-      server,
-      { server, known: null, failure: null, freshUntil: 0, text: "", reading: null, isOutdated: false, hits: 0 }
-    ])
-  )
+  const services = yield* Effect.context<never>()
+  let entries = new Map<string, Entry<A>>()
+  /** Those that the entries are of. */
+  let names: ReadonlyArray<string> = []
   let snapshot: Snapshot<A> | null = null
   /** Of the snapshot as a whole. */
   let freshUntil = 0
   /** How often all were asked for and fresh. */
   let hits = 0
-  for (const entry of entries.values()) yield* Metrics.registerCacheHits(entry.server, () => hits + entry.hits)
+
+  /** Servers come and go. */
+  const follow = () => {
+    if (names === connections.names) return
+    names = connections.names
+    const before = entries
+    entries = new Map(names.map((server) => [server, before.get(server) ?? enter(server)]))
+    for (const [server, { scope }] of before) {
+      if (!entries.has(server)) Effect.runSync(Scope.close(scope, Exit.void))
+    }
+    snapshot = null
+    freshUntil = 0
+  }
+  const enter = (server: string): Entry<A> => {
+    const own = Scope.forkUnsafe(scope)
+    const entry: Entry<A> = {
+      server,
+      known: null,
+      failure: null,
+      freshUntil: 0,
+      text: "",
+      reading: null,
+      isOutdated: false,
+      hits: 0,
+      scope: own
+    }
+    Effect.runSyncWith(services)(
+      Scope.provide(
+        Metrics.registerCacheHits(server, () => hits + entry.hits),
+        own
+      )
+    )
+    return entry
+  }
+  follow()
 
   const keep = (entry: Entry<A>, now: number, outcome: Result.Result<Pages<A>, ConnectionError>) => {
     snapshot = null
@@ -167,7 +201,10 @@ export const make = Effect.fnUntraced(function* <A>(options: {
     return snapshot
   })
 
-  const freshAt = (now: number) => (now < freshUntil ? snapshot : null)
+  const freshAt = (now: number) => {
+    follow()
+    return now < freshUntil ? snapshot : null
+  }
 
   return {
     list: kind.list,
@@ -179,12 +216,16 @@ export const make = Effect.fnUntraced(function* <A>(options: {
     }),
     fresh: Effect.map(Clock.currentTimeMillis, freshAt),
     ofServer: Effect.fnUntraced(function* (server) {
+      follow()
       const entry = entries.get(server)
       if (entry === undefined) return yield* new ServerNotFound({ server, names: connections.names })
       if (!isHit(entry, yield* Clock.currentTimeMillis)) yield* read(entry)
       return entry.known ?? (yield* Effect.fail(entry.failure ?? new ServerNotFound({ server, names: [] })))
     }),
-    known: (server) => entries.get(server)?.known ?? null,
+    known: (server) => {
+      follow()
+      return entries.get(server)?.known ?? null
+    },
     outdate: (server) =>
       Effect.suspend(() => {
         const entry = entries.get(server)

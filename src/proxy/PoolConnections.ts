@@ -1,5 +1,5 @@
 /** The servers of a pool in this process as `Connections`: an application is one more client of each that it asks. */
-import { Effect, Layer, Option, Schema } from "effect"
+import { Effect, FiberSet, Layer, Option, Schema } from "effect"
 import {
   type ConnectionError,
   Connections,
@@ -18,6 +18,7 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
   Connections,
   Effect.gen(function* () {
     const pool = yield* McpPool
+    const run = yield* FiberSet.makeRuntime<never>()
     const changes = Feed.make<ListChange>(maxChanges)
     const clients = new Map<string, LocalClient>()
     yield* Effect.addFinalizer(() =>
@@ -26,7 +27,7 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
       })
     )
 
-    const open = (server: string, { sessionId, upstream }: Endpoint): LocalClient => {
+    const open = (server: string, { removed, sessionId, upstream }: Endpoint): LocalClient => {
       const onNotification = (method: string) => {
         const list = listChanges.get(method)
         if (list !== undefined) changes.publish({ server, list })
@@ -34,6 +35,11 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
       const client = new LocalClient({ id: sessionId(), server, upstream, onNotification })
       clients.set(server, client)
       client.open()
+      const over = () => {
+        if (clients.get(server) === client) clients.delete(server)
+        client.close()
+      }
+      run(Effect.andThen(removed, Effect.sync(over)))
       return client
     }
     const ask = (
@@ -61,7 +67,9 @@ export const layer: Layer.Layer<Connections, never, McpPool> = Layer.effect(
       })
 
     return Connections.of({
-      names: pool.names,
+      get names() {
+        return pool.names
+      },
       request: (server, method, params, options = {}) => {
         const client = clients.get(server)
         if (client !== undefined) return ask(client, method, params, options)

@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as PoolConfig from "../../src/config/PoolConfig.ts"
 import type { PoolOptions } from "../../src/config/PoolOptions.ts"
 import type { ServerOptions } from "../../src/config/ServerSpec.ts"
 import * as BridgeProtocol from "../../src/BridgeProtocol.ts"
@@ -53,6 +54,10 @@ export interface TestPool {
     server: string,
     capabilities?: object
   ) => Effect.Effect<LineClient.LineClient, LineClient.NothingCame, Scope.Scope>
+  /** Gives it another configuration and its sockets another look; what that made of each server, in words. */
+  readonly reload: (
+    servers: (fixtures: Fixtures) => Readonly<Record<string, ServerOptions>>
+  ) => Effect.Effect<Readonly<Record<string, string>>>
   /** Ends it before the test's scope does. */
   readonly close: Effect.Effect<void>
 }
@@ -101,6 +106,15 @@ export const make = Effect.fnUntraced(function* (
       yield* client.request("initialize", { protocolVersion: "2025-11-25", capabilities })
       yield* client.notify("notifications/initialized")
       return client
+    }),
+    reload: Effect.fnUntraced(function* (servers) {
+      const config = yield* Effect.orDie(PoolConfig.fromServers(servers(fixtures(marker)), { pool: options.pool }))
+      const changes = yield* pool.reload(config.servers)
+      const failures = yield* Context.get(context, UnixListener.UnixListener).update
+      assert.deepStrictEqual(failures, [])
+      return Object.fromEntries(
+        changes.map(({ outcome, reason, server }) => [server, reason === null ? outcome : `${outcome}: ${reason}`])
+      )
     }),
     close: Scope.close(scope, Exit.void)
   } satisfies TestPool as TestPool
