@@ -10,6 +10,8 @@ import * as DaemonRecord from "./DaemonRecord.ts"
 export interface Told {
   readonly configFiles: ReadonlyArray<string>
   readonly strict: boolean
+  /** A changed file reloads. */
+  readonly watchConfig: boolean
 }
 
 /** With what a daemon begins. */
@@ -38,16 +40,18 @@ export const inBackground = Effect.fnUntraced(function* (given: Told, runtimeDir
   const variables = { ...own, PATH: DaemonRecord.richerPath(ownPath, recorded.path) }
   // The record's own PATH stays: a host's would add to it with each start.
   const strict = told.strict || recorded.strict
-  return begin(told.configFiles.length > 0 ? told : { ...recorded, strict }, variables, recorded.path)
+  const watchConfig = told.watchConfig || recorded.watchConfig
+  return begin(told.configFiles.length > 0 ? told : { ...recorded, strict, watchConfig }, variables, recorded.path)
 })
 
-const begin = ({ configFiles, strict }: Told, variables: Variables, searchPath: string): Beginning => {
+const begin = ({ configFiles, strict, watchConfig }: Told, variables: Variables, searchPath: string): Beginning => {
   const files = configFiles.map((file) => path.resolve(file))
   return {
     configFiles: files,
     strict,
+    watchConfig,
     variables,
-    record: { configFiles: files, strict, watchConfig: false, path: searchPath }
+    record: { configFiles: files, strict, watchConfig, path: searchPath }
   }
 }
 

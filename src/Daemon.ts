@@ -7,7 +7,7 @@
  * `UnixListener`, and `ConnectListener` for `mcp-pool connect`, turn bytes into sessions, a session knows who asks, sharing knows which process takes the request, the
  * multiplexer matches its answers to requests, the supervisor keeps a process there, and the process is bytes again.
  */
-import { Effect, Layer, type LogLevel, Option } from "effect"
+import { Effect, Layer, type LogLevel, Option, Stream } from "effect"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as Background from "./Background.ts"
@@ -25,6 +25,7 @@ import * as Logs from "./Logs.ts"
 import * as McpPool from "./McpPool.ts"
 import { ConfigFileError } from "./PoolError.ts"
 import type { ToolStatus } from "./PoolStatus.ts"
+import * as Reload from "./Reload.ts"
 import { version } from "./version.ts"
 
 /** What `mcp-pool serve` was told. */
@@ -36,6 +37,8 @@ export interface Options {
   readonly strict: boolean
   /** `connect` started it: see {@link Background}. */
   readonly background?: boolean | undefined
+  /** A changed file reloads. */
+  readonly watchConfig?: boolean | undefined
   readonly logFormat: Logs.Format
   /** The least severe level that is logged; `Info` unless given, and `Debug` logs every call. */
   readonly logLevel?: LogLevel.LogLevel
@@ -44,8 +47,9 @@ export interface Options {
 }
 
 /** Every configured server at its own socket, and all of them at the one of `connect`. */
-const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
-  Layer.merge(UnixListener.layer({ runtimeDir }), ConnectListener.layer({ runtimeDir })).pipe(
+const layer = (config: PoolConfig.PoolConfig, read: Reload.Options["read"], runtimeDir: string) =>
+  Layer.merge(Reload.layer({ config, read }), ConnectListener.layer({ runtimeDir })).pipe(
+    Layer.provideMerge(UnixListener.layer({ runtimeDir })),
     Layer.provide(Opener.layer),
     Layer.provideMerge(Layer.merge(SocketSessions.layer, Shutdown.layer)),
     Layer.provideMerge(McpPool.layerPoolConfig(config, { autoStart: false, directory: runtimeDir }))
@@ -54,18 +58,19 @@ const layer = (config: PoolConfig.PoolConfig, runtimeDir: string) =>
 /** Runs until it is interrupted or asked to shut down; then every process it started is gone. */
 export const run = Effect.fnUntraced(
   function* (options: Options) {
-    const { background = false, runtimeDir } = options
-    const beginning = yield* background
-      ? Background.inBackground(options, runtimeDir)
-      : Background.inForeground(options)
+    const { background = false, runtimeDir, watchConfig = false } = options
+    const told = { ...options, watchConfig }
+    const beginning = yield* background ? Background.inBackground(told, runtimeDir) : Background.inForeground(told)
     yield* Effect.gen(function* () {
-      const config = yield* load(beginning, background)
+      const read = Effect.provideService(load(beginning, background), PoolConfig.HostEnvironment, beginning.variables)
+      const config = yield* read
       const control = net.createServer()
       const listener = ControlListener.hold(control)
       yield* RuntimeClaim.make(control, runtimeDir)
       yield* DaemonRecord.write(runtimeDir, beginning.record)
       if (background) yield* Background.boundLog(runtimeDir)
-      yield* serve(options, listener).pipe(Effect.provide(layer(config, runtimeDir)))
+      const watched = beginning.watchConfig ? yield* filesOf(beginning) : []
+      yield* serve(options, watched, listener).pipe(Effect.provide(layer(config, read, runtimeDir)))
     }).pipe(Effect.provideService(PoolConfig.HostEnvironment, beginning.variables))
   },
   Effect.scoped,
@@ -83,10 +88,24 @@ const load = Effect.fnUntraced(function* ({ configFiles, strict }: Background.To
   )
 })
 
+const filesOf = ({ configFiles }: Background.Told) =>
+  configFiles.length > 0
+    ? Effect.succeed(configFiles)
+    : Effect.map(PoolConfig.defaultFile, (file): ReadonlyArray<string> => [file])
+
+const reloadOrLog = Reload.Reload.pipe(
+  Effect.flatMap(({ reload }) => reload),
+  Effect.catch((error) => Effect.logError(`the configuration was not reloaded, and nothing changes: ${error.message}`))
+)
+
 const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFileError =>
   new ConfigFileError({ column, file, line, reason: `${reason} (or name a host's own file with --config)` })
 
-const serve = Effect.fnUntraced(function* (options: Options, listener: ControlListener.ControlListener) {
+const serve = Effect.fnUntraced(function* (
+  options: Options,
+  watched: ReadonlyArray<string>,
+  listener: ControlListener.ControlListener
+) {
   const pool = yield* McpPool.McpPool
   const sessions = yield* SocketSessions.SocketSessions
   const shutdown = yield* Shutdown.Shutdown
@@ -99,6 +118,10 @@ const serve = Effect.fnUntraced(function* (options: Options, listener: ControlLi
     const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))
     const daemon = { pid: process.pid, version, startedAt, runtimeDir, http: null }
     yield* Layer.build(ControlServer.layer({ listener, daemon }))
+    if (watched.length > 0) {
+      const ConfigWatch = yield* Effect.promise(() => import("./ConfigWatch.ts"))
+      yield* Effect.forkChild(Stream.runForEach(ConfigWatch.changes(watched), () => reloadOrLog))
+    }
     const { onReady } = options
     if (onReady !== undefined) {
       yield* pool.awaitSettled.pipe(

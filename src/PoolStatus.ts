@@ -51,6 +51,17 @@ export const ServerChange = Schema.Struct({
 })
 export type ServerChange = typeof ServerChange.Type
 
+/** What `mcp-pool reload` made of a configuration. */
+export const ReloadReport = Schema.Struct({
+  /** In the order of the configuration, then what was removed. */
+  servers: Schema.Array(ServerChange),
+  /** Of the configuration, a line each. */
+  warnings: Schema.Array(Schema.String),
+  /** What could not be done beside the servers, a line each. */
+  problems: Schema.Array(Schema.String)
+})
+export type ReloadReport = typeof ReloadReport.Type
+
 /** One session: a client's conversation with one server. */
 export const SessionStatus = Schema.Struct({
   /** Unique in the daemon; negative for an application's own. */

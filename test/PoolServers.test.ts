@@ -7,6 +7,8 @@ import * as Processes from "./support/Processes.ts"
 import * as TestPool from "./support/TestPool.ts"
 import * as Tools from "./support/Tools.ts"
 
+const toolsOf = ({ result }: LineClient.Message) => (result?.["tools"] ?? []) as ReadonlyArray<unknown>
+
 const methodsOf = (client: LineClient.LineClient) =>
   client.received().flatMap(({ method }) => (method === undefined ? [] : [method]))
 
@@ -147,10 +149,10 @@ describe("reload", () => {
       yield* client.call("add_tool", { name: "extra" })
       yield* client.notification("notifications/tools/list_changed")
       const listed = yield* client.request("tools/list")
-      assert.strictEqual((listed.result?.["tools"] as ReadonlyArray<unknown>).length, 5)
+      assert.strictEqual(toolsOf(listed).length, 5)
       yield* reload(({ server }) => ({ one: server("again") }))
       yield* client.notification("notifications/tools/list_changed")
-      assert.strictEqual(((yield* client.request("tools/list")).result?.["tools"] as ReadonlyArray<unknown>).length, 4)
+      assert.strictEqual(toolsOf(yield* client.request("tools/list")).length, 4)
       assert.deepStrictEqual(
         methodsOf(client).filter((method) => method.endsWith("list_changed")),
         ["notifications/tools/list_changed", "notifications/tools/list_changed"]

@@ -15,6 +15,18 @@ export class NotSettled extends Schema.TaggedError<NotSettled>()("NotSettled", {
   }
 }
 
+/** Not all of a new configuration has taken effect; what has been printed says why. */
+export class KeptBack extends Schema.TaggedError<KeptBack>()("KeptBack", {
+  /** Those that go on as before. */
+  servers: Schema.Array(Schema.String)
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.failure
+  override get message(): string {
+    const what = this.servers.length === 0 ? "" : `: ${this.servers.join(", ")}`
+    return `not all of the configuration has taken effect${what}`
+  }
+}
+
 /** No answer within `--timeout`. */
 export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout", {
   server: Schema.String,

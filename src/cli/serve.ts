@@ -22,18 +22,23 @@ export const serve = Command.make(
       Flag.withDescription("As connect starts it: with the configuration of the last daemon here, servers on demand"),
       Flag.withDefault(false)
     ),
+    watchConfig: Flag.Boolean("watch-config").pipe(
+      Flag.withDescription("Reload when a configuration file changes, as mcp-pool reload does"),
+      Flag.withDefault(false)
+    ),
     logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
       Flag.withDescription("How to log to stderr (default: pretty on a terminal, else json)"),
       Flag.optional
     )
   },
-  Effect.fnUntraced(function* ({ background, config, logFormat, strict }) {
+  Effect.fnUntraced(function* ({ background, config, logFormat, strict, watchConfig }) {
     const level = yield* GlobalFlag.LogLevel
     yield* serveDaemon({
       configFiles: config,
       runtimeDir: yield* runtimeDir,
       strict,
       background,
+      watchConfig,
       logFormat: Option.getOrUndefined(logFormat),
       logLevel: Option.getOrElse(level, () => "Info" as const)
     })

@@ -13,6 +13,8 @@ export interface ServeOptions {
   readonly strict: boolean
   /** As `connect` starts it. */
   readonly background: boolean
+  /** A changed file reloads. */
+  readonly watchConfig: boolean
   /** Undefined: pretty on a terminal, else JSON lines. */
   readonly logFormat: "pretty" | "json" | undefined
   readonly logLevel: LogLevel.LogLevel

@@ -25,6 +25,7 @@ export const parse = (
   let logFormat: ServeOptions["logFormat"]
   let strict = false
   let background = false
+  let watchConfig = false
   for (let i = 0; i < args.length; i++) {
     const arg = args[i]!
     if (arg === "--strict" && !strict) {
@@ -35,6 +36,10 @@ export const parse = (
       background = true
       continue
     }
+    if (arg === "--watch-config" && !watchConfig) {
+      watchConfig = true
+      continue
+    }
     const value = args[++i]
     if (value === undefined || value === "" || value.startsWith("-")) return undefined
     if (arg === "--config") configFiles.push(value)
@@ -43,5 +48,5 @@ export const parse = (
       logFormat = value
     } else return undefined
   }
-  return { configFiles, runtimeDir, strict, background, logFormat, logLevel: "Info" }
+  return { configFiles, runtimeDir, strict, background, watchConfig, logFormat, logLevel: "Info" }
 }

@@ -7,6 +7,7 @@ import { certify } from "./certify.ts"
 import { config } from "./config.ts"
 import { doctor } from "./doctor.ts"
 import { logs } from "./logs.ts"
+import { reload } from "./reload.ts"
 import { restart } from "./restart.ts"
 import { root } from "./root.ts"
 import { serve } from "./serve.ts"
@@ -21,7 +22,7 @@ import { types } from "./types.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
-    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, shutdown] },
+    { group: "Daemon", commands: [serve, status, logs, start, stop, restart, reload, shutdown] },
     { group: "Set up", commands: [service, config, doctor, certify] },
     { group: "Clients", commands: [connect, call, tools, types, sessions] }
   ])

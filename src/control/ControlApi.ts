@@ -2,8 +2,8 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { LogEntry } from "../server/LogEntry.ts"
-import { Drained, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
-import { RestartFailed, ServerNotFound } from "../PoolError.ts"
+import { Drained, ServerStatus, ReloadReport, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import { ConfigFileError, RestartFailed, ServerConfigError, ServerNotFound } from "../PoolError.ts"
 import { StateChange } from "../server/ServerState.ts"
 
 /** The daemon and its servers: what `mcp-pool status --json` prints. */
@@ -54,6 +54,8 @@ export const ControlApi = RpcGroup.make(
     success: ServerStatus,
     error: Schema.Union([ServerNotFound, RestartFailed])
   }),
+  /** Answers once all that it has started has run or failed. */
+  Rpc.make("Reload", { success: ReloadReport, error: Schema.Union([ConfigFileError, ServerConfigError]) }),
   /** Answers when all sessions are drained, or after so many milliseconds; the daemon ends soon, and at `Shutdown`. */
   Rpc.make("Handover", { payload: { timeout: Schema.Finite }, success: Drained }),
   /** Answers at once; the daemon is gone when the socket refuses. */

@@ -4,8 +4,8 @@ import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import * as Net from "node:net"
 import type { LogEntry } from "../server/LogEntry.ts"
-import type { Drained, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
-import type { RestartFailed, ServerNotFound } from "../PoolError.ts"
+import type { Drained, ReloadReport, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import type { ConfigFileError, RestartFailed, ServerConfigError, ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
 import * as ControlSocket from "./ControlSocket.ts"
@@ -42,6 +42,15 @@ export class HandoverUnknown extends Schema.TaggedError<HandoverUnknown>()("Hand
   }
 }
 
+/** The daemon is of a version that cannot reload. */
+export class ReloadUnknown extends Schema.TaggedError<ReloadUnknown>()("ReloadUnknown", {
+  runtimeDir: Schema.String
+}) {
+  override get message(): string {
+    return `the daemon at ${this.runtimeDir} is too old to reload: start it again`
+  }
+}
+
 /** What the command line can ask of a daemon. Each fails with `DaemonGone` where the daemon ends meanwhile. */
 export class ControlClient extends Context.Service<
   ControlClient,
@@ -72,6 +81,8 @@ export class ControlClient extends Context.Service<
       server: string,
       options: { readonly now: boolean }
     ) => Effect.Effect<ServerStatus, ServerNotFound | RestartFailed | DaemonGone>
+    /** Has it read its configuration again; returns when what that starts has run or failed. */
+    readonly reload: Effect.Effect<ReloadReport, ConfigFileError | ServerConfigError | ReloadUnknown | DaemonGone>
     /**
      * Lets the daemon answer what its clients have asked, up to the timeout, and returns when the control socket refuses,
      * with what came of it.
@@ -131,6 +142,12 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
       start: (server) => Effect.mapError(client.Start({ server }), orGone),
       stop: (server) => Effect.mapError(client.Stop({ server }), orGone),
       restart: (server, { now }) => Effect.mapError(client.Restart({ server, now }), orGone),
+      reload: client.Reload().pipe(
+        Effect.mapError(orGone),
+        Effect.catchDefect((defect) =>
+          isUnknownRequest(defect) ? Effect.fail(new ReloadUnknown({ runtimeDir })) : Effect.die(defect)
+        )
+      ),
       handover: ({ timeout }) =>
         client.Handover({ timeout: Duration.toMillis(timeout) }).pipe(
           Effect.mapError(orGone),

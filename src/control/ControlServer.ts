@@ -9,6 +9,7 @@ import { SocketServer } from "effect/socket"
 import type * as NodeNet from "node:net"
 import { McpPool } from "../McpPool.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
+import { Reload } from "../Reload.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
 import type { ControlListener } from "./ControlListener.ts"
 import * as ControlSocket from "./ControlSocket.ts"
@@ -20,7 +21,7 @@ export interface Options {
   readonly daemon: Omit<DaemonStatus, "servers">
 }
 
-export const layer = (options: Options): Layer.Layer<never, never, McpPool | Shutdown> =>
+export const layer = (options: Options): Layer.Layer<never, never, McpPool | Reload | Shutdown> =>
   // Built last and so closed first: a client that does not read must not keep the daemon from stopping.
   Layer.effectDiscard(Effect.addFinalizer(() => Effect.sync(options.listener.close))).pipe(
     Layer.provide(
@@ -36,6 +37,7 @@ const layerHandlers = (options: Options) =>
   ControlApi.toLayer(
     Effect.gen(function* () {
       const pool = yield* McpPool
+      const reload = yield* Reload
       const shutdown = yield* Shutdown
 
       const status = Effect.map(pool.status, (servers): DaemonStatus => ({ ...options.daemon, servers }))
@@ -76,6 +78,7 @@ const layerHandlers = (options: Options) =>
         Start: statusAfter(pool.start),
         Stop: statusAfter(pool.stop),
         Restart: statusAfter(pool.restart),
+        Reload: () => reload.reload,
         Handover: ({ timeout }) => shutdown.handover(timeout),
         Shutdown: () => shutdown.request
       })

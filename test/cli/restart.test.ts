@@ -18,7 +18,7 @@ const serve = Effect.fnUntraced(function* (server: (fixtures: TestPool.Fixtures)
   const listener = yield* Harness.listen(test.runtimeDir)
   yield* Layer.build(
     ControlServer.layer({ listener, daemon: Harness.facts(test.runtimeDir) }).pipe(
-      Layer.provide([Layer.succeed(McpPool, test.pool), Shutdown.layer])
+      Layer.provide([Layer.succeed(McpPool, test.pool), Shutdown.layer, Harness.layerReload()])
     )
   )
   return test

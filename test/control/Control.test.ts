@@ -52,7 +52,7 @@ describe("ControlServer and ControlClient", () => {
       const pool = yield* Harness.makePool({ servers: [Harness.server("git")] })
       yield* Layer.build(
         ControlServer.layer({ listener, daemon: Harness.facts(runtimeDir) }).pipe(
-          Layer.provide([pool.layer, Shutdown.layer])
+          Layer.provide([pool.layer, Shutdown.layer, Harness.layerReload()])
         )
       )
       assert.strictEqual((yield* Fiber.join(status)).servers[0]?.name, "git")

@@ -12,6 +12,7 @@ import { McpPool } from "../../src/McpPool.ts"
 import type { LogEntry } from "../../src/server/LogEntry.ts"
 import type { Drained, ServerStatus, SessionStatus, ToolStatus } from "../../src/PoolStatus.ts"
 import { type RestartFailed, ServerNotFound } from "../../src/PoolError.ts"
+import * as Reload from "../../src/Reload.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import type { Failure, ServerState, StateChange } from "../../src/server/ServerState.ts"
 
@@ -85,6 +86,8 @@ export interface Script {
   readonly restartFails?: RestartFailed
   /** What a handover comes to; unless given, that nobody is connected. */
   readonly drained?: Drained
+  /** What `reload` says. */
+  readonly reload?: Reload.Reload["Service"]["reload"]
   /** `awaitSettled` never returns. */
   readonly unsettled?: boolean
 }
@@ -199,6 +202,11 @@ export interface Daemon extends Pool {
   readonly close: Effect.Effect<void>
 }
 
+/** What `reload` says; nothing unless given. */
+export const layerReload = (
+  reload: Reload.Reload["Service"]["reload"] = Effect.succeed({ servers: [], warnings: [], problems: [] })
+) => Layer.succeed(Reload.Reload, { reload, register: () => Effect.void })
+
 /** What a daemon is to the command line, until it is closed or the scope is. */
 export const serve = Effect.fnUntraced(function* (script: Script) {
   const runtimeDir = yield* temporaryDirectory
@@ -211,7 +219,7 @@ export const serve = Effect.fnUntraced(function* (script: Script) {
     const listener = yield* listen(runtimeDir)
     yield* Layer.build(
       ControlServer.layer({ listener, daemon: facts(runtimeDir) }).pipe(
-        Layer.provide([scripted.layer, Layer.succeed(Shutdown.Shutdown, shutdown)])
+        Layer.provide([scripted.layer, Layer.succeed(Shutdown.Shutdown, shutdown), layerReload(script.reload)])
       )
     )
   }).pipe(Scope.provide(scope))
