@@ -367,6 +367,7 @@ export class Sharing implements Replaceable {
     call.member.executing--
     this.#executing--
     this.#enter(call, line, errorOf)
+    if (this.#leaving.size > 0) this.#endIfIdle(call.client)
   }
 
   #pump(): void {

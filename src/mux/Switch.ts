@@ -203,7 +203,7 @@ export class Switch implements Upstream {
     if (lists === null || given === null) return tell(() => true, lists?.texts() ?? given ?? unknown)
     lists.whenRead(() => {
       if (this.#current !== next) return
-      tell((method, text) => text === null || text !== given.get(method), lists.texts())
+      tell((method, text) => text === null || !isSame(text, given.get(method) ?? null), lists.texts())
     })
   }
 
@@ -232,6 +232,10 @@ export class Switch implements Upstream {
     done()
   }
 }
+
+/** Who was given nothing has not missed that there is nothing. */
+const isSame = (text: string, given: string | null): boolean =>
+  given === null ? /^(\[\])*$/.test(text) : text === given
 
 const ignored = () => {}
 const unknown: ReadonlyMap<string, string | null> = new Map(announcements.map((method) => [method, null]))

@@ -7,6 +7,7 @@ import { CallAccount, type EndedCall } from "../../src/mux/CallAccount.ts"
 import type { Loss, Replica } from "../../src/mux/Replica.ts"
 import { Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
 import { Session } from "../../src/mux/Session.ts"
+import type { Upstream } from "../../src/mux/Upstream.ts"
 import { ServerUnavailable } from "../../src/PoolError.ts"
 import type { ServerProcess } from "../../src/server/ServerProcess.ts"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
@@ -185,6 +186,8 @@ export interface Mux {
     readonly maxLine?: number
     readonly maxUnread?: number
     readonly out?: MemoryWritable
+    /** In place of the server itself. */
+    readonly upstream?: Upstream
     /** It has said `notifications/initialized`. */
     readonly initialized?: boolean
   }) => Client
@@ -245,7 +248,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
       const session = new Session({
         id: nextId++,
         server: "git",
-        upstream: sharing,
+        upstream: options?.upstream ?? sharing,
         out: new LineWriter(out),
         maxLine: options?.maxLine ?? maxLine,
         maxUnread: options?.maxUnread ?? 32 * 1024 * 1024,
