@@ -56,7 +56,8 @@ export const make = Effect.fnUntraced(function* (
     yield* Effect.gen(function* () {
       const listener = yield* Harness.listen(runtimeDir)
       const control = ControlServer.layer({ listener, daemon: { ...Harness.facts(runtimeDir), pid } })
-      yield* Layer.build(control.pipe(Layer.provide([layer, Layer.succeed(Shutdown.Shutdown, shutdown)])))
+      const services = [layer, Layer.succeed(Shutdown.Shutdown, shutdown), Harness.layerReload()] as const
+      yield* Layer.build(control.pipe(Layer.provide([...services])))
     }).pipe(Scope.provide(own))
     const ended = Effect.andThen(
       Effect.sync(() => {
