@@ -109,3 +109,14 @@ const codes: Readonly<Record<string, number>> = {
   ServerUnavailable: exitCode.unavailable,
   QueueTimeout: exitCode.unavailable
 }
+
+/** A directory that was named as a project is none. */
+export class NoProject extends Schema.TaggedError<NoProject>()("NoProject", {
+  directory: Schema.String,
+  reason: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.usage
+  override get message(): string {
+    return `${this.directory} ${this.reason}`
+  }
+}

@@ -1,19 +1,20 @@
 /** `mcp-pool config`: the entries that point a host at the pool. */
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import * as Fs from "node:fs"
+import * as Connect from "../hosts/Connect.ts"
+import { generic, hostIds, hosts } from "../hosts/Hosts.ts"
 import { ServerNotFound } from "../PoolError.ts"
+import { executable } from "./executable.ts"
 import { connectControl, runtimeDir } from "./root.ts"
 
-const hosts = ["generic", "claude-code", "cursor", "vscode", "codex"] as const
-type Host = (typeof hosts)[number]
+const names = ["generic", ...hostIds] as const
 
 export const config = Command.make(
   "config",
   {
-    host: Flag.Literals("for", hosts).pipe(
+    host: Flag.Literals("for", names).pipe(
       Flag.withMetavar("HOST"),
-      Flag.withDescription(`Whose configuration to print: ${hosts.join(", ")}`),
+      Flag.withDescription(`Whose configuration to print: ${names.join(", ")}`),
       Flag.withDefault("generic")
     ),
     servers: Argument.String("SERVER").pipe(
@@ -23,9 +24,11 @@ export const config = Command.make(
   },
   Effect.fnUntraced(function* ({ host, servers }) {
     const directory = yield* runtimeDir
-    const names = servers.length > 0 ? servers : yield* daemonServers
+    const wanted = servers.length > 0 ? servers : yield* daemonServers
     if (servers.length > 0) yield* warnOfUnknown(servers)
-    yield* Console.log(entries(host, names, { ...executable(), runtimeDir: directory }))
+    const program = { ...executable(), runtimeDir: directory }
+    const runs = wanted.map((name) => [name, Connect.run(name, program)] as const)
+    yield* Console.log(Connect.entries(hosts.find(({ id }) => id === host) ?? generic, runs))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Print the entries that point a host at the pool"),
@@ -52,59 +55,3 @@ const warnOfUnknown = Effect.fnUntraced(function* (servers: ReadonlyArray<string
     yield* Console.error(`mcp-pool: ${new ServerNotFound({ server, names: [...known.value] }).message}`)
   }
 })
-
-export interface Where {
-  /** The absolute path of node. */
-  readonly node: string
-  /** The absolute path of `mcp-pool`'s script. */
-  readonly script: string
-  readonly runtimeDir: string
-}
-
-// A host starts its entries with another PATH and directory, so nothing may be relative or a link that moves.
-const executable = (): Omit<Where, "runtimeDir"> => ({
-  node: process.execPath,
-  script: Fs.realpathSync(process.argv[1]!)
-})
-
-/** The text of a host's configuration with one entry a server. */
-export const entries = (host: Host, names: ReadonlyArray<string>, where: Where): string => {
-  const commands = names.map((name) => [name, { command: where.node, args: connectArguments(name, where) }] as const)
-  switch (host) {
-    case "generic":
-    case "cursor":
-      return json({ mcpServers: Object.fromEntries(commands) })
-    case "claude-code":
-      return json({ mcpServers: Object.fromEntries(commands.map(([name, command]) => [name, stdio(command)])) })
-    case "vscode":
-      return json({ servers: Object.fromEntries(commands.map(([name, command]) => [name, stdio(command)])) })
-    case "codex":
-      return commands
-        .map(([name, { command, args }]) =>
-          [
-            `[mcp_servers.${tomlKey(name)}]`,
-            `command = ${tomlString(command)}`,
-            `args = [${args.map(tomlString).join(", ")}]`
-          ].join("\n")
-        )
-        .join("\n\n")
-  }
-}
-
-const connectArguments = (name: string, { script, runtimeDir }: Where): ReadonlyArray<string> =>
-  name.startsWith("-")
-    ? [script, "connect", "--runtime-dir", runtimeDir, "--", name]
-    : [script, "connect", name, "--runtime-dir", runtimeDir]
-
-const stdio = (command: { readonly command: string; readonly args: ReadonlyArray<string> }) => ({
-  type: "stdio",
-  ...command
-})
-
-const json = (value: unknown): string => JSON.stringify(value, undefined, 2)
-
-/** https://toml.io/en/v1.0.0#keys */
-const tomlKey = (key: string): string => (/^[A-Za-z0-9_-]+$/.test(key) ? key : tomlString(key))
-
-/** A basic string: JSON's escapes are TOML's, but for DEL, which TOML wants escaped. */
-const tomlString = (text: string): string => JSON.stringify(text).replaceAll("\x7f", "\\u007f")

@@ -1,11 +1,11 @@
 /** `mcp-pool doctor`: what is wrong here, and what mends it. */
 import { Console, Effect, Runtime, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import * as Fs from "node:fs"
 import * as Os from "node:os"
+import * as Connect from "../hosts/Connect.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { exitCode } from "./CommandError.ts"
-import { entries } from "./config.ts"
+import { executable } from "./executable.ts"
 import { jsonFlag, runtimeDir } from "./root.ts"
 import { screen } from "./Screen.ts"
 
@@ -55,7 +55,8 @@ export const doctor = Command.make(
       only: servers,
       start,
       nodeVersion: process.versions.node,
-      entryOf: entryOf(directory)
+      // What `mcp-pool config` prints.
+      entryOf: (server) => Connect.run(server, { ...executable(), runtimeDir: directory })
     })
     const lines = json ? [JSON.stringify(findings, undefined, 2)] : findingLines(findings, { paint, width })
     yield* Console.log(lines.join("\n"))
@@ -76,10 +77,3 @@ export const doctor = Command.make(
 )
 
 const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`
-
-/** The very entry that `mcp-pool config` prints. */
-const entryOf = (directory: string) => {
-  const where = { node: process.execPath, script: Fs.realpathSync(process.argv[1]!), runtimeDir: directory }
-  return (server: string): { readonly command: string; readonly args: ReadonlyArray<string> } =>
-    JSON.parse(entries("generic", [server], where)).mcpServers[server]
-}

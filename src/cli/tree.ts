@@ -1,6 +1,7 @@
 /** The command tree. */
 import { Command } from "effect/cli"
 import { version } from "../version.ts"
+import { adopt } from "./adopt.ts"
 import { connect } from "./bridge.ts"
 import { call } from "./call.ts"
 import { certify } from "./certify.ts"
@@ -23,7 +24,7 @@ import { types } from "./types.ts"
 const tree = root.pipe(
   Command.withSubcommands([
     { group: "Daemon", commands: [serve, status, logs, start, stop, restart, reload, shutdown] },
-    { group: "Set up", commands: [service, config, doctor, certify] },
+    { group: "Set up", commands: [service, adopt, config, doctor, certify] },
     { group: "Clients", commands: [connect, call, tools, types, sessions] }
   ])
 )

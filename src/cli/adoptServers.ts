@@ -1,0 +1,86 @@
+/** Everything that `mcp-pool adopt` does, with the lines that it prints. */
+import { Console, Effect } from "effect"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as Adopt from "../adopt/Adopt.ts"
+import { hostsOf, isProject, projectOf } from "../adopt/Find.ts"
+import * as Measure from "../adopt/Measure.ts"
+import { needs } from "../adopt/Needs.ts"
+import { HostEnvironment } from "../config/Environment.ts"
+import * as Inputs from "../config/Inputs.ts"
+import { variable } from "../config/Interpolation.ts"
+import { measuredLines, nextLines, planLines, undoneLines } from "./adoptView.ts"
+import { NoProject } from "./CommandError.ts"
+import { executable } from "./executable.ts"
+import { screen } from "./Screen.ts"
+
+export interface Options {
+  readonly dryRun: boolean
+  readonly measure: boolean
+  readonly host: ReadonlyArray<string>
+  readonly project: ReadonlyArray<string>
+  readonly servers: ReadonlyArray<string>
+  readonly runtimeDir: string
+}
+
+export const adoptServers = Effect.fnUntraced(function* (options: Options) {
+  const variables = yield* HostEnvironment
+  const home = yield* homeOf
+  const projects = yield* projectsOf(options.project, home)
+  const prepared = yield* Adopt.prepare({
+    where: { home, platform: process.platform, variables },
+    program: { ...executable(), runtimeDir: options.runtimeDir },
+    hosts: hostsOf(options.host),
+    projects,
+    only: options.servers
+  })
+  const { canRedraw, paint, width } = yield* screen
+  const view = { paint, width, home, isDryRun: options.dryRun }
+  const inputs = yield* Inputs.read(path.dirname(prepared.poolFile))
+  const definitions = prepared.servers.map(({ options }) => options)
+  const before = options.measure
+    ? yield* Measure.before(definitions, { variables, inputs, workspaceFolder: home, userHome: home })
+    : []
+  const isIdle = options.dryRun || prepared.files.length === 0
+  const plan = planLines(prepared, before, needs(prepared.servers, { variables, inputs }), view)
+  const found = options.measure && prepared.files.length > 0 ? measuredLines(before, null, view) : []
+  if (isIdle) return { lines: options.dryRun ? [...plan, ...found] : plan, unanswered: 0 }
+
+  yield* Adopt.apply(prepared)
+  const next = nextLines(prepared, view)
+  if (!options.measure) return { lines: [...plan, ...next], unanswered: 0 }
+  if (canRedraw) yield* Console.error(paint.dim("running each new entry …"))
+  const after = yield* Measure.after({
+    servers: prepared.servers.map((server, i) => ({ server, copies: before[i]!.copies })),
+    runtimeDir: options.runtimeDir,
+    home
+  })
+  return {
+    lines: [...plan, ...measuredLines(before, after, view), ...next],
+    unanswered: after.tried.filter(({ trouble }) => trouble !== null).length
+  }
+})
+
+export const undoAdopt = Effect.fnUntraced(function* (force: boolean) {
+  const home = yield* homeOf
+  return undoneLines(yield* Adopt.undo({ home, force }), home)
+})
+
+const homeOf = Effect.map(HostEnvironment, (variables) => variable(variables, "HOME") || os.homedir())
+
+/** Those that are named, else the one that this directory belongs to. */
+const projectsOf = Effect.fnUntraced(function* (named: ReadonlyArray<string>, home: string) {
+  const here = projectOf(process.cwd(), home)
+  if (named.length === 0) return here === undefined ? [] : [here]
+  return yield* Effect.forEach(named, (name) => {
+    const directory = path.resolve(name)
+    if (fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      return Effect.fail(new NoProject({ directory: name, reason: "is no directory" }))
+    }
+    const real = fs.realpathSync(directory)
+    return isProject(real, home)
+      ? Effect.succeed(real)
+      : Effect.fail(new NoProject({ directory: name, reason: "is no project: its files are looked at anyway" }))
+  })
+})

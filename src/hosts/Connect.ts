@@ -1,0 +1,36 @@
+/** The entries that point hosts at the pool. Pure. */
+import { type Host, type Run } from "./Host.ts"
+import { tomlKey, tomlValue } from "./TomlEdit.ts"
+
+/** What starts `mcp-pool` for a host, which has another PATH and directory: nothing is relative, nor a link that moves. */
+export interface Program {
+  /** The absolute path of node. */
+  readonly node: string
+  /** The absolute path of `mcp-pool`'s script. */
+  readonly script: string
+  readonly runtimeDir: string
+}
+
+/** The command that connects to a server; with `project`, to the server as that directory has it. */
+export const run = (name: string, { node, runtimeDir, script }: Program, project: string | null = null): Run => {
+  const flags = ["--runtime-dir", runtimeDir, ...(project === null ? [] : ["--project", project])]
+  const args = name.startsWith("-") ? ["connect", ...flags, "--", name] : ["connect", name, ...flags]
+  return { command: node, args: [script, ...args] }
+}
+
+/** The text of a host's configuration with one entry a server. */
+export const entries = (
+  host: Pick<Host, "format" | "key" | "shape">,
+  runs: ReadonlyArray<readonly [name: string, run: Run]>
+): string => {
+  if (host.format === "json") {
+    const servers = Object.fromEntries(runs.map(([name, run]) => [name, host.shape.fresh(run)]))
+    return JSON.stringify({ [host.key]: servers }, undefined, 2)
+  }
+  return runs
+    .map(([name, run]) => {
+      const lines = Object.entries(host.shape.fresh(run)).map(([key, value]) => `${tomlKey(key)} = ${tomlValue(value)}`)
+      return [`[${tomlKey(host.key)}.${tomlKey(name)}]`, ...lines].join("\n")
+    })
+    .join("\n\n")
+}
