@@ -281,4 +281,6 @@ const poolTextOf = (
 }
 
 const isSame = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown> | undefined): boolean =>
-  b !== undefined && a.size === b.size && [...a].every(([name, value]) => isDeepStrictEqual(value, b.get(name)))
+  b !== undefined &&
+  a.size === b.size &&
+  [...a].every(([name, value]) => JSON.stringify(value) === JSON.stringify(b.get(name)))

@@ -120,3 +120,12 @@ export class NoProject extends Schema.TaggedError<NoProject>()("NoProject", {
     return `${this.directory} ${this.reason}`
   }
 }
+
+/** Entries that were rewritten do not answer. */
+export class NotAnswering extends Schema.TaggedError<NotAnswering>()("NotAnswering", { entries: Schema.Int }) {
+  override readonly [Runtime.errorExitCode] = exitCode.unavailable
+  override get message(): string {
+    const what = this.entries === 1 ? "1 entry does" : `${this.entries} entries do`
+    return `${what} not answer: see "mcp-pool doctor", or take it back with "mcp-pool adopt --undo"`
+  }
+}

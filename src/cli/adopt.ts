@@ -1,18 +1,8 @@
 /** `mcp-pool adopt`: moves the servers of the hosts into the pool, and back. */
-import { Console, Effect, Runtime, Schema } from "effect"
+import { Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { hostIds } from "../hosts/Hosts.ts"
-import { exitCode } from "./CommandError.ts"
 import { runtimeDir } from "./root.ts"
-
-/** Entries that were rewritten do not answer. */
-export class NotAnswering extends Schema.TaggedError<NotAnswering>()("NotAnswering", { entries: Schema.Int }) {
-  override readonly [Runtime.errorExitCode] = exitCode.unavailable
-  override get message(): string {
-    const what = this.entries === 1 ? "1 entry does" : `${this.entries} entries do`
-    return `${what} not answer: see "mcp-pool doctor", or take it back with "mcp-pool adopt --undo"`
-  }
-}
 
 export const adopt = Command.make(
   "adopt",
@@ -52,10 +42,7 @@ export const adopt = Command.make(
     const directory = yield* runtimeDir
     // Loaded here, so that no other command loads it.
     const { adoptServers, undoAdopt } = yield* Effect.promise(() => import("./adoptServers.ts"))
-    if (flags.undo) return yield* Console.log((yield* undoAdopt(flags.force)).join("\n"))
-    const { lines, unanswered } = yield* adoptServers({ ...flags, runtimeDir: directory })
-    yield* Console.log(lines.join("\n"))
-    if (unanswered > 0) return yield* new NotAnswering({ entries: unanswered })
+    yield* flags.undo ? undoAdopt(flags.force) : adoptServers({ ...flags, runtimeDir: directory })
   })
 ).pipe(
   Command.withDescription("Move the servers that the hosts have configured into the pool, and point the hosts at it"),

@@ -1,4 +1,4 @@
-/** Everything that `mcp-pool adopt` does, with the lines that it prints. */
+/** Everything that `mcp-pool adopt` does. */
 import { Console, Effect } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -11,7 +11,7 @@ import { HostEnvironment } from "../config/Environment.ts"
 import * as Inputs from "../config/Inputs.ts"
 import { variable } from "../config/Interpolation.ts"
 import { measuredLines, nextLines, planLines, undoneLines } from "./adoptView.ts"
-import { NoProject } from "./CommandError.ts"
+import { NoProject, NotAnswering } from "./CommandError.ts"
 import { executable } from "./executable.ts"
 import { screen } from "./Screen.ts"
 
@@ -42,29 +42,30 @@ export const adoptServers = Effect.fnUntraced(function* (options: Options) {
   const before = options.measure
     ? yield* Measure.before(definitions, { variables, inputs, workspaceFolder: home, userHome: home })
     : []
-  const isIdle = options.dryRun || prepared.files.length === 0
+  const print = (lines: ReadonlyArray<string>) => Console.log(lines.join("\n"))
   const plan = planLines(prepared, before, needs(prepared.servers, { variables, inputs }), view)
-  const found = options.measure && prepared.files.length > 0 ? measuredLines(before, null, view) : []
-  if (isIdle) return { lines: options.dryRun ? [...plan, ...found] : plan, unanswered: 0 }
+  if (prepared.files.length === 0) return yield* print(plan)
+  if (options.dryRun) {
+    return yield* print([...plan, ...(options.measure ? measuredLines(before, null, view) : [])])
+  }
 
   yield* Adopt.apply(prepared)
-  const next = nextLines(prepared, view)
-  if (!options.measure) return { lines: [...plan, ...next], unanswered: 0 }
+  yield* print(plan)
+  if (!options.measure) return yield* print(nextLines(prepared, view))
   if (canRedraw) yield* Console.error(paint.dim("running each new entry …"))
   const after = yield* Measure.after({
     servers: prepared.servers.map((server, i) => ({ server, copies: before[i]!.copies })),
     runtimeDir: options.runtimeDir,
     home
   })
-  return {
-    lines: [...plan, ...measuredLines(before, after, view), ...next],
-    unanswered: after.tried.filter(({ trouble }) => trouble !== null).length
-  }
+  yield* print([...measuredLines(before, after, view), ...nextLines(prepared, view)])
+  const unanswered = after.tried.filter(({ trouble }) => trouble !== null).length
+  if (unanswered > 0) return yield* new NotAnswering({ entries: unanswered })
 })
 
 export const undoAdopt = Effect.fnUntraced(function* (force: boolean) {
   const home = yield* homeOf
-  return undoneLines(yield* Adopt.undo({ home, force }), home)
+  yield* Console.log(undoneLines(yield* Adopt.undo({ home, force }), home).join("\n"))
 })
 
 const homeOf = Effect.map(HostEnvironment, (variables) => variable(variables, "HOME") || os.homedir())

@@ -44,7 +44,7 @@ const serverLines = (
   const [head, ...lines] = table<Row>(
     rows,
     [
-      { head: "SERVER", text: ({ server }) => shown(server.name), style: paint.bold },
+      { head: "SERVER", text: ({ server }) => addressOf(server, home), style: paint.bold },
       { head: "HOSTS", text: ({ server }) => titles(server.entries) },
       { head: "ENTRIES", text: ({ server }) => String(server.entries.length), right: true },
       { head: "PROCESSES", text: ({ processes }) => (processes === 0 ? "-" : String(processes)), right: true },
@@ -57,13 +57,18 @@ const serverLines = (
     head!,
     ...rows.flatMap(({ server }, i) => [
       lines[i]!,
-      ...remarks(server, servers, home).map((line) => `  ${paint.dim(firstLine(line, width - 2))}`)
+      ...remarks(server, servers).map((line) => `  ${paint.dim(firstLine(line, width - 2))}`)
     ])
   ]
 }
 
-const titles = (entries: ReadonlyArray<Moved>): string =>
-  [...new Set(entries.map(({ found }) => found.host.title))].join(", ")
+const addressOf = ({ name, project }: Server, home: string): string =>
+  project === null ? shown(name) : `${shown(name)}@${tilde(project, home)}`
+
+const titles = (entries: ReadonlyArray<Moved>): string => {
+  const all = [...new Set(entries.map(({ found }) => found.host.title))]
+  return all.length <= 3 ? all.join(", ") : `${all.slice(0, 2).join(", ")} and ${all.length - 2} more`
+}
 
 const safety = ({ options }: Server): string => {
   const { sharing } = options.pool ?? {}
@@ -73,28 +78,24 @@ const safety = ({ options }: Server): string => {
   return KnownState.isHarmless(options) ? "yes" : "not known"
 }
 
-const remarks = (server: Server, all: ReadonlyArray<Server>, home: string): ReadonlyArray<string> => {
+const remarks = (server: Server, all: ReadonlyArray<Server>): ReadonlyArray<string> => {
   const { entries, isThere, name, options, project } = server
   const wanted = entries[0]!.entry.name
   const other = all.find((one) => one !== server && one.project === project && one.entries[0]!.entry.name === wanted)
   const differs =
     name === wanted ? [] : [`"${shown(wanted)}" there, with another definition than ${other?.name ?? wanted}`]
   // Somebody else may have written it, and it is going to be run.
-  const ofProject =
-    project === null
-      ? []
-      : [`of ${tilde(project, home)}: ${Shell.line(options.command ?? "", ...(options.args ?? []))}`]
+  const ofProject = project === null ? [] : [`runs ${Shell.line(options.command ?? "", ...(options.args ?? []))}`]
   return [...differs, ...ofProject, ...(isThere ? ["the pool has this definition already"] : [])]
 }
 
 const keptLines = ({ kept, unread }: Prepared, { home, paint, width }: Options): ReadonlyArray<string> => {
   const others = kept.filter(({ reason }) => reason !== own)
   const ours = kept.length - others.length
-  const groups = [...Map.groupBy(others, ({ entry, reason }) => JSON.stringify([entry.name, reason])).values()]
   const lines = [
-    ...groups.map((group) => {
-      const hosts = [...new Set(group.map(({ found }) => found.host.title))].join(", ")
-      return `${shown(group[0]!.entry.name)} (${hosts}): ${shown(group[0]!.reason)}`
+    ...[...Map.groupBy(others, ({ reason }) => reason)].map(([reason, group]) => {
+      const names = group.map(({ entry, found }) => `${shown(entry.name)} (${found.host.title})`)
+      return `${shown(reason)}: ${[...new Set(names)].join(", ")}`
     }),
     ...unread.map(({ file, reason }) => `${tilde(file, home)}: ${shown(reason)}`),
     ...(ours === 0 ? [] : [`${counted(ours, "entry", "entries")} that ${ours === 1 ? "runs" : "run"} mcp-pool already`])
