@@ -10,6 +10,7 @@ import { own } from "../../src/adopt/Find.ts"
 import * as PoolConfig from "../../src/config/PoolConfig.ts"
 import * as Connect from "../../src/hosts/Connect.ts"
 import { hosts } from "../../src/hosts/Hosts.ts"
+import * as RandomFile from "../hosts/RandomFile.ts"
 import * as HostFolder from "./HostFolder.ts"
 
 const program = { node: "/usr/bin/node", script: "/opt/mcp-pool/dist/bin/bin.js", runtimeDir: "/run/pool" }
@@ -446,3 +447,32 @@ const without = (value: unknown, paths: ReadonlyArray<ReadonlyArray<string>>): u
   }
   return copy
 }
+
+describe("Adopt and undo", () => {
+  it.effect.prop(
+    "leave every byte of any files as it was",
+    { texts: RandomFile.from((choices) => hosts.map((host) => RandomFile.textOf(RandomFile.make(host, choices)))) },
+    ({ texts }) =>
+      Effect.gen(function* () {
+        const places = hosts.flatMap(({ project, user }, i) => {
+          const own = user({ home: "/", platform: "linux", variables: {} })[0]!.slice(1)
+          // The same again in the project: names that are there already, for another directory.
+          return [own, ...project.map((file) => `site/${file}`)].map((file) => [file, texts[i]!] as const)
+        })
+        const folder = yield* HostFolder.make(Object.fromEntries(places))
+        const before = HostFolder.snapshot(folder.home)
+        const { kept } = yield* adopt(folder)
+        assert.deepStrictEqual(
+          kept.filter(({ found, reason }) => found.host.id !== "claude-code" && reason.includes("changed in place")),
+          []
+        )
+        const again = yield* Adopt.prepare(options(folder))
+        assert.deepStrictEqual(again.servers, [])
+        if (fs.existsSync(folder.poolFile)) {
+          yield* undo(folder)
+        }
+        assert.deepStrictEqual(HostFolder.snapshot(folder.home), before)
+      }),
+    { arbitrary: { runs: 20 } }
+  )
+})
