@@ -139,7 +139,7 @@ const read = (options: Options, host: Host, listed: HostFile.Listed, isReadOnly:
   if (listed.isTwice) return kept("stands there twice")
   if (isReadOnly) return kept("stands in a file that is read-only, and may have been generated")
   if (listed.project !== null && !isProject(listed.project, options.where.home)) {
-    return kept("belongs to a directory that is no project: the home directory or the root")
+    return kept("is for the home directory or the root alone, which are no projects")
   }
   return host.shape.read(entry, options.where.variables)
 }

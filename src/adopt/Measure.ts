@@ -75,7 +75,7 @@ export const after = Effect.fnUntraced(function* (options: {
   return yield* Effect.gen(function* () {
     const opened = yield* Effect.forEach(
       wanted,
-      ({ moved: { entry, run } }) => Sessions.open(run, entry.project ?? options.home),
+      ({ moved: { entry, run } }) => Sessions.open(run, { cwd: entry.project ?? options.home, home: options.home }),
       { concurrency: atOnce }
     )
     const tried = wanted.flatMap(({ isFirst, moved, server }, i) =>

@@ -1,7 +1,6 @@
 /** What moved servers take from their surroundings, which the daemon may have less of than their hosts had. Pure. */
 import { Result } from "effect"
-import { variable, type Variables } from "../config/Interpolation.ts"
-import type { Inputs } from "../config/Inputs.ts"
+import { interpolate, type References } from "../config/Interpolation.ts"
 import type { Server } from "./Plan.ts"
 
 /** A variable or an input, and the servers that refer to it. */
@@ -13,10 +12,8 @@ export interface Need {
   readonly isThere: boolean
 }
 
-export const needs = (
-  servers: ReadonlyArray<Server>,
-  { inputs, variables }: { readonly variables: Variables; readonly inputs: Inputs }
-): ReadonlyArray<Need> => {
+/** Each of them once. */
+export const needs = (servers: ReadonlyArray<Server>, here: References): ReadonlyArray<Need> => {
   const references = servers.flatMap(({ name, options }) => {
     const { pool: _, ...rest } = options
     return [...JSON.stringify(rest).matchAll(reference)].flatMap(([, input, name_]): ReadonlyArray<Reference> => {
@@ -24,10 +21,9 @@ export const needs = (
       return builtIn.has(name_!) ? [] : [{ kind: "variable", name: name_!, server: name }]
     })
   })
-  const given = Result.getOrElse(inputs.values, () => new Map<string, string>())
   return [...Map.groupBy(references, ({ kind, name }) => `${kind} ${name}`).values()].map((same) => {
     const { kind, name } = same[0]!
-    const isThere = kind === "input" ? given.has(name) : variable(variables, name) !== undefined
+    const isThere = Result.isSuccess(interpolate(kind === "input" ? `\${input:${name}}` : `\${${name}}`, here))
     return { kind, name, servers: [...new Set(same.map(({ server }) => server))], isThere }
   })
 }

@@ -39,11 +39,10 @@ export const adoptServers = Effect.fnUntraced(function* (options: Options) {
   const view = { paint, width, home, isDryRun: options.dryRun }
   const inputs = yield* Inputs.read(path.dirname(prepared.poolFile))
   const definitions = prepared.servers.map(({ options }) => options)
-  const before = options.measure
-    ? yield* Measure.before(definitions, { variables, inputs, workspaceFolder: home, userHome: home })
-    : []
+  const here = { variables, inputs, workspaceFolder: home, userHome: home }
+  const before = options.measure ? yield* Measure.before(definitions, here) : []
   const print = (lines: ReadonlyArray<string>) => Console.log(lines.join("\n"))
-  const plan = planLines(prepared, before, needs(prepared.servers, { variables, inputs }), view)
+  const plan = planLines(prepared, before, needs(prepared.servers, here), view)
   if (prepared.files.length === 0) return yield* print(plan)
   if (options.dryRun) {
     return yield* print([...plan, ...(options.measure ? measuredLines(before, null, view) : [])])

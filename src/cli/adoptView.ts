@@ -95,7 +95,7 @@ const keptLines = ({ kept, unread }: Prepared, { home, paint, width }: Options):
   const lines = [
     ...[...Map.groupBy(others, ({ reason }) => reason)].map(([reason, group]) => {
       const names = group.map(({ entry, found }) => `${shown(entry.name)} (${found.host.title})`)
-      return `${shown(reason)}: ${[...new Set(names)].join(", ")}`
+      return `${[...new Set(names)].join(", ")}: ${shown(reason)}`
     }),
     ...unread.map(({ file, reason }) => `${tilde(file, home)}: ${shown(reason)}`),
     ...(ours === 0 ? [] : [`${counted(ours, "entry", "entries")} that ${ours === 1 ? "runs" : "run"} mcp-pool already`])

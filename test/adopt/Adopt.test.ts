@@ -114,7 +114,7 @@ describe("Adopt", () => {
         new Map(kept.map(({ entry, reason }) => [entry.name, reason])),
         new Map([
           ["linear", "has a url"],
-          ["of home", "belongs to a directory that is no project: the home directory or the root"],
+          ["of home", "is for the home directory or the root alone, which are no projects"],
           ["price", "has ${ in it, which is text to this host and a reference to the pool"],
           ["boxed", "runs in VS Code's sandbox, which the pool has not"],
           ["off", "is disabled"],
@@ -473,6 +473,6 @@ describe("Adopt and undo", () => {
         }
         assert.deepStrictEqual(HostFolder.snapshot(folder.home), before)
       }),
-    { arbitrary: { runs: 20 } }
+    { arbitrary: { runs: 10 } }
   )
 })

@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
-const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
+/** The executable's source, which Node runs as it is. */
+export const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
 
 export interface Spawned {
   readonly child: ChildProcessWithoutNullStreams
@@ -23,11 +24,12 @@ export interface Ended {
 /** Started with nothing but HOME and PATH, as hosts do; killed when the scope closes. */
 export const start = (
   args: ReadonlyArray<string>,
-  options: { readonly home?: string; readonly env?: Readonly<Record<string, string>> } = {}
+  options: { readonly home?: string; readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {}
 ) =>
   Effect.acquireRelease(
     Effect.sync((): Spawned => {
       const child = spawn(process.execPath, [bin, ...args], {
+        cwd: options.cwd,
         env: { HOME: options.home ?? "/nonexistent", PATH: process.env["PATH"], ...options.env }
       })
       let out = ""
