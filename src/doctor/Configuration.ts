@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Jsonc from "../config/Jsonc.ts"
 import * as PoolConfig from "../config/PoolConfig.ts"
+import { projectFiles } from "../hosts/Hosts.ts"
 import { explanation } from "../config/SelfReference.ts"
 import type { ServerConfigError } from "../PoolError.ts"
 import { type Finding, of } from "./Finding.ts"
@@ -71,16 +72,13 @@ const noFile = (file: string, hasDaemon: boolean, commands: Shell.Commands): Fin
       commands.pool("doctor", "--config", "FILE")
     )
   }
-  const found = hostFiles.find((host) => fs.existsSync(host))
-  const [message, host] =
+  const found = projectFiles.find((host) => fs.existsSync(host))
+  const message =
     found === undefined
-      ? ["no such file: there is no configuration yet. FILE is a host's own, such as .mcp.json", "FILE"]
-      : [`no such file: there is no configuration yet, and no --config that names ${found}`, found]
-  return problem(file, message, `mkdir -p ${Shell.quoted(path.dirname(file))} && cp ${host} ${Shell.quoted(file)}`)
+      ? "no such file: there is no configuration yet"
+      : `no such file: there is no configuration yet, and no --config that names ${found}`
+  return problem(file, message, commands.pool("adopt"))
 }
-
-/** Where hosts keep a project's servers. */
-const hostFiles = [".mcp.json", ".vscode/mcp.json", ".cursor/mcp.json"]
 
 /** The message has line and column, where there are any. */
 const badFile = (file: string, message: string): Finding => {

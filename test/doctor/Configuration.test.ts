@@ -26,12 +26,7 @@ describe("Configuration", () => {
       const { findings, isPartial } = yield* check({})
       assert.isTrue(isPartial)
       assert.deepStrictEqual(ill(findings), [
-        [
-          "problem",
-          file,
-          "no such file: there is no configuration yet. FILE is a host's own, such as .mcp.json",
-          `mkdir -p /nonexistent/.config/mcp-pool && cp FILE ${file}`
-        ]
+        ["problem", file, "no such file: there is no configuration yet", "mcp-pool adopt"]
       ])
     })
   )
