@@ -1,6 +1,6 @@
 /** How many processes the servers are, and how much memory they take: as the hosts start them, and through the pool. */
 import { Effect, Result } from "effect"
-import { interpolate, type References } from "../config/Interpolation.ts"
+import { interpolate, type References, type Variables } from "../config/Interpolation.ts"
 import type { ServerOptions } from "../config/ServerSpec.ts"
 import * as ControlClient from "../control/ControlClient.ts"
 import * as Processes from "./Processes.ts"
@@ -65,6 +65,8 @@ export const after = Effect.fnUntraced(function* (options: {
   readonly servers: ReadonlyArray<{ readonly server: Server; readonly copies: number }>
   readonly runtimeDir: string
   readonly home: string
+  /** What the hosts' processes have, and a daemon that they start. */
+  readonly env: Variables
 }): Effect.fn.Return<After> {
   const wanted = options.servers.flatMap(({ copies, server }) =>
     Array.from({ length: Math.max(copies, server.entries.length) }, (_, i) => {
@@ -75,7 +77,7 @@ export const after = Effect.fnUntraced(function* (options: {
   return yield* Effect.gen(function* () {
     const opened = yield* Effect.forEach(
       wanted,
-      ({ moved: { entry, run } }) => Sessions.open(run, { cwd: entry.project ?? options.home, home: options.home }),
+      ({ moved: { entry, run } }) => Sessions.open(run, { cwd: entry.project ?? options.home, env: options.env }),
       { concurrency: atOnce }
     )
     const tried = wanted.flatMap(({ isFirst, moved, server }, i) =>
@@ -92,6 +94,15 @@ export const after = Effect.fnUntraced(function* (options: {
   }).pipe(Effect.scoped)
 })
 
+/** Has a daemon that runs read its configuration again; one of a version that cannot goes on with what it has. */
+export const reload = ({ runtimeDir }: { readonly runtimeDir: string }): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const control = yield* ControlClient.make({ runtimeDir })
+    // The cast: a newer client has it.
+    const { reload } = control as { readonly reload?: Effect.Effect<unknown, unknown> }
+    if (reload !== undefined) yield* reload
+  }).pipe(Effect.scoped, Effect.ignore)
+
 /** Bridges that are started at a time. */
 const atOnce = 8
 
@@ -103,6 +114,9 @@ const usageOf = Effect.fnUntraced(function* (
   bridges: ReadonlyArray<number>
 ) {
   const control = yield* ControlClient.make({ runtimeDir })
+  // One whose lists are known would start with the first call only, and what it takes then is the question.
+  const sleeping = (yield* control.status).servers.filter(({ name, state }) => names.has(name) && state === "stopped")
+  yield* Effect.forEach(sleeping, ({ name }) => Effect.ignore(control.start(name)), { concurrency: "unbounded" })
   const { pid, servers } = yield* control.status
   const all = yield* Processes.list
   const own = new Set(servers.filter(({ name }) => names.has(name)).flatMap(leaders))

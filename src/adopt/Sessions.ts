@@ -1,6 +1,7 @@
 /** Entries run as their hosts run them: each a session that has shaken hands and listed tools, open until its scope closes. */
 import { Effect, type Scope } from "effect"
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
+import type { Variables } from "../config/Interpolation.ts"
 import type { Run } from "../hosts/Host.ts"
 import { version } from "../version.ts"
 
@@ -16,18 +17,14 @@ export interface Session {
 /** Starts one and waits for its tools. Its process ends with the scope. */
 export const open = Effect.fnUntraced(function* (
   run: Run,
-  { cwd, home }: { readonly cwd: string; readonly home: string }
+  { cwd, env }: { readonly cwd: string; readonly env: Variables }
 ): Effect.fn.Return<Session, never, Scope.Scope> {
-  const env = { HOME: home, PATH: systemPath }
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => spawn(run.command, [...run.args], { cwd, env, stdio: ["pipe", "pipe", "pipe"] })),
     close
   )
   return yield* converse(child)
 })
-
-/** With HOME, all that some hosts give. */
-const systemPath = "/usr/bin:/bin"
 
 /** Its host leaves; killed where it does not see that. */
 const close = (child: ChildProcessWithoutNullStreams): Effect.Effect<void> =>

@@ -1,5 +1,5 @@
 /** Everything that `mcp-pool adopt` does. */
-import { Console, Effect } from "effect"
+import { Console, Effect, Option } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -10,6 +10,7 @@ import { needs } from "../adopt/Needs.ts"
 import { HostEnvironment } from "../config/Environment.ts"
 import * as Inputs from "../config/Inputs.ts"
 import { variable } from "../config/Interpolation.ts"
+import * as DaemonRecord from "../DaemonRecord.ts"
 import { measuredLines, nextLines, planLines, undoneLines } from "./adoptView.ts"
 import { NoProject, NotAnswering } from "./CommandError.ts"
 import { executable } from "./executable.ts"
@@ -50,14 +51,17 @@ export const adoptServers = Effect.fnUntraced(function* (options: Options) {
 
   yield* Adopt.apply(prepared)
   yield* print(plan)
-  if (!options.measure) return yield* print(nextLines(prepared, view))
+  yield* Measure.reload(options)
+  const next = nextLines(prepared, { ...view, otherFiles: yield* otherFiles(options.runtimeDir, prepared.poolFile) })
+  if (!options.measure) return yield* print(next)
   if (canRedraw) yield* Console.error(paint.dim("running each new entry …"))
   const after = yield* Measure.after({
     servers: prepared.servers.map((server, i) => ({ server, copies: before[i]!.copies })),
     runtimeDir: options.runtimeDir,
-    home
+    home,
+    env: variables
   })
-  yield* print([...measuredLines(before, after, view), ...nextLines(prepared, view)])
+  yield* print([...measuredLines(before, after, view), ...next])
   const unanswered = after.tried.filter(({ trouble }) => trouble !== null).length
   if (unanswered > 0) return yield* new NotAnswering({ entries: unanswered })
 })
@@ -65,6 +69,15 @@ export const adoptServers = Effect.fnUntraced(function* (options: Options) {
 export const undoAdopt = Effect.fnUntraced(function* (force: boolean) {
   const home = yield* homeOf
   yield* Console.log(undoneLines(yield* Adopt.undo({ home, force }), home).join("\n"))
+})
+
+/** What the daemon was last started with, where the pool's own file is not among it. */
+const otherFiles = Effect.fnUntraced(function* (runtimeDir: string, poolFile: string) {
+  const files = Option.match(yield* DaemonRecord.read(runtimeDir), {
+    onNone: (): ReadonlyArray<string> => [],
+    onSome: ({ configFiles }) => configFiles
+  })
+  return files.includes(poolFile) ? [] : files
 })
 
 const homeOf = Effect.map(HostEnvironment, (variables) => variable(variables, "HOME") || os.homedir())

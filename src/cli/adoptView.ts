@@ -198,13 +198,22 @@ export const measuredLines = (
 }
 
 /** What a person does next. */
-export const nextLines = (prepared: Prepared, { home, paint }: Options): ReadonlyArray<string> => {
+export const nextLines = (
+  prepared: Prepared,
+  { home, otherFiles, paint }: Options & { readonly otherFiles: ReadonlyArray<string> }
+): ReadonlyArray<string> => {
   const hosts = [...new Set(prepared.files.map(({ found }) => found.host.title))].join(", ")
   const shared = prepared.files
     .filter(({ found }) => found.project !== null)
     .map(({ found }) => tilde(found.file, home))
   return [
     "",
+    ...(otherFiles.length === 0
+      ? []
+      : [
+          `The daemon was last started with ${otherFiles.map((file) => tilde(file, home)).join(", ")} only. Start it once with all:`,
+          `  ${Shell.line("mcp-pool", "serve", ...[...otherFiles, prepared.poolFile].flatMap((file) => ["--config", file]))}`
+        ]),
     `Next: restart ${hosts}. ${paint.bold("mcp-pool service install")} keeps the daemon ready from login on.`,
     `${paint.bold("mcp-pool adopt --undo")} takes it all back.`,
     ...(shared.length === 0

@@ -4,8 +4,9 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Adopt from "../../src/adopt/Adopt.ts"
 import * as Find from "../../src/adopt/Find.ts"
-import * as Sessions from "../../src/adopt/Sessions.ts"
+import * as Measure from "../../src/adopt/Measure.ts"
 import { hosts } from "../../src/hosts/Hosts.ts"
 import * as HostFile from "../../src/hosts/HostFile.ts"
 import * as HostFolder from "../adopt/HostFolder.ts"
@@ -52,7 +53,9 @@ describe("adopt", () => {
     () =>
       Effect.gen(function* () {
         const { home, where } = yield* HostFolder.make()
-        // Nobody's but this test's, so that what others run is not counted.
+        const runtimeDir = path.join(home, ".local/state/mcp-pool")
+        const program = { node: process.execPath, script: Spawned.bin, runtimeDir }
+        const prepared = yield* Adopt.prepare({ where, program, hosts, projects: [], only: [] })
         const store = path.join(home, "memory.jsonl")
         const before = HostFolder.snapshot(home)
 
@@ -71,29 +74,41 @@ describe("adopt", () => {
         const again = yield* run(home, ["adopt"])
         assert.include(again.out, "nothing to move")
 
-        yield* daemon(home)
-        const program = { node: "", script: Spawned.bin, runtimeDir: "" }
         const { files } = yield* Find.find({ where, program, hosts, projects: [] })
         const entries = files.flatMap(({ entries, host }) =>
           entries
             .filter(
               ({ project, reading }) => project === null && reading._tag === "Kept" && reading.reason === Find.own
             )
-            .map(({ entry }) => host.shape.run(HostFile.asEntry(entry)!)!)
+            .map(({ entry }) => host.shape.run(HostFile.asEntry(entry)!))
         )
-        assert.lengthOf(entries, 17)
-        const sessions = yield* Effect.forEach(entries, (entry) => Sessions.open(entry, { cwd: home, home }), {
-          concurrency: 4
+        const servers = prepared.servers.filter(({ project }) => project === null)
+        assert.deepStrictEqual(
+          new Set(entries.map((run) => JSON.stringify(run))),
+          new Set(servers.flatMap(({ entries }) => entries.map(({ run }) => JSON.stringify(run))))
+        )
+
+        yield* daemon(home)
+        const after = yield* Measure.after({
+          servers: servers.map((server) => ({ server, copies: server.name === "everything" ? 10 : 0 })),
+          runtimeDir,
+          home,
+          env: { HOME: home, PATH: "/usr/bin:/bin" }
         })
         assert.deepStrictEqual(
-          sessions.flatMap(({ tools, trouble }) => (tools === null || trouble !== null ? [trouble] : [])),
+          after.tried.flatMap(({ moved, trouble }) => (trouble === null ? [] : [[moved.found.host.id, trouble]])),
           []
         )
+        assert.lengthOf(after.tried, 17)
+        assert.strictEqual(after.sessions, 19, "ten of one that ran ten times, and the nine other entries")
+        assert.strictEqual(after.usage?.servers, 8)
+        assert.isAtLeast(after.usage?.processes ?? 0, 19 + 8 + 1)
+        assert.isAbove(after.usage?.memory ?? 0, 100_000_000)
 
         const undone = yield* run(home, ["adopt", "--undo"])
         assert.strictEqual(undone.code, 0, undone.err)
-        const after = HostFolder.snapshot(home)
-        for (const [name, state] of Object.entries(before)) assert.strictEqual(after[name], state, name)
+        const now = HostFolder.snapshot(home)
+        for (const [name, state] of Object.entries(before)) assert.strictEqual(now[name], state, name)
         assert.isFalse(fs.existsSync(path.join(home, ".config/mcp-pool")))
       }),
     60_000
