@@ -1,14 +1,16 @@
 /** Moves servers from the hosts' files into the pool's own, and back. The command line shows what this finds and does. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Result } from "effect"
 import * as PoolConfig from "../config/PoolConfig.ts"
 import type { Program } from "../hosts/Connect.ts"
 import type { Host, Where } from "../hosts/Host.ts"
+import { hosts } from "../hosts/Hosts.ts"
 import { ServerNotFound } from "../PoolError.ts"
 import * as Files from "./Files.ts"
 import * as Find from "./Find.ts"
 import * as Plan from "./Plan.ts"
+import { putBack } from "./PutBack.ts"
 
 export interface Options {
   readonly where: Where
@@ -57,14 +59,20 @@ export const prepare = Effect.fnUntraced(function* (options: Options) {
             mode: isThere ? fs.statSync(target).mode & 0o700 : 0o600
           }
         ]
-  const hosts = plan.files.map(({ after, found }): Files.Write => ({
+  const rewritten = plan.files.map(({ after, found }): Files.Write => ({
     file: found.target,
     before: found.bytes,
     after: Buffer.from(after),
-    mode: found.mode
+    mode: found.mode,
+    entries: {
+      host: found.host.id,
+      moved: plan.servers
+        .flatMap(({ entries }) => entries.filter((moved) => moved.found === found))
+        .map(({ entry: { path }, run: { args, command } }) => ({ path, command, args }))
+    }
   }))
   // First what the entries connect to.
-  return { ...plan, unread, found: files, poolFile, writes: [...own, ...hosts] } satisfies Prepared
+  return { ...plan, unread, found: files, poolFile, writes: [...own, ...rewritten] } satisfies Prepared
 })
 
 /** Writes it all, or nothing; the directory that holds the copies. */
@@ -73,9 +81,26 @@ export const apply = Effect.fnUntraced(function* ({ poolFile, writes }: Prepared
   return yield* Files.write(writes, { at, directory: copiesOf(poolFile) })
 })
 
-/** Puts back what the last {@link apply} replaced. */
-export const undo = ({ force, home }: { readonly home: string; readonly force: boolean }) =>
-  Files.undo({ directory: copiesOf(poolFileOf(home)), force })
+/** Puts back what the last {@link apply} replaced; `"entries"`: of files that have changed since, the entries alone. */
+export const undo = ({
+  home,
+  ifChanged
+}: {
+  readonly home: string
+  readonly ifChanged: "refuse" | "overwrite" | "entries"
+}) =>
+  Files.undo({
+    directory: copiesOf(poolFileOf(home)),
+    ifChanged: ifChanged === "entries" ? entriesAlone : ifChanged
+  })
+
+const entriesAlone: Exclude<Files.IfChanged, string> = ({ before, entries, file, now }) => {
+  const host = hosts.find(({ id }) => id === entries?.host)
+  // The pool's own file: what somebody has written there since may need the rest.
+  if (host === undefined || entries === undefined) return Result.succeed(null)
+  const texts = { before: before.toString("utf8"), now: now.toString("utf8") }
+  return Result.map(putBack({ host, file, moved: entries.moved, ...texts }), (text) => Buffer.from(text))
+}
 
 /** Beside the pool's own file: a runtime directory may go, and is another with another flag. */
 const copiesOf = (poolFile: string): string => path.join(path.dirname(poolFile), "adopt")

@@ -5,7 +5,7 @@
 import type * as Crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { Context, Effect, Option, Predicate, Schema } from "effect"
+import { Context, Effect, Option, Predicate, type Result, Schema } from "effect"
 
 /** A file as it is to be. */
 export interface Write {
@@ -16,6 +16,8 @@ export interface Write {
   readonly after: Buffer
   /** Permission bits, for a file that is new or is to have others. */
   readonly mode: number
+  /** Whose entries in it are changed. */
+  readonly entries?: Entries
 }
 
 /** Nothing was written, or all that was has been put back. */
@@ -33,8 +35,18 @@ export const Rename = Context.Reference<(from: string, to: string) => void>("eff
   defaultValue: () => fs.renameSync
 })
 
+/** Entries of a host's file: where they stand, and what they run since. */
+const Entries = Schema.Struct({
+  host: Schema.String,
+  moved: Schema.Array(
+    Schema.Struct({ path: Schema.Array(Schema.String), command: Schema.String, args: Schema.Array(Schema.String) })
+  )
+})
+export type Entries = typeof Entries.Type
+
 const Saved = Schema.Struct({
   file: Schema.String,
+  entries: Schema.optionalKey(Entries),
   /** The name of its copy beside the manifest; null where there was nothing. */
   copy: Schema.NullOr(Schema.String),
   mode: Schema.Int,
@@ -69,6 +81,7 @@ export const write = Effect.fnUntraced(function* (
       }
       files.push({
         file: one.file,
+        ...(one.entries === undefined ? {} : { entries: one.entries }),
         copy,
         mode: one.before === null ? one.mode : (yield* attempt(one.file, () => fs.statSync(one.file))).mode & 0o7777,
         before: one.before === null ? null : sha256(one.before),
@@ -91,8 +104,8 @@ export class Changed extends Schema.TaggedError<Changed>()("Changed", { files: S
     const files = others.length === 0 ? first : `${this.files.slice(0, -1).join(", ")} and ${others.at(-1)}`
     const [has, it] = others.length === 0 ? ["has", "it"] : ["have", "them"]
     return (
-      `${files} ${has} changed since: nothing was changed. "mcp-pool adopt --undo --force" puts ${it} back as before ` +
-      `adopt, and keeps a copy of what is there now`
+      `${files} ${has} changed since: nothing was done. "mcp-pool adopt --undo --entries" puts back only the entries in ` +
+      `${it}, "mcp-pool adopt --undo --force" the whole of ${it}, with a copy of what is there now`
     )
   }
 }
@@ -104,12 +117,27 @@ export class NothingToUndo extends Schema.TaggedError<NothingToUndo>()("NothingT
   }
 }
 
+/** What to do about files that have changed since. */
+export type IfChanged =
+  | "refuse"
+  /** Put them back whole; a copy of what is there is kept. */
+  | "overwrite"
+  /** What they are to be instead, of what is there and was there; null: as they are. Fails with why not, in words. */
+  | ((options: {
+      readonly file: string
+      readonly entries: Entries | undefined
+      readonly before: Buffer
+      readonly now: Buffer
+    }) => Result.Result<Buffer | null, string>)
+
 /** What undoing did. */
 export interface Undone {
   readonly at: string
   readonly restored: ReadonlyArray<string>
   /** Files that had not been there before, and are gone again. */
   readonly removed: ReadonlyArray<string>
+  /** Files that had changed since: only entries were put back, or nothing. */
+  readonly partly: ReadonlyArray<string>
   /** Where the copies of what had changed since are, where any had. */
   readonly kept: string | null
 }
@@ -117,10 +145,10 @@ export interface Undone {
 /** Puts back what the last `write` replaced, byte for byte. */
 export const undo = Effect.fnUntraced(function* ({
   directory,
-  force
+  ifChanged
 }: {
   readonly directory: string
-  readonly force: boolean
+  readonly ifChanged: IfChanged
 }) {
   const last = yield* Effect.option(attempt(directory, () => fs.readdirSync(directory).filter(isTime).sort().at(-1)))
   const name = Option.getOrUndefined(last)
@@ -138,7 +166,8 @@ export const undo = Effect.fnUntraced(function* ({
     )
   )
   const changed = states.filter(({ now, saved }) => !isKnown(now, saved))
-  if (changed.length > 0 && !force) return yield* new Changed({ files: changed.map(({ saved }) => saved.file) })
+  if (changed.length > 0 && ifChanged === "refuse")
+    return yield* new Changed({ files: changed.map(({ saved }) => saved.file) })
 
   const writes = yield* Effect.forEach(states, ({ now, saved }) =>
     attempt(saved.file, () => ({
@@ -152,11 +181,24 @@ export const undo = Effect.fnUntraced(function* ({
   if (damaged !== undefined) {
     return yield* new NotWritten({ file: damaged.saved.file, reason: `its copy in ${copies} is damaged` })
   }
+  const partly = new Set<string>()
+  const final = yield* Effect.forEach(states, ({ now, saved }, i) => {
+    const write = writes[i]!
+    if (typeof ifChanged === "string" || isKnown(now, saved)) return Effect.succeed(write)
+    partly.add(saved.file)
+    const { after: before, file } = write
+    // What is gone, or had not been there, has no entries to put back.
+    if (now === null || before === null) return Effect.succeed({ ...write, after: now })
+    return Effect.fromResult(ifChanged({ file, entries: saved.entries, before, now })).pipe(
+      Effect.map((after) => ({ ...write, after: after ?? now })),
+      Effect.mapError((reason) => new NotWritten({ file, reason }))
+    )
+  })
   for (const [index, { now, saved }] of changed.entries()) {
     const file = path.join(copies, `changed-${index}-${path.basename(saved.file)}`)
     if (now !== null) yield* attempt(file, () => fs.writeFileSync(file, now, { mode: 0o600 }))
   }
-  yield* replaceAll(writes)
+  yield* replaceAll(final)
   const kept = changed.length === 0 ? null : `${copies}.undone`
   yield* attempt(copies, () => {
     if (kept === null) fs.rmSync(copies, { recursive: true })
@@ -165,8 +207,9 @@ export const undo = Effect.fnUntraced(function* ({
   })
   return {
     at: manifest.at,
-    restored: writes.flatMap(({ after, file }) => (after === null ? [] : [file])),
-    removed: writes.flatMap(({ after, file }) => (after === null ? [file] : [])),
+    restored: writes.flatMap(({ after, file }) => (after === null || partly.has(file) ? [] : [file])),
+    removed: writes.flatMap(({ after, file }) => (after === null && !partly.has(file) ? [file] : [])),
+    partly: [...partly],
     kept
   } satisfies Undone
 }, Effect.uninterruptible)

@@ -129,3 +129,11 @@ export class NotAnswering extends Schema.TaggedError<NotAnswering>()("NotAnsweri
     return `${what} not answer: see "mcp-pool doctor", or take it back with "mcp-pool adopt --undo"`
   }
 }
+
+/** Entries would run a script that may be gone tomorrow. */
+export class InCache extends Schema.TaggedError<InCache>()("InCache", { script: Schema.String }) {
+  override readonly [Runtime.errorExitCode] = exitCode.failure
+  override get message(): string {
+    return `${this.script} is in npx's cache, which npm clears, and the entries would run it: npm i -g effect-mcp-pool first`
+  }
+}

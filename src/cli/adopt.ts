@@ -19,6 +19,10 @@ export const adopt = Command.make(
       Flag.withDescription("With --undo: also files that have changed since; what they have now is kept"),
       Flag.withDefault(false)
     ),
+    entries: Flag.Boolean("entries").pipe(
+      Flag.withDescription("With --undo: of files that have changed since, put back the entries alone"),
+      Flag.withDefault(false)
+    ),
     measure: Flag.Boolean("measure").pipe(
       Flag.withDescription("Run each new entry, and measure what all take together"),
       Flag.withDefault(true)
@@ -42,7 +46,8 @@ export const adopt = Command.make(
     const directory = yield* runtimeDir
     // Loaded here, so that no other command loads it.
     const { adoptServers, undoAdopt } = yield* Effect.promise(() => import("./adoptServers.ts"))
-    yield* flags.undo ? undoAdopt(flags.force) : adoptServers({ ...flags, runtimeDir: directory })
+    const ifChanged = flags.force ? "overwrite" : flags.entries ? "entries" : "refuse"
+    yield* flags.undo ? undoAdopt(ifChanged) : adoptServers({ ...flags, runtimeDir: directory })
   })
 ).pipe(
   Command.withDescription("Move the servers that the hosts have configured into the pool, and point the hosts at it"),

@@ -12,7 +12,7 @@ import * as Inputs from "../config/Inputs.ts"
 import { variable } from "../config/Interpolation.ts"
 import * as DaemonRecord from "../DaemonRecord.ts"
 import { measuredLines, nextLines, planLines, undoneLines } from "./adoptView.ts"
-import { NoProject, NotAnswering } from "./CommandError.ts"
+import { InCache, NoProject, NotAnswering } from "./CommandError.ts"
 import { executable } from "./executable.ts"
 import { screen } from "./Screen.ts"
 
@@ -49,6 +49,8 @@ export const adoptServers = Effect.fnUntraced(function* (options: Options) {
     return yield* print([...plan, ...(options.measure ? measuredLines(before, null, view) : [])])
   }
 
+  const { script } = executable()
+  if (script.includes("/_npx/")) return yield* new InCache({ script })
   yield* Adopt.apply(prepared)
   yield* print(plan)
   yield* Measure.reload(options)
@@ -66,9 +68,9 @@ export const adoptServers = Effect.fnUntraced(function* (options: Options) {
   if (unanswered > 0) return yield* new NotAnswering({ entries: unanswered })
 })
 
-export const undoAdopt = Effect.fnUntraced(function* (force: boolean) {
+export const undoAdopt = Effect.fnUntraced(function* (ifChanged: "refuse" | "overwrite" | "entries") {
   const home = yield* homeOf
-  yield* Console.log(undoneLines(yield* Adopt.undo({ home, force }), home).join("\n"))
+  yield* Console.log(undoneLines(yield* Adopt.undo({ home, ifChanged }), home).join("\n"))
 })
 
 /** What the daemon was last started with, where the pool's own file is not among it. */

@@ -228,6 +228,9 @@ export const nextLines = (
 export const undoneLines = (undone: Undone, home: string): ReadonlyArray<string> => [
   ...undone.restored.map((file) => `${tilde(file, home)} is as it was`),
   ...undone.removed.map((file) => `${tilde(file, home)} is gone again`),
+  ...undone.partly.map(
+    (file) => `${tilde(file, home)} has changed since: only what adopt had pointed at the pool is back`
+  ),
   ...(undone.kept === null ? [] : [`what had changed since is kept in ${tilde(undone.kept, home)}`])
 ]
 

@@ -32,7 +32,9 @@ export const setKeys = (text: string, table: ReadonlyArray<string>, changes: Cha
     else splices.push({ from: pair.valueStart, to: pair.end, by: tomlValue(value) })
     previous = pair ?? previous
   }
+  // From the end of the text; at one place the last comes first, so that all stand there in their order.
   return splices
+    .toReversed()
     .sort((a, b) => b.from - a.from)
     .reduce((result, { by, from, to }) => result.slice(0, from) + by + result.slice(to), text)
 }
@@ -40,9 +42,15 @@ export const setKeys = (text: string, table: ReadonlyArray<string>, changes: Cha
 /** A key, quoted where TOML wants it. */
 export const tomlKey = (key: string): string => (/^[A-Za-z0-9_-]+$/.test(key) ? key : tomlString(key))
 
-/** A text or a list of texts. */
-export const tomlValue = (value: unknown): string =>
-  Array.isArray(value) ? `[${value.map(tomlValue).join(", ")}]` : tomlString(String(value))
+/** A value on one line: of texts, numbers and booleans, in lists and tables. */
+export const tomlValue = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(tomlValue).join(", ")}]`
+  if (typeof value !== "object" || value === null) {
+    return typeof value === "string" ? tomlString(value) : String(value)
+  }
+  const pairs = Object.entries(value).map(([key, item]) => `${tomlKey(key)} = ${tomlValue(item)}`)
+  return `{ ${pairs.join(", ")} }`
+}
 
 /** A basic string: JSON's escapes are TOML's, but for DEL, which TOML wants escaped. */
 const tomlString = (text: string): string => JSON.stringify(text).replaceAll("\x7f", "\\u007f")

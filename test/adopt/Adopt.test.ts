@@ -30,7 +30,8 @@ const adopt = (folder: HostFolder.HostFolder, only: ReadonlyArray<string> = []) 
     return prepared
   })
 
-const undo = ({ home }: HostFolder.HostFolder, force = false) => Adopt.undo({ home, force })
+const undo = ({ home }: HostFolder.HostFolder, ifChanged: "refuse" | "overwrite" | "entries" = "refuse") =>
+  Adopt.undo({ home, ifChanged })
 
 /** A file as its host would read it. */
 const load = (file: string): unknown => {
@@ -418,12 +419,46 @@ describe("Adopt's files", () => {
       assert.include(error.message, `${cursor} and ${folder.home}/.gemini/settings.json have changed since`)
       assert.deepStrictEqual(HostFolder.snapshot(folder.home), changed)
 
-      const { kept } = yield* undo(folder, true)
+      const { kept } = yield* undo(folder, "overwrite")
       const after = HostFolder.snapshot(folder.home)
       for (const [name, state] of Object.entries(before)) assert.strictEqual(after[name], state, name)
       const copies = fs.readdirSync(kept!).filter((name) => name.startsWith("changed-"))
       assert.lengthOf(copies, 1)
       assert.deepStrictEqual(fs.readFileSync(path.join(kept!, copies[0]!)), mine)
+    })
+  )
+
+  it.effect("get their entries back alone where a host has written to them since", () =>
+    Effect.gen(function* () {
+      const folder = yield* HostFolder.make()
+      const file = (name: string) => path.join(folder.home, name)
+      const before = HostFolder.snapshot(folder.home)
+      const was = [".claude.json", ".codex/config.toml"].map((name) => load(file(name)))
+      yield* adopt(folder)
+      const replace = (name: string, from: string, to: string) => {
+        const text = fs.readFileSync(file(name), "utf8")
+        assert.include(text, from)
+        fs.writeFileSync(file(name), text.replace(from, to))
+      }
+      replace(".claude.json", '"numStartups": 412', '"numStartups": 413')
+      replace(".codex/config.toml", 'model = "some-model"', 'model = "another"')
+      replace(".cursor/mcp.json", '"memory-2"', '"memory-9", "--mine"')
+      fs.rmSync(file("site/.mcp.json"))
+
+      const { kept, partly } = yield* undo(folder, "entries")
+      assert.deepStrictEqual(
+        partly.map((name) => path.relative(folder.home, name)),
+        [".claude.json", ".cursor/mcp.json", ".codex/config.toml", "site/.mcp.json"]
+      )
+      const [claude, codex] = was as ReadonlyArray<Record<string, unknown>>
+      assert.deepStrictEqual(load(file(".claude.json")), { ...claude, numStartups: 413 })
+      assert.deepStrictEqual(load(file(".codex/config.toml")), { ...codex, model: "another" })
+      assert.isFalse(fs.existsSync(file("site/.mcp.json")))
+      assert.isTrue(fs.existsSync(kept!))
+      const after = HostFolder.snapshot(folder.home)
+      const others = Object.keys(before).filter((name) => !partly.includes(file(name)))
+      for (const name of others) assert.strictEqual(after[name], before[name], name)
+      assert.isFalse(fs.existsSync(folder.poolFile))
     })
   )
 
