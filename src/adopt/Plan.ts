@@ -96,13 +96,18 @@ export const make = (options: Options): Result.Result<Plan, ConfigFileError> => 
 const reasonToKeep = ({ project, reading }: FoundEntry): string | null => {
   if (reading._tag === "Kept") return reading.reason
   if (project !== null || !dependsOnProject(reading.options)) return null
-  return Result.isSuccess(decodeServer({ command: "x", pool: perProject }))
+  const { cwd = "." } = reading.options
+  return isOfProject(cwd) && Result.isSuccess(decodeServer({ command: "x", pool: perProject }))
     ? null
     : "depends on the project that its host has open"
 }
 
 const dependsOnProject = ({ args = [], command = "", cwd, env = {}, envFile }: ServerOptions): boolean =>
-  [command, ...args, cwd, envFile, ...Object.values(env)].some((text) => Predicate.isString(text) && isOfProject(text))
+  [command, ...args, ...Object.values(env)].some((text) => Predicate.isString(text) && isOfProject(text)) ||
+  [cwd, envFile, command.includes("/") ? command : undefined].some((file) => file !== undefined && !isElsewhere(file))
+
+/** Whether a path is the same from everywhere. */
+const isElsewhere = (file: string): boolean => /^(?:\/|\$\{(?!workspaceFolder))/.test(file)
 
 const perProject = { sharing: "per-project" }
 

@@ -284,6 +284,35 @@ describe("Adopt", () => {
     })
   )
 
+  it.effect("shares nothing between projects that depends on which of them is open", () =>
+    Effect.gen(function* () {
+      const servers = {
+        here: { command: "npx", args: ["server-filesystem", "."] },
+        folder: { command: "x", env: { ROOT: "${workspaceFolder}/a" } },
+        relative: { command: "x", cwd: "sub" },
+        file: { command: "x", envFile: ".env" },
+        script: { command: "bin/x" },
+        both: { command: "x", args: ["${workspaceFolder}"], cwd: "/srv" },
+        home: { command: "${userHome}/bin/x", cwd: "/srv", args: ["a/b", "--x=./y"] }
+      }
+      const folder = yield* HostFolder.make({ ".cursor/mcp.json": JSON.stringify({ mcpServers: servers }) })
+      const prepared = yield* Adopt.prepare(options(folder, Object.keys(servers)))
+      const policies = new Map(prepared.servers.map(({ name, options }) => [name, options.pool?.sharing]))
+      const kept = prepared.kept.filter(({ reason }) => reason === "depends on the project that its host has open")
+      assert.isTrue(policies.has("home"))
+      assert.isUndefined(policies.get("home"))
+      assert.isTrue(kept.some(({ entry }) => entry.name === "both"))
+      for (const name of ["here", "folder", "file", "script"]) {
+        // One or the other: as long as the pool has no such policy, its host goes on with it.
+        assert.isTrue(
+          String(policies.get(name)) === "per-project" || kept.some(({ entry }) => entry.name === name),
+          name
+        )
+      }
+      assert.isTrue(kept.some(({ entry }) => entry.name === "relative"))
+    })
+  )
+
   it.effect("moves only what is named", () =>
     Effect.gen(function* () {
       const folder = yield* HostFolder.make()
