@@ -87,7 +87,10 @@ export const make = (options: Options): Result.Result<Plan, ConfigFileError> => 
     return Result.map(poolTextOf(pool, existing, servers), (poolText) => ({
       servers,
       kept,
-      files: [...byFile(servers)].map(([found, moved]) => ({ found, after: Result.getOrThrow(changed(found, moved)) })),
+      files: found.flatMap((file) => {
+        const moved = byFile(servers).get(file)
+        return moved === undefined ? [] : [{ found: file, after: Result.getOrThrow(changed(file, moved)) }]
+      }),
       poolText
     }))
   })

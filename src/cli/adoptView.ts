@@ -75,8 +75,10 @@ const safety = ({ options }: Server): string => {
   const state = KnownState.of(options)
   if (state !== null) return `no, it keeps ${state}: a process for each session`
   if (sharing !== undefined && sharing !== "shared") return `has "sharing": ${JSON.stringify(sharing)}`
-  return KnownState.isHarmless(options) ? "yes" : "not known"
+  return KnownState.isHarmless(options) ? "yes" : unknown
 }
+
+const unknown = "not known"
 
 const remarks = (server: Server, all: ReadonlyArray<Server>): ReadonlyArray<string> => {
   const { entries, isThere, name, options, project } = server
@@ -216,6 +218,9 @@ export const nextLines = (
         ]),
     `Next: restart ${hosts}. ${paint.bold("mcp-pool service install")} keeps the daemon ready from login on.`,
     `${paint.bold("mcp-pool adopt --undo")} takes it all back.`,
+    ...(prepared.servers.some((server) => safety(server) === unknown)
+      ? [`${paint.bold("mcp-pool certify NAME")} finds out whether a server is safe to share.`]
+      : []),
     ...(shared.length === 0
       ? []
       : [
