@@ -94,14 +94,13 @@ export const after = Effect.fnUntraced(function* (options: {
   }).pipe(Effect.scoped)
 })
 
-/** Has a daemon that runs read its configuration again; one of a version that cannot goes on with what it has. */
+/** Has a daemon that runs read its configuration again; one that is too old for that goes on with what it has. */
 export const reload = ({ runtimeDir }: { readonly runtimeDir: string }): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const control = yield* ControlClient.make({ runtimeDir })
-    // The cast: a newer client has it.
-    const { reload } = control as { readonly reload?: Effect.Effect<unknown, unknown> }
-    if (reload !== undefined) yield* reload
-  }).pipe(Effect.scoped, Effect.ignore)
+  ControlClient.make({ runtimeDir }).pipe(
+    Effect.flatMap(({ reload }) => reload),
+    Effect.scoped,
+    Effect.ignore
+  )
 
 /** Bridges that are started at a time. */
 const atOnce = 8

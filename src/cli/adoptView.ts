@@ -236,7 +236,9 @@ export const undoneLines = (undone: Undone, home: string): ReadonlyArray<string>
   ...undone.partly.map(
     (file) => `${tilde(file, home)} has changed since: only what adopt had pointed at the pool is back`
   ),
-  ...(undone.kept === null ? [] : [`what had changed since is kept in ${tilde(undone.kept, home)}`])
+  ...(undone.kept === null ? [] : [`what had changed since is kept in ${tilde(undone.kept, home)}`]),
+  "",
+  "Next: restart the hosts; mcp-pool shutdown ends what the pool still runs for them."
 ]
 
 const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`

@@ -477,7 +477,7 @@ describe("Adopt's files", () => {
       const { kept, partly } = yield* undo(folder, "entries")
       assert.deepStrictEqual(
         partly.map((name) => path.relative(folder.home, name)),
-        [".claude.json", ".cursor/mcp.json", ".codex/config.toml", "site/.mcp.json"]
+        [".claude.json", "site/.mcp.json", ".cursor/mcp.json", ".codex/config.toml"]
       )
       const [claude, codex] = was as ReadonlyArray<Record<string, unknown>>
       assert.deepStrictEqual(load(file(".claude.json")), { ...claude, numStartups: 413 })

@@ -114,6 +114,37 @@ describe("adopt", () => {
     60_000
   )
 
+  it.live(
+    "measures what hosts run and what the same sessions take through a daemon that runs already",
+    () =>
+      Effect.gen(function* () {
+        const marked = (home: string) => ({ command: process.execPath, args: [HostFolder.everything, "stdio", home] })
+        const { home, poolFile } = yield* HostFolder.make({ ".config/mcp-pool/config.json": '{ "mcpServers": {} }\n' })
+        const { args, command } = marked(home)
+        const entry = `[mcp_servers.marked]\ncommand = ${JSON.stringify(command)}\nargs = ${JSON.stringify(args)}\n`
+        fs.writeFileSync(path.join(home, ".codex/config.toml"), entry)
+        fs.writeFileSync(path.join(home, ".cursor/mcp.json"), JSON.stringify({ mcpServers: { marked: marked(home) } }))
+        yield* Effect.forEach([1, 2, 3], () => started(...args), { concurrency: "unbounded" })
+        yield* daemon(home)
+
+        const { code, err, out } = yield* run(home, ["adopt", "marked"])
+        assert.strictEqual(code, 0, `${out}${err}`)
+        const row = (name: string) => new RegExp(`^${name} +(\\d+) +(\\d+) MB +(.*)$`, "m").exec(out)?.slice(1) ?? [out]
+        const [processes, memory, what] = row("before")
+        assert.deepStrictEqual([processes, what], ["3", "3 servers that hosts run"])
+        const [sharing, less, through] = row("after")
+        assert.strictEqual(through, "3 sessions: a bridge each, the daemon, 1 server")
+        // Three bridges, one server, the daemon, and what ends servers when the daemon cannot.
+        assert.include(["5", "6"], sharing)
+        assert.isAbove(Number(memory), 60)
+        assert.isAbove(Number(less), 60)
+        assert.include(fs.readFileSync(poolFile, "utf8"), "marked")
+        const { out: sessions } = yield* run(home, ["sessions", "--json"])
+        assert.deepStrictEqual(JSON.parse(sessions), [], "its sessions are closed")
+      }),
+    60_000
+  )
+
   it.live("counts what hosts run now, and shows it", () =>
     Effect.gen(function* () {
       const { home } = yield* HostFolder.make()

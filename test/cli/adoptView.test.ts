@@ -110,7 +110,9 @@ describe("adoptView", () => {
       "~/a is as it was",
       "~/b is gone again",
       "~/c has changed since: only what adopt had pointed at the pool is back",
-      "what had changed since is kept in ~/k"
+      "what had changed since is kept in ~/k",
+      "",
+      "Next: restart the hosts; mcp-pool shutdown ends what the pool still runs for them."
     ])
   })
 })
