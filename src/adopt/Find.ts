@@ -141,6 +141,8 @@ const read = (options: Options, host: Host, listed: HostFile.Listed, isReadOnly:
   if (listed.project !== null && !isProject(listed.project, options.where.home)) {
     return kept("is for the home directory or the root alone, which are no projects")
   }
+  // Claude Code remembers all that ever were.
+  if (listed.project !== null && !fs.existsSync(listed.project)) return kept("is for a directory that is gone")
   return host.shape.read(entry, options.where.variables)
 }
 

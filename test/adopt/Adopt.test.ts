@@ -116,6 +116,7 @@ describe("Adopt", () => {
         new Map([
           ["linear", "has a url"],
           ["of home", "is for the home directory or the root alone, which are no projects"],
+          ["gone", "is for a directory that is gone"],
           ["price", "has ${ in it, which is text to this host and a reference to the pool"],
           ["boxed", "runs in VS Code's sandbox, which the pool has not"],
           ["off", "is disabled"],

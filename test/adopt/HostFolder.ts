@@ -55,7 +55,8 @@ export const files = (platform: NodeJS.Platform, home: string): Readonly<Record<
       "hasTrustDialogAccepted": true
     },
     "${home}": { "mcpServers": { "of home": { "command": "true" } } },
-    "/nowhere/empty": { "mcpServers": {} }
+    "/nowhere/empty": { "mcpServers": {} },
+    "/nowhere/gone": { "mcpServers": { "gone": { "command": "true" } } }
   },
   "userID": "6bd1"
 }
