@@ -1,12 +1,12 @@
 /**
- * `mcp-pool connect SERVER`: a stdio MCP server that is a relay to the shared one's socket. A host runs one for each
- * agent and server, so it loads no Effect and little of Node. Lives as long as its host or the daemon wants it.
+ * `mcp-pool connect SERVER`: a stdio MCP server that is a relay to the shared one. A host runs one for each agent and server,
+ * so it loads no Effect and little of Node. Lives as long as its host wants it, and longer than a daemon.
  *
  * Node's modules are taken with `getBuiltinModule`, and where they are used: `import` of a builtin touches everything it
  * exports, which for `node:fs`, `node:net` and `node:os` costs half a megabyte in each of these processes.
  */
-import type { Socket } from "node:net"
-import { nearest } from "../nearest.ts"
+import { resolve } from "node:path"
+import { Relay } from "../connect/Relay.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 
 /** Takes what stands behind `connect` on the command line, and ends the process; false: it is for the command tree. */
@@ -19,28 +19,35 @@ export const main = (args: ReadonlyArray<string>): boolean => {
     process.stderr.write(`mcp-pool: ${options.problem} (see "mcp-pool connect --help")\n`)
     process.exitCode = usageError
   } else {
-    const home = process.env["HOME"] || process.getBuiltinModule("node:os").homedir()
-    open(RuntimeDir.resolve({ flag: options.runtimeDir, env: process.env, home }), options.server)
+    relay(options)
   }
   return true
 }
 
 const help = `Relays between stdio and a shared MCP server, for hosts that know only commands.
 
-Usage: mcp-pool connect [--runtime-dir DIR] SERVER
+Usage: mcp-pool connect [--project DIR] [--no-start] [--runtime-dir DIR] SERVER
 
   SERVER              a configured server's name
+  --project DIR       whose configuration counts, before the pool's own: else $CLAUDE_PROJECT_DIR, else the working
+                      directory; --project= for none
+  --no-start          fail where no daemon runs: else one is started in the background
   --runtime-dir DIR   where the sockets are: else $MCP_POOL_RUNTIME_DIR, else ~/.local/state/mcp-pool
 `
 
-// The exit codes of the whole command line.
-const failure = 1
+/** Of the exit codes of the whole command line. */
 const usageError = 2
-const noDaemon = 3
-const serverUnavailable = 4
+
+interface ConnectOptions {
+  readonly server: string
+  readonly runtimeDir: string | undefined
+  /** As it was given; empty for none. */
+  readonly project: string | undefined
+  readonly mayStart: boolean
+}
 
 type Options =
-  | { readonly server: string; readonly runtimeDir: string | undefined }
+  | ConnectOptions
   | { readonly problem: string }
   | { readonly help: true }
   /** A flag of every command's: the command tree knows it. */
@@ -49,7 +56,8 @@ type Options =
 /** Only what this command knows; the command tree describes the same for help and completions. */
 export const parse = (args: ReadonlyArray<string>): Options => {
   const names: Array<string> = []
-  let runtimeDir: string | undefined
+  const values: { [flag: string]: string } = {}
+  let mayStart = true
   for (let i = 0; i < args.length; i++) {
     const arg = args[i]!
     if (arg === "--") {
@@ -58,11 +66,12 @@ export const parse = (args: ReadonlyArray<string>): Options => {
     }
     if (arg === "--help" || arg === "-h") return { help: true }
     if (/^(--version|-v|--completions|--log-level)(=|$)/.test(arg)) return { general: true }
-    if (arg === "--runtime-dir") {
-      runtimeDir = args[++i]
-      if (runtimeDir === undefined) return { problem: "--runtime-dir needs a directory" }
-    } else if (arg.startsWith("--runtime-dir=")) {
-      runtimeDir = arg.slice("--runtime-dir=".length)
+    const [, flag, value] = /^(--runtime-dir|--project)(?:=(.*))?$/s.exec(arg) ?? []
+    if (flag !== undefined) {
+      values[flag] = value ?? args[++i] ?? missing
+      if (values[flag] === missing) return { problem: `${flag} needs a directory` }
+    } else if (arg === "--no-start") {
+      mayStart = false
     } else if (arg.startsWith("-") && arg !== "-") {
       return { problem: `unknown flag ${arg}` }
     } else {
@@ -71,154 +80,60 @@ export const parse = (args: ReadonlyArray<string>): Options => {
   }
   if (names.length === 0) return { problem: "connect needs the name of a server" }
   if (names.length > 1) return { problem: `connect takes one server, not ${names.join(" and ")}` }
-  return { server: names[0]!, runtimeDir }
+  return { server: names[0]!, runtimeDir: values["--runtime-dir"], project: values["--project"], mayStart }
 }
 
-const open = (runtimeDir: string, server: string): void => {
-  const usual = RuntimeDir.serverSocket(runtimeDir, server)
-  dial(usual, relay, () => {
-    const other = read(RuntimeDir.socketPathFile(runtimeDir, server))
-    const explain = () => diagnose(runtimeDir, server, (message, exitCode) => refuse(server, message, exitCode))
-    if (other === undefined) explain()
-    else dial(other, relay, explain)
-  })
-}
+/** No directory's name. */
+const missing = "\0"
 
-const dial = (path: string, onOpen: (socket: Socket) => void, onError: (code: string) => void): void => {
-  const socket = process.getBuiltinModule("node:net").connect({ path })
-  const failed = (error: NodeJS.ErrnoException) => onError(error.code ?? error.message)
-  socket.once("error", failed)
-  socket.once("connect", () => {
-    socket.off("error", failed)
-    onOpen(socket)
-  })
-}
-
-const read = (path: string): string | undefined => {
-  try {
-    return process.getBuiltinModule("node:fs").readFileSync(path, "utf8").trim()
-  } catch {
-    return undefined
-  }
-}
-
-/** Bytes both ways, each as fast as its reader; the end of stdin is passed on, and its answers still come back. */
-const relay = (socket: Socket): void => {
-  let asked = true
-  process.stdin.once("end", () => {
-    asked = false
-  })
-  // A host that is gone needs no word.
-  process.stdin.on("error", () => socket.end())
-  process.stdout.on("error", () => process.exit(0))
-  socket.on("error", () => {})
-  socket.once("close", () => {
-    if (!asked) return exit(0)
-    process.stderr.write("mcp-pool: the daemon closed the connection\n")
-    exit(failure)
-  })
-  process.stdin.pipe(socket)
-  socket.pipe(process.stdout, { end: false })
-}
-
-/** After what was written has gone out. */
-const exit = (code: number): void => {
-  process.stdout.write("", () => process.exit(code))
-}
-
-/** Why there is no such socket: no daemon, no such server, or a server without one. */
-const diagnose = (runtimeDir: string, server: string, answer: (message: string, exitCode: number) => void): void => {
-  const control = RuntimeDir.controlSocket(runtimeDir)
-  const ask = (socket: Socket) => {
-    let text = ""
-    let answered = false
-    const finish = (names: ReadonlyArray<string> | undefined) => {
-      if (answered) return
-      answered = true
-      clearTimeout(deadline)
-      socket.destroy()
-      answer(noSuchServer(server, names), serverUnavailable)
-    }
-    const deadline = setTimeout(() => finish(undefined), patience)
-    socket.setEncoding("utf8")
-    socket.on("error", () => finish(undefined))
-    socket.on("close", () => finish(undefined))
-    socket.on("data", (chunk) => {
-      text += chunk
-      if (text.includes("\n")) finish(serverNames(text))
+const relay = ({ mayStart, project, runtimeDir, server }: ConnectOptions): void => {
+  const home = process.env["HOME"] || process.getBuiltinModule("node:os").homedir()
+  const directory = RuntimeDir.resolve({ flag: runtimeDir, env: process.env, home })
+  const wanted = projectOf({ flag: project, env: process.env, home, cwd: () => process.cwd() })
+  new Relay({
+    runtimeDir: directory,
+    server,
+    project: wanted,
+    mayStart,
+    command: [process.execPath, process.argv[1]!, "serve", "--background", "--runtime-dir", directory],
+    onNoProject: once(() => {
+      if (wanted === null || (project === undefined && !isConfigured(wanted))) return
+      process.stderr.write(`mcp-pool: ${wanted} is not looked at for a configuration of its own: ${reason}\n`)
     })
-    socket.write(statusRequest)
+  }).start()
+}
+
+const reason = "this daemon is older than this mcp-pool, or only the server's own socket can be reached"
+
+/** The project whose configuration counts: absolute, or null. Home and the root are no projects. */
+export const projectOf = (options: {
+  readonly flag: string | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly home: string
+  readonly cwd: () => string
+}): string | null => {
+  const { env, flag, home } = options
+  if (flag === "") return null
+  const given = flag ?? (env["CLAUDE_PROJECT_DIR"] || ".")
+  try {
+    const project = given.startsWith("/") ? resolve(given) : resolve(options.cwd(), given)
+    return project === "/" || project === resolve(home) ? null : project
+  } catch {
+    // The working directory has been removed.
+    return null
   }
-  dial(control, ask, (code) =>
-    answer(
-      code === "ENOENT" || code === "ECONNREFUSED"
-        ? `no daemon at ${runtimeDir}: start one with "mcp-pool serve"`
-        : `no daemon can be reached at ${runtimeDir}: ${code}`,
-      noDaemon
-    )
+}
+
+const isConfigured = (project: string): boolean =>
+  [".mcp.json", ".vscode/mcp.json", ".cursor/mcp.json"].some((file) =>
+    process.getBuiltinModule("node:fs").existsSync(`${project}/${file}`)
   )
-}
 
-/** How long the daemon may take to say what servers it has, and the host to ask its first question. */
-const patience = 1000
-
-/** `Status` of `ControlApi`, as its protocol writes it; a test holds this to the real one. */
-const statusRequest = '{"_tag":"Request","id":"1","tag":"Status","payload":null,"headers":[]}\n'
-
-const serverNames = (reply: string): ReadonlyArray<string> | undefined => {
-  try {
-    return JSON.parse(reply).exit.value.servers.map((server: { readonly name: string }) => server.name)
-  } catch {
-    return undefined
-  }
-}
-
-/** What is wrong with the name, and what may have been meant. */
-export const noSuchServer = (server: string, names: ReadonlyArray<string> | undefined): string => {
-  if (names === undefined) return `server "${server}" has no socket here`
-  if (names.includes(server)) return `server "${server}" has no socket here, though the daemon knows it`
-  if (names.length === 0) return `no server "${server}": no server is configured`
-  const meant = nearest(server, names)
-  const hint = meant === undefined ? "" : `did you mean "${meant}"? `
-  return `no server "${server}": ${hint}there are ${names.join(", ")}`
-}
-
-/** Says it on stderr, and to the host's first request: most hosts show nothing else. */
-const refuse = (server: string, message: string, exitCode: number): void => {
-  process.stderr.write(`mcp-pool: ${message}\n`)
-  process.stdout.on("error", () => process.exit(exitCode))
-  const leave = () => exit(exitCode)
-  if (process.stdin.isTTY) return leave()
-  let text = ""
-  setTimeout(leave, patience)
-  process.stdin.setEncoding("utf8")
-  process.stdin.on("error", leave)
-  process.stdin.on("end", leave)
-  process.stdin.on("data", (chunk) => {
-    text += chunk
-    const lines = text.split("\n")
-    text = lines.pop()!
-    const id = lines.map(requestId).find((id) => id !== undefined)
-    if (id === undefined) {
-      if (text.length > maxFirstLine) leave()
-      return
-    }
-    const error = { code: 31001, message, data: { kind: "ServerUnavailable", server } }
-    process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", id, error })}\n`)
-    process.stdin.pause()
-    leave()
-  })
-}
-
-const maxFirstLine = 1024 * 1024
-
-/** The id of a request; undefined for anything else. */
-const requestId = (line: string): unknown => {
-  try {
-    const message: unknown = JSON.parse(line)
-    const isRequest = typeof message === "object" && message !== null && "method" in message && "id" in message
-    return isRequest ? (message.id ?? undefined) : undefined
-  } catch {
-    return undefined
+const once = (then: () => void): (() => void) => {
+  let isDone = false
+  return () => {
+    if (isDone) return
+    isDone = true
+    then()
   }
 }

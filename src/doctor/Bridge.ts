@@ -28,13 +28,20 @@ export const check = Effect.fnUntraced(function* (options: {
   const server =
     running === undefined ? (servers[0] ?? "any") : running.find(({ name }) => servers.includes(name))?.name
   if (server === undefined) return [warning("connect", "not tried: no server runs", commands.pool("status"))]
-  const entry = entryOf(server)
+  const usual = entryOf(server)
+  const entry = running === undefined ? withoutStart(usual) : usual
   const outcome = yield* run(entry)
   const findings = running === undefined ? withoutDaemon(server, entry, outcome) : withDaemon(server, entry, outcome)
   const isCached = entry.args[0]?.includes("/_npx/") === true
   return isCached
     ? [...findings, warning("connect", "its script is in npx's cache, which npm clears", install)]
     : findings
+})
+
+/** What is only looked at starts no daemon. */
+const withoutStart = ({ args, command }: Entry): Entry => ({
+  command,
+  args: args.flatMap((arg, i) => (arg === "connect" && i === 1 ? [arg, "--no-start"] : [arg]))
 })
 
 const install = "npm i -g effect-mcp-pool, then write the hosts' entries anew: mcp-pool config"
@@ -54,13 +61,13 @@ const withDaemon = (server: string, entry: Entry, outcome: Outcome): ReadonlyArr
 const withoutDaemon = (server: string, entry: Entry, outcome: Outcome): ReadonlyArray<Finding> => {
   const said = lines(outcome.error).join(" ")
   if (outcome.code === noDaemon && said !== "") {
-    return [ok(server, `without a daemon a host's connect ends with code ${noDaemon} and says so`)]
+    return [ok(server, `without a daemon connect --no-start ends with code ${noDaemon} and says so`)]
   }
   return [
     problem(
       server,
       [
-        `without a daemon a host's connect should end with code ${noDaemon}, and ended with ${ending(outcome)}`,
+        `without a daemon connect --no-start should end with code ${noDaemon}, and ended with ${ending(outcome)}`,
         ...lines(outcome.error)
       ].join("\n"),
       byHand(entry)

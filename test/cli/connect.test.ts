@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import { noSuchServer, parse } from "../../src/cli/connect.ts"
+import { parse, projectOf } from "../../src/cli/connect.ts"
+import { noSuchServer } from "../../src/connect/Refusal.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import * as Harness from "../control/ControlHarness.ts"
 import * as Spawned from "./Spawned.ts"
@@ -93,7 +94,7 @@ describe("connect", () => {
   it.live("answers the host's first request where no daemon is, with exit code 3", () =>
     Effect.gen(function* () {
       const runtimeDir = yield* Harness.temporaryDirectory
-      const { child, ended } = yield* Spawned.start(["connect", "git", "--runtime-dir", runtimeDir])
+      const { child, ended } = yield* Spawned.start(["connect", "git", "--no-start", "--runtime-dir", runtimeDir])
       child.stdin.write(`not json\n{"jsonrpc":"2.0","method":"notifications/x"}\n${request}`)
       const { code, out, err } = yield* ended
       const message = `no daemon at ${runtimeDir}: start one with "mcp-pool serve"`
@@ -110,7 +111,7 @@ describe("connect", () => {
   it.live("does not wait for a request that cannot come", () =>
     Effect.gen(function* () {
       const runtimeDir = yield* Harness.temporaryDirectory
-      const { code, out, err } = yield* Spawned.run(["connect", "git", "--runtime-dir", runtimeDir])
+      const { code, out, err } = yield* Spawned.run(["connect", "git", "--no-start", "--runtime-dir", runtimeDir])
       assert.deepStrictEqual({ code, out }, { code: 3, out: "" })
       assert.match(err, /^mcp-pool: no daemon at [^\n]+\n$/)
     })
@@ -119,7 +120,7 @@ describe("connect", () => {
   it.live("ends where no request comes", () =>
     Effect.gen(function* () {
       const runtimeDir = yield* Harness.temporaryDirectory
-      const { ended } = yield* Spawned.start(["connect", "git", "--runtime-dir", runtimeDir])
+      const { ended } = yield* Spawned.start(["connect", "git", "--no-start", "--runtime-dir", runtimeDir])
       assert.strictEqual((yield* ended).code, 3)
     })
   )
@@ -135,23 +136,6 @@ describe("connect", () => {
       assert.strictEqual(code, 4)
       assert.strictEqual(err, `mcp-pool: ${message}\n`)
       assert.strictEqual(JSON.parse(out).error.message, message)
-    })
-  )
-
-  it.live("ends with 1 when the daemon closes the connection", () =>
-    Effect.gen(function* () {
-      const runtimeDir = yield* Harness.temporaryDirectory
-      yield* listen(RuntimeDir.serverSocket(runtimeDir, "git"), (socket) => {
-        socket.once("data", () => socket.end("bye\n"))
-      })
-      const { child, ended } = yield* Spawned.start(["connect", "git", "--runtime-dir", runtimeDir])
-      child.stdin.write("hello\n")
-      assert.deepStrictEqual(yield* ended, {
-        code: 1,
-        signal: null,
-        out: "bye\n",
-        err: "mcp-pool: the daemon closed the connection\n"
-      })
     })
   )
 
@@ -179,7 +163,7 @@ describe("connect", () => {
     Effect.gen(function* () {
       const help = yield* Spawned.run(["connect", "--help"])
       assert.strictEqual(help.code, 0)
-      assert.include(help.out, "mcp-pool connect [--runtime-dir DIR] SERVER")
+      assert.include(help.out, "mcp-pool connect [--project DIR] [--no-start] [--runtime-dir DIR] SERVER")
       const { code, out, err } = yield* Spawned.run(["connect"])
       assert.deepStrictEqual({ code, out }, { code: 2, out: "" })
       assert.strictEqual(err, 'mcp-pool: connect needs the name of a server (see "mcp-pool connect --help")\n')
@@ -200,17 +184,51 @@ describe("connect", () => {
 
 describe("parse", () => {
   it("takes a server and a directory in any order", () => {
-    const options = { server: "git", runtimeDir: "/run/pool" }
+    const options = { server: "git", runtimeDir: "/run/pool", project: undefined, mayStart: true }
     assert.deepStrictEqual(parse(["git", "--runtime-dir", "/run/pool"]), options)
     assert.deepStrictEqual(parse(["--runtime-dir=/run/pool", "git"]), options)
     assert.deepStrictEqual(parse(["--runtime-dir", "/run/pool", "--", "git"]), options)
-    assert.deepStrictEqual(parse(["--", "--help"]), { server: "--help", runtimeDir: undefined })
+    assert.deepStrictEqual(parse(["--", "--help"]), { ...options, server: "--help", runtimeDir: undefined })
+  })
+
+  it("takes a project, none, and that no daemon may be started", () => {
+    const options = { server: "git", runtimeDir: undefined, project: "/work", mayStart: true }
+    assert.deepStrictEqual(parse(["git", "--project", "/work"]), options)
+    assert.deepStrictEqual(parse(["--project=/work", "--no-start", "git"]), { ...options, mayStart: false })
+    assert.deepStrictEqual(parse(["git", "--project="]), { ...options, project: "" })
   })
 
   it("says what is wrong", () => {
     assert.deepStrictEqual(parse(["git", "--runtime-dir"]), { problem: "--runtime-dir needs a directory" })
+    assert.deepStrictEqual(parse(["git", "--project"]), { problem: "--project needs a directory" })
     assert.deepStrictEqual(parse(["git", "--fast"]), { problem: "unknown flag --fast" })
     assert.deepStrictEqual(parse(["git", "time"]), { problem: "connect takes one server, not git and time" })
+  })
+})
+
+describe("projectOf", () => {
+  const of = (flag: string | undefined, env: { readonly [name: string]: string } = {}, cwd = "/work/a") =>
+    projectOf({ flag, env, home: "/home/me", cwd: () => cwd })
+
+  it("is the flag, else the host's variable, else the working directory, and absolute", () => {
+    assert.strictEqual(of("/work/b/", { CLAUDE_PROJECT_DIR: "/work/c" }), "/work/b")
+    assert.strictEqual(of("../b"), "/work/b")
+    assert.strictEqual(of(undefined, { CLAUDE_PROJECT_DIR: "/work/c" }), "/work/c")
+    assert.strictEqual(of(undefined), "/work/a")
+  })
+
+  it("is none where it is said so, and never home or the root", () => {
+    assert.isNull(of("", { CLAUDE_PROJECT_DIR: "/work/c" }))
+    assert.isNull(of(undefined, {}, "/home/me"))
+    assert.isNull(of("/home/me/"))
+    assert.isNull(of(undefined, {}, "/"))
+  })
+
+  it("is none where the working directory has been removed", () => {
+    const gone = () => {
+      throw new Error("ENOENT")
+    }
+    assert.isNull(projectOf({ flag: undefined, env: {}, home: "/home/me", cwd: gone }))
   })
 })
 

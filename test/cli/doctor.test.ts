@@ -52,7 +52,7 @@ describe("doctor", () => {
         "Leftovers      ok       nothing is left of earlier daemons",
         "Starts         ok",
         "  one  ready in 0.10 s, 4 tools",
-        "Hosts          ok       without a daemon a host's connect ends with code 3 and says so",
+        "Hosts          ok       without a daemon connect --no-start ends with code 3 and says so",
         "",
         "nothing is wrong",
         ""

@@ -43,7 +43,7 @@ describe("Bridge", () => {
       const [finding] = yield* check(yield* TestPool.temporaryDirectory)
       assert.deepStrictEqual(finding, {
         ok: "ok",
-        message: "without a daemon a host's connect ends with code 3 and says so",
+        message: "without a daemon connect --no-start ends with code 3 and says so",
         mend: null
       })
     })
@@ -56,7 +56,7 @@ describe("Bridge", () => {
       assert.strictEqual(finding?.ok, "problem")
       assert.strictEqual(
         finding?.message,
-        "without a daemon a host's connect should end with code 3, and ended with code 1\nno such module"
+        "without a daemon connect --no-start should end with code 3, and ended with code 1\nno such module"
       )
       assert.match(finding?.mend ?? "", /^see for yourself: env -i HOME=\S+ PATH=\/usr\/bin:\/bin \S+ -e /)
       const [missing] = yield* check(runtimeDir, () => ({ command: "/nonexistent/node", args: [] }))

@@ -1,0 +1,165 @@
+/**
+ * Starts the daemon in the background, where nobody else is about to: the file `waking` is the turn of the one that does. The
+ * daemon outlives it.
+ */
+import type { ChildProcess } from "node:child_process"
+import { join } from "node:path"
+
+export class Waking {
+  readonly #runtimeDir: string
+  /** Called where a daemon ended before it was there: with what it said last. */
+  readonly #onFailure: (message: string) => void
+  readonly #command: ReadonlyArray<string>
+  #hasTurn = false
+  #child: ChildProcess | null = null
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: {
+    readonly runtimeDir: string
+    /** What runs the daemon until it ends. */
+    readonly command: ReadonlyArray<string>
+    readonly onFailure: (message: string) => void
+  }) {
+    this.#runtimeDir = options.runtimeDir
+    this.#command = options.command
+    this.#onFailure = options.onFailure
+  }
+
+  /** Starts one, unless one is about to come. Throws where the directory cannot be written to. */
+  wake(): void {
+    if (this.#hasTurn) return
+    fs().mkdirSync(this.#runtimeDir, { recursive: true, mode: 0o700 })
+    this.#hasTurn = takeTurn(this.#turn)
+    if (!this.#hasTurn) return
+    const service = serviceOf(this.#runtimeDir)
+    if (service === undefined) return this.#spawn()
+    const spawn = () => {
+      if (this.#hasTurn && this.#child === null) this.#spawn()
+    }
+    // The service manager's own start command; a daemon that it started shows at the socket.
+    const started = childProcess().spawn(service[0]!, service.slice(1), { cwd: "/", stdio: "ignore" })
+    started.unref()
+    started.once("error", spawn)
+    started.once("exit", (code) => (code === 0 ? undefined : spawn()))
+    this.#timer = setTimeout(spawn, servicePatience)
+  }
+
+  /** A daemon is there, or none will be: others may try. */
+  release(): void {
+    clearTimeout(this.#timer)
+    this.#child = null
+    if (!this.#hasTurn) return
+    this.#hasTurn = false
+    fs().rmSync(this.#turn, { force: true })
+  }
+
+  get #turn(): string {
+    return join(this.#runtimeDir, "waking")
+  }
+
+  #spawn(): void {
+    const path = join(this.#runtimeDir, "daemon.log")
+    shorten(path)
+    const log = fs().openSync(path, "a", 0o600)
+    const from = fs().fstatSync(log).size
+    const child = childProcess().spawn(this.#command[0]!, this.#command.slice(1), {
+      cwd: "/",
+      detached: true,
+      stdio: ["ignore", log, log]
+    })
+    fs().closeSync(log)
+    child.unref()
+    this.#child = child
+    const failed = (how: string) => {
+      if (this.#child !== child) return
+      const said = lastLine(path, from)
+      this.release()
+      this.#onFailure(said === "" ? how : `${how}: ${said}`)
+    }
+    child.once("error", (error) => failed(`the daemon could not be started: ${error.message}`))
+    child.once("exit", (code, signal) => failed(`the daemon ended at its start (${signal ?? `code ${code}`})`))
+  }
+}
+
+const fs = () => process.getBuiltinModule("node:fs")
+const childProcess = () => process.getBuiltinModule("node:child_process")
+
+/** Makes a file that only one process can make, and that a process which died does not keep. */
+const takeTurn = (file: string): boolean => {
+  if (create(file)) return true
+  if (isTaken(file)) return false
+  fs().rmSync(file, { force: true })
+  return create(file)
+}
+
+const create = (file: string): boolean => {
+  try {
+    fs().writeFileSync(file, String(process.pid), { flag: "wx", mode: 0o600 })
+    return true
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false
+    throw cause
+  }
+}
+
+/** Its maker lives, and has not had it for longer than a start takes; one without a pid has just been made. */
+const isTaken = (file: string): boolean => {
+  try {
+    if (Date.now() - fs().statSync(file).mtimeMs > longestTurn) return false
+    const pid = Number(fs().readFileSync(file, "utf8"))
+    return pid === 0 || process.kill(pid, 0)
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+/** The command that starts the daemon where a service manager keeps it. */
+const serviceOf = (runtimeDir: string): ReadonlyArray<string> | undefined => {
+  try {
+    const { start } = JSON.parse(fs().readFileSync(join(runtimeDir, "service.json"), "utf8"))
+    const isCommand = Array.isArray(start) && start.length > 0 && start.every((it) => typeof it === "string")
+    return isCommand ? start : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Keeps the log bounded: what is long becomes the old one. */
+const shorten = (path: string): void => {
+  try {
+    if (fs().statSync(path).size > maxLog) fs().renameSync(path, `${path}.old`)
+  } catch {
+    // There is none yet.
+  }
+}
+
+/** What was said last, from an offset on, in one line of printable text. */
+const lastLine = (path: string, from: number): string => {
+  try {
+    const bytes = fs().readFileSync(path)
+    const lines = bytes.toString("utf8", Math.max(from, bytes.length - 64 * 1024)).split("\n")
+    const line = lines.findLast((it) => it.trim() !== "") ?? ""
+    return messageIn(line)
+      .replace(/^mcp-pool: /, "")
+      .replace(/[^\x20-\x7e\u00a1-\uffff]+/g, " ")
+      .slice(0, 500)
+  } catch {
+    return ""
+  }
+}
+
+/** The daemon logs in JSON. */
+const messageIn = (line: string): string => {
+  try {
+    const { message } = JSON.parse(line)
+    return typeof message === "string" ? message : line
+  } catch {
+    return line
+  }
+}
+
+/** Milliseconds. */
+const longestTurn = 10_000
+const servicePatience = 10_000
+/** Bytes. */
+const maxLog = 5 * 1024 * 1024

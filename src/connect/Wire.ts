@@ -1,0 +1,62 @@
+/**
+ * The messages that `connect` writes itself, as ASCII lines. The codes are those of `PoolError.ts`, which would bring Effect
+ * along; a test holds them to it.
+ */
+
+/** The error object of an answer. */
+export interface Failure {
+  readonly code: number
+  readonly message: string
+  readonly data: { readonly kind: string; readonly server: string }
+}
+
+/** Nobody can be asked now. */
+export const unavailable = (server: string, message: string): Failure => ({
+  code: 31001,
+  message,
+  data: { kind: "ServerUnavailable", server }
+})
+
+/** The daemon ended while it held the request. */
+export const outcomeUnknown = (server: string): Failure => ({
+  code: 31002,
+  message: `the daemon ended while it held this request for server "${server}": it may have run, or not`,
+  data: { kind: "OutcomeUnknown", server }
+})
+
+/** The answer is longer than `connect` passes on. */
+export const resultTooLarge = (server: string, maxLine: number): Failure & { readonly data: { maxLine: number } } => ({
+  code: 31005,
+  message: `the result of server "${server}" is longer than ${maxLine} bytes`,
+  data: { kind: "ResultTooLarge", server, maxLine }
+})
+
+/** JSON-RPC's own, for a request that is longer than `connect` passes on. */
+export const tooLong = (length: number, maxLine: number): { readonly code: number; readonly message: string } => ({
+  code: -32600,
+  message: `the line of ${length} bytes is longer than ${maxLine} bytes`
+})
+
+/** A line; `id` and `error` are JSON text. */
+export const error = (id: string, error: string): string => `{"jsonrpc":"2.0","id":${id},"error":${error}}\n`
+
+/** A line; `id` is JSON text. */
+export const failure = (id: string, error: { readonly code: number; readonly message: string }): string =>
+  `{"jsonrpc":"2.0","id":${id},"error":${json(error)}}\n`
+
+/** A line; `id` and `params` are JSON text. */
+export const request = (id: string, method: string, params?: string): string =>
+  params === undefined
+    ? `{"jsonrpc":"2.0","id":${id},"method":"${method}"}\n`
+    : `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${params}}\n`
+
+/** A line; `params` is JSON text. */
+export const notification = (method: string, params?: string): string =>
+  params === undefined
+    ? `{"jsonrpc":"2.0","method":"${method}"}\n`
+    : `{"jsonrpc":"2.0","method":"${method}","params":${params}}\n`
+
+/** JSON text in ASCII, so that it may stand among the latin-1 text of lines. */
+export const json = (value: unknown): string =>
+  // oxlint-disable-next-line no-control-regex -- everything beyond ASCII, one UTF-16 unit at a time
+  JSON.stringify(value).replace(/[^\u0000-\u007f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
