@@ -99,7 +99,7 @@ const echo = ({ client }: Host, message: string) =>
 const longCall = ({ client }: Host) =>
   Effect.callback<Promise<{ readonly code: unknown } | "answered">>((resume) => {
     const outcome: Promise<{ readonly code: unknown } | "answered"> = client
-      .callTool({ name: "trigger-long-running-operation", arguments: { duration: 2, steps: 20 } }, undefined, {
+      .callTool({ name: "trigger-long-running-operation", arguments: { duration: 1, steps: 20 } }, undefined, {
         onprogress: () => resume(Effect.succeed(outcome))
       })
       .then(

@@ -351,7 +351,7 @@ const longestRetry = 30_000
 /** Milliseconds after which a connection was a good one. */
 const longEnough = 5000
 /** Milliseconds for which a successor is waited for. */
-const handover = 10_000
+const handover = 3000
 /** Milliseconds that a daemon may take from its start to its sockets. */
 const patience = 30_000
 const namelessPatience = 4000
