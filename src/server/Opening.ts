@@ -17,6 +17,15 @@ export interface Handshake {
   readonly result: { readonly [key: string]: unknown }
 }
 
+/** The result of `initialize` as it came; null where it is none, or in a version that the pool does not speak. */
+export const handshakeOf = (result: unknown): Handshake | null => {
+  if (!isRecord(result)) return null
+  const protocolVersion = protocolVersions.find((version) => version === result["protocolVersion"])
+  if (protocolVersion === undefined) return null
+  const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
+  return { protocolVersion, capabilities, result }
+}
+
 /** The versions that begin with `initialize`, the newest first; the pool asks servers for that one. */
 export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
 
@@ -67,6 +76,8 @@ export class Opening implements LineReceiver {
   #early: Array<Buffer> = []
   #earlyBytes = 0
   #isShaken = false
+  /** It says that the tools which it lists are one client's alone. */
+  areToolsPrivate = false
 
   constructor(options: OpeningOptions) {
     this.#options = options
@@ -83,13 +94,13 @@ export class Opening implements LineReceiver {
       if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
         return Effect.fail("initialize was answered without a protocolVersion")
       }
-      if (!protocolVersions.some((version) => version === result["protocolVersion"])) {
+      const handshake = handshakeOf(result)
+      if (handshake === null) {
         return Effect.fail(`the pool does not speak its protocol version ${JSON.stringify(result["protocolVersion"])}`)
       }
       this.#isShaken = true
       if (this.#options.announces) this.#say({ method: "notifications/initialized" })
-      const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
-      return Effect.succeed({ protocolVersion: result["protocolVersion"], capabilities, result })
+      return Effect.succeed(handshake)
     })
   )
 
@@ -101,6 +112,7 @@ export class Opening implements LineReceiver {
     do {
       const { error, result } = yield* this.#ask("tools/list", cursor === undefined ? {} : { cursor })
       if (error !== null || !isRecord(result) || !Array.isArray(result["tools"])) return Option.none()
+      if (result["cacheScope"] === "private") this.areToolsPrivate = true
       tools.push(...(result["tools"] as Array<unknown>).filter(isTool))
       cursor = typeof result["nextCursor"] === "string" ? result["nextCursor"] : undefined
     } while (cursor !== undefined && tools.length < maxTools)

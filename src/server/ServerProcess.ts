@@ -29,7 +29,7 @@ export interface ServerProcess {
   /** Milliseconds since the epoch. */
   readonly startedAt: number
   readonly handshake: Handshake
-  /** What the preflight listed; null where there was none. */
+  /** What the preflight listed; null where there was none, and where that is private. */
   readonly tools: ReadonlyArray<Tool> | null
   readonly stdin: LineWriter
   /** From here on its lines go to `receiver`; what came since the handshake is handed over first. */
@@ -201,7 +201,8 @@ export const make = Effect.fnUntraced(function* (
     pid,
     startedAt,
     handshake,
-    tools,
+    // What is one client's is not taken for everybody's.
+    tools: opening.areToolsPrivate ? null : tools,
     stdin,
     attach: (next) => {
       receiver = next
