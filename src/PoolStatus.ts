@@ -20,6 +20,8 @@ export const ProcessStatus = Schema.Struct({
 export const ServerStatus = Schema.Struct({
   name: Schema.String,
   state: ServerState,
+  /** It is `stopped`, and its next call starts it. */
+  asleep: Schema.optionalKey(Schema.Boolean),
   fingerprint: Schema.NullOr(Schema.String),
   /** Of its first process, or null. */
   pid: Schema.NullOr(Schema.Int),

@@ -30,7 +30,10 @@ export const statusLines = (status: DaemonStatus, options: Options): ReadonlyArr
     head.join(" · "),
     "",
     titles!,
-    ...rows.flatMap(({ isLast, server }, i) => [lines[i]!, ...(isLast ? failureLines(server, options) : [])])
+    ...rows.flatMap(({ isLast, server }, i) => [
+      lines[i]!,
+      ...(isLast ? [...asleepLines(server, options), ...failureLines(server, options)] : [])
+    ])
   ]
 }
 
@@ -95,6 +98,10 @@ const stateStyle = (state: ServerState, paint: Paint): ((text: string) => string
   }
 }
 
+/** Why one does not run that is not stopped for good. */
+const asleepLines = ({ asleep }: ServerStatus, { paint }: Options): ReadonlyArray<string> =>
+  asleep === true ? [`  ${paint.dim("starts with its next call")}`] : []
+
 /** What went wrong last: in full where that may still matter, on a line where the server has been running since. */
 const failureLines = (
   { lastFailure: failure, state }: ServerStatus,
@@ -127,8 +134,9 @@ export const changeLine = ({ at, server, from, to, pid, failure }: StateChange, 
 }
 
 /** What became of a server that was told to do something. */
-export const stateLine = ({ name, state, pid, lastFailure }: ServerStatus, paint: Paint): string => {
+export const stateLine = ({ asleep, name, state, pid, lastFailure }: ServerStatus, paint: Paint): string => {
   const line = `${paint.bold(printable(name))} is ${stateStyle(state, paint)(state)}`
+  if (asleep === true) return `${line}, and starts with its next call`
   if (state === "running") return pid === null ? line : `${line}, pid ${pid}`
   return lastFailure === null || state === "stopped" ? line : `${line}: ${reason(lastFailure)}`
 }

@@ -60,6 +60,10 @@ export const PoolOptions = Schema.Struct({
   requestTimeout: Schema.optional(Schema.Union([None, PositiveTime])),
   /** How long a request waits for a start, a restart or a place: 30 s. */
   queueTimeout: Schema.optional(Time),
+  /** When a server's first process is started: `"eager"`, with the pool; `"lazy"`, with the first call. */
+  start: Schema.optional(Schema.Literals(["eager", "lazy"])),
+  /** How long a process that nobody uses lives; the next call starts another: `"none"`. */
+  idleStop: Schema.optional(Schema.Union([None, PositiveTime])),
   /** How long a process has after its stdin closed (2 s), and after SIGTERM (5 s). */
   stop: Schema.optional(Stop),
   /** When a process that ended is started again: `"on-failure"`. */

@@ -45,6 +45,10 @@ export interface PoolSettings {
   /** Undefined: a session's requests have no deadline of the pool's (hosts cancel). */
   readonly requestTimeout: Duration.Duration | undefined
   readonly queueTimeout: Duration.Duration
+  /** When its first process is started; undefined: as the pool says of all. */
+  readonly start: "eager" | "lazy" | undefined
+  /** How long a process lives that nobody uses; undefined for no limit. */
+  readonly idleStop: Duration.Duration | undefined
   readonly stop: { readonly stdin: Duration.Duration; readonly term: Duration.Duration }
   readonly restart: "on-failure" | "always" | "never"
   readonly budget: {
@@ -143,6 +147,8 @@ export const defaultPool: PoolSettings = {
   startTimeout: Duration.seconds(30),
   requestTimeout: undefined,
   queueTimeout: Duration.seconds(30),
+  start: undefined,
+  idleStop: undefined,
   stop: { stdin: Duration.seconds(2), term: Duration.seconds(5) },
   restart: "on-failure",
   budget: {
@@ -188,6 +194,8 @@ export const poolSettings = (
     startTimeout: own.startTimeout ?? shared.startTimeout ?? defaultStartTimeout(command),
     requestTimeout: limit(own.requestTimeout ?? shared.requestTimeout),
     queueTimeout: own.queueTimeout ?? shared.queueTimeout ?? defaultPool.queueTimeout,
+    start: own.start ?? shared.start,
+    idleStop: limit(own.idleStop ?? shared.idleStop),
     stop: {
       stdin: own.stop?.stdin ?? shared.stop?.stdin ?? defaultPool.stop.stdin,
       term: own.stop?.term ?? shared.stop?.term ?? defaultPool.stop.term

@@ -53,7 +53,9 @@ export const Trigger = Schema.Literals([
   /** or too large (`maxMemory`), */
   "memory",
   /** or may still ask what a call does that its client has given up. */
-  "questions"
+  "questions",
+  /** Nobody has used the process for long (`idleStop`). */
+  "idle"
 ])
 export type Trigger = typeof Trigger.Type
 

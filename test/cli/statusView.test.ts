@@ -137,6 +137,9 @@ describe("statusView", () => {
     const line = (server: ServerStatus) => stateLine(server, paint(false))
     assert.strictEqual(line(Harness.server("git")), "git is running, pid 4711")
     assert.strictEqual(line(Harness.server("git", { state: "stopped" })), "git is stopped")
+    const asleep = Harness.server("git", { state: "stopped", asleep: true })
+    assert.strictEqual(line(asleep), "git is stopped, and starts with its next call")
+    assert.strictEqual(statusLines(status(asleep), { now, paint: paint(false) }).at(-1), "  starts with its next call")
     assert.strictEqual(
       line(Harness.failed("nope")),
       'nope is failed: server "nope" did not start: nope: ENOENT (command-not-found): is nope on the PATH?'

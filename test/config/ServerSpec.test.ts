@@ -21,6 +21,27 @@ const mistake = (result: Result.Result<unknown, { readonly path: ReadonlyArray<u
     onSuccess: () => "decoded"
   })
 
+describe("start and idleStop", () => {
+  it("are a server's own, else the file's, else the pool's and none", () => {
+    const of = (shared: object, own: object) => {
+      const { idleStop, start } = poolSettings("node", pool(shared), pool(own))
+      return [start, idleStop === undefined ? null : Duration.toMillis(idleStop)]
+    }
+    assert.deepStrictEqual(of({}, {}), [undefined, null])
+    assert.deepStrictEqual(of({ start: "lazy", idleStop: "30 min" }, {}), ["lazy", 1_800_000])
+    assert.deepStrictEqual(of({ start: "lazy", idleStop: "30 min" }, { start: "eager", idleStop: "none" }), [
+      "eager",
+      null
+    ])
+  })
+
+  it("are nothing else", () => {
+    for (const wrong of [{ start: "never" }, { idleStop: 0 }, { idleStop: "soon" }]) {
+      assert.notStrictEqual(mistake(decodePool(wrong)), "decoded", JSON.stringify(wrong))
+    }
+  })
+})
+
 describe("durations", () => {
   const cases: ReadonlyArray<readonly [unknown, number]> = [
     ["30 s", 30_000],
@@ -112,6 +133,8 @@ describe("pool settings", () => {
       startTimeout: Duration.seconds(30),
       requestTimeout: undefined,
       queueTimeout: Duration.seconds(30),
+      start: undefined,
+      idleStop: undefined,
       stop: { stdin: Duration.seconds(2), term: Duration.seconds(5) },
       restart: "on-failure",
       budget: {
