@@ -19,7 +19,7 @@ import * as Feed from "./server/Feed.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import * as Reaper from "./server/Reaper.ts"
 import type { Ended } from "./server/RestartPolicy.ts"
-import type { StateChange } from "./server/ServerState.ts"
+import type { StateChange, Trigger } from "./server/ServerState.ts"
 
 export type { Transport, TransportMessage } from "./mux/LocalTransport.ts"
 
@@ -88,7 +88,7 @@ export class McpPool extends Context.Service<
       name: string,
       options?: { readonly now?: boolean | undefined }
     ) => Effect.Effect<void, ServerNotFound | RestartFailed>
-    /** Starts all side by side and returns when each has run or failed once. */
+    /** Starts all that are not lazy side by side and returns when each has run or failed once. */
     readonly startAll: Effect.Effect<void>
     /** Stops all side by side. */
     readonly stopAll: Effect.Effect<void>
@@ -138,6 +138,7 @@ export const make = Effect.fnUntraced(function* (
   const transports = new Map<LocalTransport, NamedServer>()
   const servers = yield* PoolServers.make(entries, {
     restartSchedule: options.restartSchedule,
+    start: options.start ?? "eager",
     account: new CallAccount(isDebug ? onDebuggedCall : options.onCall),
     onChange: (change) => {
       changes.publish(change)
@@ -202,7 +203,7 @@ export const make = Effect.fnUntraced(function* (
     stop: (name) => Effect.flatMap(find(name), servers.stop),
     restart: (name, options) =>
       Effect.flatMap(find(name), ({ server }) => server.restart({ now: options?.now === true })),
-    startAll: eachAtOnce(({ start }) => start),
+    startAll: eachAtOnce(({ begin }) => begin),
     stopAll: servers.stopAll,
     awaitSettled: eachAtOnce(({ listed, settled }) => Effect.andThen(settled, listed)),
     endpoint: (name) => Effect.map(find(name), endpointOf),
@@ -253,6 +254,8 @@ export interface SupervisionOptions {
    * loop.
    */
   readonly restartSchedule?: Schedule.Schedule<unknown, Ended> | undefined
+  /** When servers start that do not say so themselves (`pool.start`): `"eager"` unless given. */
+  readonly start?: "eager" | "lazy" | undefined
 }
 
 /** How a pool begins. */
@@ -331,8 +334,7 @@ export const layerPoolConfig = (
   ).pipe(Layer.provide(Reaper.layer({ directory: options?.directory })))
 
 const logChange = ({ cause, failure, from, pid, place, server, to }: StateChange): Effect.Effect<void> => {
-  const limit =
-    cause === "age" ? " (maxAge)" : cause === "memory" ? " (maxMemory)" : place > 0 ? ` (place ${place})` : ""
+  const limit = limits[cause] === undefined ? (place > 0 ? ` (place ${place})` : "") : ` (${limits[cause]})`
   const step = from === "running" && to === "running" ? "not replaced" : to
   const line = failure === null ? `${server} ${to}${limit}` : `${server} ${step}: ${failure.message}`
   const hint = failure?.hint ?? null
@@ -341,4 +343,5 @@ const logChange = ({ cause, failure, from, pid, place, server, to }: StateChange
   )
 }
 
+const limits: { readonly [T in Trigger]?: string } = { age: "maxAge", memory: "maxMemory", idle: "idleStop" }
 const maxChanges = 1024

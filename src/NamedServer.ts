@@ -61,6 +61,7 @@ export const statusOf = (
   return {
     name,
     state: server.state(),
+    asleep: server.isAsleep(),
     fingerprint: entry._tag === "Configured" ? entry.spec.fingerprint : null,
     pid: first?.pid ?? null,
     processes,

@@ -24,6 +24,7 @@ export const make = Effect.fnUntraced(function* (
   const { account, entry, failures, settings } = options
   const { name } = entry
   const spec = entry._tag === "Configured" ? entry.spec : null
+  const isLazy = (settings.start ?? options.start) === "lazy"
   const stock = spec === null ? null : yield* Stock.make(spec)
   const fill: Effect.Effect<void, SpawnFailed | ServerConfigError> =
     entry._tag === "Misconfigured" ? Effect.fail(entry.error) : (stock?.fill ?? Effect.void)
@@ -31,6 +32,8 @@ export const make = Effect.fnUntraced(function* (
   const run = yield* FiberSet.makeRuntime<never>()
   const owns = new Map<Client, Own | null>()
   let state: ServerState = "stopped"
+  /** The first session that needs a process makes it run. */
+  let isAsleep = false
   let places = 0
   /** Of the processes of sessions that have left. */
   let restarts = 0
@@ -58,7 +61,8 @@ export const make = Effect.fnUntraced(function* (
     const scope = Scope.makeUnsafe("sequential")
     const made = SupervisedSharing.make({
       ...options,
-      settings: { ...settings, sharing: { policy: "shared", min: 1, max: 1 } },
+      // Its process is a session's: it ends with that, and not before.
+      settings: { ...settings, sharing: { policy: "shared", min: 1, max: 1 }, start: "eager", idleStop: undefined },
       onChange: (change) => options.onChange({ ...change, place }),
       beginning: () => ({
         hello: hello ?? helloOf(settings),
@@ -80,7 +84,20 @@ export const make = Effect.fnUntraced(function* (
     Effect.uninterruptible(Effect.andThen(served.stop, Scope.close(scope, Exit.void)))
   const of = (client: Client): Own => owns.get(client) ?? open(client, null)
   const all = () => [...owns.values()].filter((own) => own !== null)
-  const isThere = () => state === "running"
+  const isThere = () => {
+    if (isAsleep) wake()
+    return state === "running"
+  }
+  /** Who asks gets a process spawned; another one for the next session comes beside. */
+  const wake = () => {
+    isAsleep = false
+    const now = Effect.runSyncWith(services)(Clock.currentTimeMillis)
+    go("starting", now, "request")
+    go("running", now, "ready")
+    const failed = (error: SpawnFailed | ServerConfigError) =>
+      Effect.map(Clock.currentTimeMillis, (now) => go("failed", now, "failure", error))
+    run(fill.pipe(Effect.catch(failed)))
+  }
   const refusal = () => SupervisedSharing.unavailable(name, state, failures.all().at(-1))
 
   const request: Upstream["request"] = (client, line, envelope, method) => {
@@ -140,6 +157,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => Effect.forEach(all(), f, { concurrency: "unbounded", discard: true }))
   yield* Effect.addFinalizer(() => atOnce(close))
   const start = Effect.gen(function* () {
+    isAsleep = false
     if (isThere()) return
     go("starting", yield* Clock.currentTimeMillis, "request")
     const filled = yield* Effect.result(fill)
@@ -156,8 +174,15 @@ export const make = Effect.fnUntraced(function* (
     state: () => state,
     processes: () => all().flatMap(({ served }) => served.processes()),
     restarts: () => all().reduce((sum, { served }) => sum + served.restarts(), restarts),
+    isAsleep: () => isAsleep,
+    begin: Effect.suspend(() => {
+      if (!isLazy || spec === null) return start
+      isAsleep = true
+      return Effect.void
+    }),
     start,
     stop: Effect.gen(function* () {
+      isAsleep = false
       if (isThere()) go("stopping", yield* Clock.currentTimeMillis, "request")
       const ended = atOnce(({ served }) => served.stop)
       yield* Effect.all([ended, stock?.drain ?? Effect.void], { concurrency: 2, discard: true })
@@ -180,6 +205,6 @@ export const make = Effect.fnUntraced(function* (
         Effect.ensuring(Effect.sync(() => client.close()))
       )
     }),
-    answered: () => Effect.suspend(() => (isThere() ? Effect.void : Effect.never))
+    answered: () => Effect.suspend(() => (state === "running" ? Effect.void : Effect.never))
   }
 })

@@ -55,6 +55,8 @@ export const make = Effect.fnUntraced(function* (
   entries: ReadonlyArray<ServerEntry>,
   options: {
     readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
+    /** Of servers that do not say it themselves. */
+    readonly start: "eager" | "lazy"
     readonly account: CallAccount
     /** A step of a name's server. */
     readonly onChange: (change: StateChange) => void
@@ -92,6 +94,7 @@ export const make = Effect.fnUntraced(function* (
     const scope = Scope.makeUnsafe("sequential")
     const server = yield* PooledServer.make(entry, {
       restartSchedule: options.restartSchedule,
+      start: options.start,
       account,
       log,
       onChange: (change, names) => {
@@ -211,8 +214,9 @@ export const make = Effect.fnUntraced(function* (
 
   const isServed = (name: string) => byName.get(name)?.server.state() === "running"
   const isOn = (name: string) => {
-    const state = byName.get(name)?.server.state()
-    return state !== "stopped" && state !== "stopping"
+    const server = byName.get(name)?.server
+    const state = server?.state()
+    return server?.isAsleep() === true || (state !== "stopped" && state !== "stopping")
   }
 
   /** Gives the names of a group one server; who is served goes on with the one before where that cannot be started. */
@@ -248,7 +252,7 @@ export const make = Effect.fnUntraced(function* (
     if (!movers.some(({ name }) => isServed(name))) {
       const isWanted = start && movers.some(({ name }) => added.has(name) || isOn(name))
       // Before they come, so that what waits with them goes on waiting.
-      const starting = yield* Effect.forkChild(isWanted ? server.start : Effect.void, { startImmediately: true })
+      const starting = yield* Effect.forkChild(isWanted ? server.begin : Effect.void, { startImmediately: true })
       if (server.settings.sharing.policy === "per-session") yield* Fiber.join(starting)
       yield* takeOver
       yield* Fiber.join(starting)

@@ -19,7 +19,17 @@ import * as SupervisedSharing from "./SupervisedSharing.ts"
 /** One server, under one name or several. */
 export interface PooledServer extends Pick<
   SupervisedSharing.Served,
-  "upstream" | "state" | "processes" | "restarts" | "start" | "stop" | "restart" | "settled" | "proven"
+  | "upstream"
+  | "state"
+  | "isAsleep"
+  | "processes"
+  | "restarts"
+  | "begin"
+  | "start"
+  | "stop"
+  | "restart"
+  | "settled"
+  | "proven"
 > {
   /** Whose steps its steps are: those that it serves now. */
   readonly names: Array<string>
@@ -43,6 +53,8 @@ export const make = Effect.fnUntraced(function* (
   entry: PoolConfig.ServerEntry,
   options: {
     readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
+    /** Where its settings do not say. */
+    readonly start: "eager" | "lazy"
     readonly account: CallAccount
     /** Of the server whose place it takes; its own where there is none. */
     readonly log: ServerLog.ServerLog | undefined
@@ -65,6 +77,7 @@ export const make = Effect.fnUntraced(function* (
     entry,
     settings,
     restartSchedule: options.restartSchedule,
+    start: options.start,
     log,
     failures,
     onChange: (change) => options.onChange(change, names),
@@ -80,6 +93,8 @@ export const make = Effect.fnUntraced(function* (
     proven: served.proven,
     upstream: served.upstream,
     state: served.state,
+    isAsleep: served.isAsleep,
+    begin: served.begin,
     start: served.start,
     stop: served.stop,
     restart: served.restart,

@@ -7,12 +7,14 @@ import { Duration, Effect, FiberSet, type Schedule, type Scope } from "effect"
 import type * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolSettings } from "./config/ServerSpec.ts"
 import type { CallAccount } from "./mux/CallAccount.ts"
+import { Memory } from "./mux/Memory.ts"
 import type { Replica } from "./mux/Replica.ts"
 import type { Replaceable } from "./mux/Upstream.ts"
 import { Sharing } from "./mux/Sharing.ts"
 import { type RestartFailed, ServerUnavailable } from "./PoolError.ts"
 import * as AskerStore from "./server/AskerStore.ts"
 import type { Failures } from "./server/Failures.ts"
+import * as HandshakeStore from "./server/HandshakeStore.ts"
 import { Reaper } from "./server/Reaper.ts"
 import type { Ended } from "./server/RestartPolicy.ts"
 import type { ServerLog } from "./server/ServerLog.ts"
@@ -38,6 +40,10 @@ export interface Served {
   }>
   /** How often a process was started again, those of sessions that have left included. */
   readonly restarts: () => number
+  /** Nothing runs, and the next call starts a process. */
+  readonly isAsleep: () => boolean
+  /** Starts it, or lets the first call do so, as its settings say. */
+  readonly begin: Effect.Effect<void>
   readonly start: Effect.Effect<void>
   readonly stop: Effect.Effect<void>
   /** As `McpPool.restart`, all places that are wanted side by side. */
@@ -59,6 +65,8 @@ export interface SupervisedSharingOptions {
   readonly entry: PoolConfig.ServerEntry
   readonly settings: PoolSettings
   readonly restartSchedule: Schedule.Schedule<unknown, Ended> | undefined
+  /** Where its settings do not say. */
+  readonly start: "eager" | "lazy"
   readonly log: ServerLog
   readonly failures: Failures
   /** Called at each step of the server. */
@@ -81,11 +89,13 @@ export const make = Effect.fnUntraced(function* (
   const { account, entry, failures, log, settings } = options
   const { name } = entry
   const { max, min, policy } = settings.sharing
+  const isLazy = (settings.start ?? options.start) === "lazy"
   const isOwn = options.beginning !== undefined
   const spec = entry._tag === "Configured" && !isOwn ? entry.spec : null
   const { directory } = yield* Reaper
   const run = yield* FiberSet.makeRuntime<never>()
   const byReplica = new Map<Replica, Place>()
+  const memory = new Memory(spec === null ? null : HandshakeStore.make(directory, spec))
   /** Nothing is started by itself once it was stopped. */
   let isOn = false
 
@@ -102,6 +112,8 @@ export const make = Effect.fnUntraced(function* (
       max: settings.questions === "deny" && policy === "shared" ? 1 : max,
       homes: policy === "shared" ? 1 : max
     },
+    idleStop: settings.idleStop === undefined ? null : millis(settings.idleStop),
+    memory,
     questions: isOwn ? "own" : settings.questions,
     roots: settings.roots,
     maxInFlight: settings.maxInFlight,
@@ -117,7 +129,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.ignore(supervisor.renew),
         Effect.sync(() => replica.renewed())
       )
-      const wanted = what === "renew" ? renewed : what === "start" ? supervisor.start : supervisor.stop
+      const wanted = what === "renew" ? renewed : supervisor[what]
       run(Effect.suspend(() => (isOn ? wanted : Effect.void)))
     },
     account
@@ -136,11 +148,17 @@ export const make = Effect.fnUntraced(function* (
         onProcess: (process) => replica.attach(process),
         onProcessEnd: (process, how) => replica.detach(process, how),
         whenDrained: (process, done) => replica.whenDrained(process, done),
+        onIdle: () => isOn && sharing.rest(replica),
         isIdle: (process) => replica.callsOf(process) === 0,
         ask: (method) => answered(replica, method),
         initialTools: () => sharing.lists.initialTools ?? [],
         onChange: (change) => {
-          replica.setUnavailable(isComing(change.to) ? null : unavailable(name, change.to, failures.all().at(-1)))
+          // One that has ended itself in order does so for want of use, too.
+          if (isLazy && change.to === "stopped" && change.cause === "failure") replica.sleep()
+          else if (isComing(change.to)) replica.setUnavailable(null)
+          else if (change.cause !== "idle") {
+            replica.setUnavailable(unavailable(name, change.to, failures.all().at(-1)))
+          }
           options.onChange(change)
         }
       }
@@ -154,6 +172,13 @@ export const make = Effect.fnUntraced(function* (
   const isNeeded = (place: Place) => always.includes(place) || place.replica.clients.size > 0
   const atOnce = <E>(places: ReadonlyArray<Place>, f: (supervisor: Supervisor.Supervisor) => Effect.Effect<void, E>) =>
     Effect.forEach(places, ({ supervisor }) => f(supervisor), { concurrency: "unbounded", discard: true })
+
+  const start = Effect.suspend(() => {
+    isOn = true
+    const needed = places.filter(isNeeded)
+    for (const { replica } of needed) replica.expect()
+    return atOnce(needed, ({ start }) => start)
+  })
 
   return {
     sharing,
@@ -176,21 +201,33 @@ export const make = Effect.fnUntraced(function* (
         ]
       }),
     restarts: () => always.reduce((sum, { supervisor }) => sum + supervisor.restarts(), 0),
-    start: Effect.suspend(() => {
+    isAsleep: () => places[0]!.replica.isAsleep,
+    begin: Effect.suspend(() => {
+      // What cannot be started says so at once.
+      if (!isLazy || entry._tag === "Misconfigured") return start
       isOn = true
-      const needed = places.filter(isNeeded)
-      for (const { replica } of needed) replica.isWanted = true
-      return atOnce(needed, ({ start }) => start)
+      // It may be the server of another name already.
+      const isResting = ({ replica, supervisor }: Place) =>
+        supervisor.state() === "failed" || (supervisor.state() === "stopped" && !replica.isWanted)
+      for (const place of places.filter(isNeeded)) if (isResting(place)) place.replica.sleep()
+      return Effect.void
     }),
+    start,
     stop: Effect.suspend(() => {
       isOn = false
-      for (const { replica } of places) replica.isWanted = false
-      return atOnce(places, ({ stop }) => stop)
+      for (const { replica } of places) {
+        replica.isWanted = false
+        if (replica.isAsleep) replica.setUnavailable(unavailable(name, "stopped", null))
+      }
+      return Effect.ensuring(
+        atOnce(places, ({ stop }) => stop),
+        Effect.sync(() => memory.flush())
+      )
     }),
     restart: (how) =>
       Effect.suspend(() => {
         isOn = true
-        for (const place of places) if (isNeeded(place)) place.replica.isWanted = true
+        for (const place of places) if (isNeeded(place)) place.replica.expect()
         return atOnce(
           places.filter(({ replica }) => replica.isWanted),
           ({ restart }) => restart(how)

@@ -90,12 +90,14 @@ describe("a daemon that serves stubborn servers leaves nothing behind", () => {
         assert.strictEqual(yield* daemon.exited, 0)
         assert.deepStrictEqual(yield* Processes.withMarker(daemon.marker), [])
         assert.isFalse(yield* Processes.isAlive(helper))
-        assert.sameMembers(fs.readdirSync(runtimeDir, { recursive: true }) as Array<string>, [
-          "daemon.json",
-          "servers",
-          "servers/plain",
-          "servers/shelled"
-        ])
+        const files = fs.readdirSync(runtimeDir, { recursive: true }).map(String)
+        // What it knows of its servers stays.
+        const [known, left] = [
+          files.filter((file) => file.startsWith("handshakes/")),
+          files.filter((file) => !file.startsWith("handshakes/"))
+        ]
+        assert.lengthOf(known, 2)
+        assert.sameMembers(left, ["daemon.json", "handshakes", "servers", "servers/plain", "servers/shelled"])
       })
     )
   }

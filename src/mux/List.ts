@@ -1,6 +1,7 @@
 /**
- * One list of one server: the pool's requests for it, all pages, one reading at a time; and its first page as bytes, for
- * sessions that ask for it while it is fresh, and for those that wait for a reading.
+ * One list of one server: the pool's requests for it, all pages, one reading at a time; its first page as bytes, for
+ * sessions that ask for it while it is fresh, and for those that wait for a reading; and the whole of it as bytes, for
+ * those that ask while there is no process.
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import type { CallAccount } from "./CallAccount.ts"
@@ -33,6 +34,8 @@ export interface ListOptions {
   /** Its answer leads on to another page. */
   readonly onCursor: (call: Call, cursor: string) => void
   readonly onItems: (items: ReadonlyArray<unknown>) => void
+  /** What it gives without a process is something else from now on: see {@link List.whole}. */
+  readonly onWhole: (whole: Buffer | null) => void
   /** Another process lists other things. */
   readonly onChanged: () => void
 }
@@ -40,6 +43,8 @@ export interface ListOptions {
 export class List {
   readonly kind: Kind
   items: ReadonlyArray<unknown> | null = null
+  /** All of it as one answer without the id, which ends it; null where it is not known, or not for everybody. */
+  whole: Buffer | null = null
   /** The process that is there has it. */
   isOffered = false
   /** The process that is there has been asked for it, and has answered. */
@@ -100,6 +105,23 @@ export class List {
     }
   }
 
+  /** Answers a client's request with what was known last, where there is such an answer. */
+  recall(call: Call): void {
+    if (this.whole === null) return this.#options.forward(call)
+    call.traffic.cacheHits++
+    this.#end(call, this.whole, Date.now())
+  }
+
+  /** Takes what is known of an earlier process: an answer as {@link whole} is. */
+  remember(answer: Buffer): void {
+    if (this.#isKnown) return
+    const page = recordOf(parse(resultOf(answer)))
+    const items = page?.[this.kind.key]
+    if (page === null || page["cacheScope"] === "private" || !Array.isArray(items)) return
+    this.whole = answer
+    this.#take(items.filter(isNamed))
+  }
+
   /** Withdraws a member's requests, or those alone that `isWanted` names. */
   withdraw(member: Member, outcome: CallOutcome, isWanted: (id: string) => boolean): void {
     const goes = (call: Call) => call.member === member && isWanted(call.id)
@@ -131,10 +153,10 @@ export class List {
     this.#settled = false
     this.#isStale = false
     this.#waiting.push(...this.#late.splice(0))
-    this.#page(generation, undefined, [], (items) => {
+    this.#page(generation, undefined, { items: [], isForAll: true }, (items, whole) => {
       if (items !== null) {
         this.isRead = true
-        this.#keep(items, tellsChange)
+        this.#keep(items, tellsChange, whole)
       }
       this.#settled = true
       done?.(items)
@@ -156,7 +178,7 @@ export class List {
   /** Takes what has been read elsewhere. */
   take(items: ReadonlyArray<unknown>, done: (items: ReadonlyArray<unknown>) => void): void {
     this.isRead = true
-    this.#keep(items, true)
+    this.#keep(items, true, this.isOffered ? "as items" : null)
     done(items)
     this.#tellWatchers()
   }
@@ -171,21 +193,41 @@ export class List {
     for (const watcher of this.#watchers.splice(0)) watcher()
   }
 
-  #keep(items: ReadonlyArray<unknown>, tellsChange: boolean): void {
-    const text = textOf(items)
-    const isChanged = this.#isKnown && (text === null || text !== this.#text)
+  #keep(items: ReadonlyArray<unknown>, tellsChange: boolean, whole: Whole): void {
+    const isKnown = this.#isKnown
+    const before = this.#text
+    const text = this.#take(items)
+    const isSame = isKnown && text !== null && text === before
+    this.#keepWhole(whole === "as items" ? this.#ofItems(text, isSame) : whole)
+    if (isKnown && !isSame && tellsChange) this.#options.onChanged()
+  }
+
+  /** Items that are the same as before may have come in an answer of the server's own. */
+  #ofItems(text: string | null, isSame: boolean): Buffer | null {
+    if (isSame && this.whole !== null) return this.whole
+    return text === null ? null : answerOf(`{"${this.kind.key}":${text}}`, "utf8")
+  }
+
+  #keepWhole(whole: Buffer | null): void {
+    if (whole === this.whole || (whole !== null && this.whole?.equals(whole) === true)) return
+    this.whole = whole
+    this.#options.onWhole(whole)
+  }
+
+  /** Says what it is as text. */
+  #take(items: ReadonlyArray<unknown>): string | null {
     this.#isKnown = true
-    this.#text = text
+    this.#text = textOf(items)
     if (this.kind.isKept) this.items = items
     this.#options.onItems(items)
-    if (isChanged && tellsChange) this.#options.onChanged()
+    return this.#text
   }
 
   #page(
     generation: number,
     cursor: string | undefined,
-    before: ReadonlyArray<unknown>,
-    done: (items: ReadonlyArray<unknown> | null) => void
+    before: { readonly items: ReadonlyArray<unknown>; readonly isForAll: boolean },
+    done: (items: ReadonlyArray<unknown> | null, whole: Whole) => void
   ): void {
     this.#options.ask(this.kind.method, cursor === undefined ? {} : { cursor }, (outcome) => {
       // A newer reading has begun: it will finish.
@@ -196,24 +238,27 @@ export class List {
         return this.#tellWatchers()
       }
       const page = outcome.kind === "result" ? recordOf(outcome.value) : null
-      if (cursor === undefined) this.#first(outcome, page)
-      if (page === null) return done(null)
+      const answer = outcome.kind === "result" ? answerOf(outcome.text, "latin1") : null
+      if (cursor === undefined) this.#first(outcome, page, answer)
+      if (page === null) return done(null, null)
       const found = page[this.kind.key]
-      const items = [...before, ...(Array.isArray(found) ? found.filter(isNamed) : [])]
-      if (typeof page["nextCursor"] !== "string" || items.length >= maxItems) return done(items)
-      this.#page(generation, page["nextCursor"], items, done)
+      const items = [...before.items, ...(Array.isArray(found) ? found.filter(isNamed) : [])]
+      const isForAll = before.isForAll && Array.isArray(found) && page["cacheScope"] !== "private"
+      const next = typeof page["nextCursor"] === "string" ? page["nextCursor"] : null
+      if (next !== null && items.length < maxItems) return this.#page(generation, next, { items, isForAll }, done)
+      done(items, next !== null || !isForAll ? null : cursor === undefined ? answer : "as items")
     })
   }
 
   /** The first page is what a session gets that asks for the list; the server's cursor in it leads on. */
-  #first(outcome: Outcome, page: Record | null): void {
+  #first(outcome: Outcome, page: Record | null, answer: Buffer | null): void {
     const waiting = this.#waiting.splice(0)
     if (page !== null) this.#isPrivate = page["cacheScope"] === "private"
     if (this.#isPrivate) {
       for (const call of [...waiting, ...this.#late.splice(0)]) this.#options.forward(call)
       this.#options.onForwarded()
-    } else if (outcome.kind === "result") {
-      const answer = Buffer.from(`{"jsonrpc":"2.0","result":${outcome.text},"id":`, "latin1")
+    } else if (outcome.kind !== "result") for (const call of waiting) this.#fail(call, outcome)
+    else if (answer !== null) {
       this.#cursor = typeof page?.["nextCursor"] === "string" ? page["nextCursor"] : null
       const now = Date.now()
       for (const call of waiting) this.#give(call, answer, now)
@@ -221,12 +266,16 @@ export class List {
       const ttl = page["ttlMs"]
       this.#answer = answer
       this.#freshUntil = now + Math.min(this.#options.ttl, typeof ttl === "number" ? ttl : Infinity)
-    } else for (const call of waiting) this.#fail(call, outcome)
+    }
   }
 
   #give(call: Call, answer: Buffer, now: number): void {
-    const { client, id } = call
     if (this.#cursor !== null) this.#options.onCursor(call, this.#cursor)
+    this.#end(call, answer, now)
+  }
+
+  #end(call: Call, answer: Buffer, now: number): void {
+    const { client, id } = call
     const end = `${id}}\n`
     this.#options.account.end(call, "ok", answer.length + end.length - 1, now)
     if (hasRoom(client, answer.length)) {
@@ -249,6 +298,19 @@ export class List {
   }
 }
 
+/** All of a list as one answer: as the server gave it, or to be made of its items; null where it may not be given. */
+type Whole = Buffer | "as items" | null
+
+/** An answer without the id, which ends it; `result` is JSON text, either as it is or as latin-1. */
+export const answerOf = (result: string, encoding: "utf8" | "latin1"): Buffer =>
+  Buffer.from(`${head}${result}${tail}`, encoding)
+
+/** The result in such an answer, as latin-1. */
+export const resultOf = (answer: Buffer): string => answer.toString("latin1", head.length, answer.length - tail.length)
+
+const head = '{"jsonrpc":"2.0","result":'
+const tail = ',"id":'
+
 type Record = { readonly [key: string]: unknown }
 
 const recordOf = (value: unknown): Record | null =>
@@ -258,6 +320,15 @@ const recordOf = (value: unknown): Record | null =>
 const textOf = (items: ReadonlyArray<unknown>): string | null => {
   try {
     return JSON.stringify(items)
+  } catch {
+    return null
+  }
+}
+
+/** JSON as latin-1; null where it is none. */
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(Buffer.from(text, "latin1").toString("utf8"))
   } catch {
     return null
   }

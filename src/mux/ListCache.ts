@@ -1,7 +1,7 @@
 /**
  * One server's lists as it gives them: its tools kept, for status and for what may be run twice; of prompts, resources and
  * templates what shows whether they changed; and of each its first page, for sessions. Read from each new process, when the
- * server says so, and when a session asks for one that is not fresh.
+ * server says so, and when a session asks for one that is not fresh. What was known last is given while there is no process.
  */
 import type { ServerCapabilities, Tool } from "@modelcontextprotocol/sdk/types.js"
 import type { CallOutcome } from "../CallOutcome.ts"
@@ -14,6 +14,8 @@ export class ListCache implements KnownLists {
   /** The names of the first list that the process gave; null before it. */
   initialTools: ReadonlyArray<string> | null = null
   readonly #isThere: () => boolean
+  readonly #recall: () => ReadonlyMap<string, Buffer>
+  #hasRecalled = false
   readonly #tools: List
   readonly #others: ReadonlyArray<List>
   readonly #all: ReadonlyMap<string, List>
@@ -30,11 +32,22 @@ export class ListCache implements KnownLists {
       readonly isThere: () => boolean
       /** A new process lists other things than the one before; the method announces it. */
       readonly onChanged: (method: string) => void
+      /** What is known of earlier processes, by method, each as one answer without the id; asked for once, if ever. */
+      readonly recall: () => ReadonlyMap<string, Buffer>
+      /** That has changed; null where it is not known any more. */
+      readonly onWhole: (method: string, whole: Buffer | null) => void
     }
   ) {
     this.#isThere = options.isThere
+    this.#recall = options.recall
     const list = (kind: Kind, onItems: (items: ReadonlyArray<unknown>) => void = () => {}) =>
-      new List({ ...options, kind, onItems, onChanged: () => options.onChanged(kind.announcement) })
+      new List({
+        ...options,
+        kind,
+        onItems,
+        onWhole: (whole) => options.onWhole(kind.method, whole),
+        onChanged: () => options.onChanged(kind.announcement)
+      })
     this.#tools = list(kinds.tools, (items) => {
       const tools = (items as ReadonlyArray<Tool>).filter((tool) => tool.annotations !== undefined)
       this.#repeatable = new Set(tools.filter(isRepeatable).map(({ name }) => name))
@@ -45,6 +58,7 @@ export class ListCache implements KnownLists {
 
   /** The last good list; null before the first. */
   get tools(): ReadonlyArray<Tool> | null {
+    this.#remember()
     // The cast: what is listed as tools has names, and is otherwise as the server gives it.
     return this.#tools.items as ReadonlyArray<Tool> | null
   }
@@ -56,15 +70,21 @@ export class ListCache implements KnownLists {
 
   /** Whether requests for a whole list, by its method, are answered here: not those for what only the server can say. */
   answers(method: string): boolean {
-    return this.#all.get(method)?.isShared ?? false
+    const list = this.#all.get(method)
+    if (this.#isThere()) return list?.isShared ?? false
+    this.#remember()
+    return list !== undefined && list.whole !== null
   }
 
   /**
    * Answers a client's request for a whole list, which {@link answers} allows, with what the process that is there gave for
-   * it, now or once it has been read. Many that wait cost it one request. `kept` is the line as it came.
+   * it, now or once it has been read; without one, with what was known last. Many that wait cost it one request. `kept` is
+   * the line as it came.
    */
   answer(call: Call): void {
-    this.#all.get(call.method)?.answer(call)
+    const list = this.#all.get(call.method)
+    if (this.#isThere()) list?.answer(call)
+    else list?.recall(call)
   }
 
   /** Whether a member waits for a list. */
@@ -74,6 +94,7 @@ export class ListCache implements KnownLists {
   }
 
   texts(): ReadonlyMap<string, string | null> {
+    this.#remember()
     const texts = new Map<string, string | null>()
     for (const { kind, text } of this.#all.values()) {
       const before = texts.get(kind.announcement)
@@ -100,6 +121,8 @@ export class ListCache implements KnownLists {
   renew(capabilities: ServerCapabilities, tools: ReadonlyArray<Tool> | null): void {
     const renewal = ++this.#renewals
     this.#isComplete = false
+    // Sessions may have it from another daemon: they are told where it differs.
+    this.#remember()
     for (const list of this.#all.values()) list.renew(list.kind.capability in capabilities)
     const listed = (items: ReadonlyArray<unknown> | null) => {
       if (items !== null) this.initialTools = (items as ReadonlyArray<Tool>).map(({ name }) => name)
@@ -119,6 +142,12 @@ export class ListCache implements KnownLists {
   /** Calls back once the tools are not being read. */
   whenSettled(done: () => void): void {
     this.#tools.whenSettled(done)
+  }
+
+  #remember(): void {
+    if (this.#hasRecalled) return
+    this.#hasRecalled = true
+    for (const [method, answer] of this.#recall()) this.#all.get(method)?.remember(answer)
   }
 
   #renewOthers(renewal: number, index: number): void {

@@ -78,6 +78,11 @@ export class Multiplexer implements LineReceiver, Peer {
     return this.#stdin.blocked && this.#stdin.unread > ahead
   }
 
+  /** When it last answered a client's request, in milliseconds since the epoch; 0 before that. */
+  get answeredAt(): number {
+    return this.#heardAt
+  }
+
   /** From here on it reads what the process writes. */
   begin(): void {
     this.process.attach(this)

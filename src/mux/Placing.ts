@@ -13,6 +13,10 @@ export interface Place {
 /** It has a process, or one is coming. */
 export const isUsable = ({ unavailable }: Replica): boolean => unavailable === null
 
+/** Another process is on its way there. */
+const isStarting = (replica: Replica): boolean =>
+  isUsable(replica) && !replica.isAsleep && (replica.current === null || replica.isRenewing)
+
 /** A list belongs to the process that gives it page by page: it is always asked at home. */
 export const atHome = (home: Replica): Place | null =>
   home.current === null ? null : { replica: home, process: home.current }
@@ -55,7 +59,7 @@ export const lane = (options: {
   const empty = free.filter(({ process }) => process.calls.areOnlyOf(member) && tasks.areOnlyOf(process, member))
   const quiet = empty.find(({ replica }) => isAlone || ![...replica.clients].some(({ id }) => id !== member.client?.id))
   if (quiet !== undefined) return quiet
-  const isComing = replicas.some((replica) => isUsable(replica) && (replica.current === null || replica.isRenewing))
+  const isComing = replicas.some(isStarting)
   if (isComing && waited <= patience) return null
   const wanted = isComing ? undefined : replicas.find((replica) => replica.isIdle)
   if (wanted !== undefined) return { wanted }

@@ -156,6 +156,11 @@ export class Questions {
     return this.#still.get(process)?.has(member) === true
   }
 
+  /** Whether a process waits for the answer to a question. */
+  waits(process: Peer): boolean {
+    return this.#still.has(process)
+  }
+
   /** The process that asks this member something, if one does. */
   askerOf(member: Member): Peer | null {
     if (member.asked === 0) return null

@@ -11,6 +11,7 @@ import * as Cursors from "./Cursors.ts"
 import type { Envelope } from "./Envelope.ts"
 import { ListCache } from "./ListCache.ts"
 import { LogLevels } from "./LogLevels.ts"
+import type { Memory } from "./Memory.ts"
 import { type Endings, Multiplexer, refuse } from "./Multiplexer.ts"
 import { announce } from "./Notifications.ts"
 import type { Poison } from "./Poison.ts"
@@ -37,6 +38,8 @@ export interface ReplicaOptions extends Endings {
   readonly unavailable: RequestError
   /** Sessions may have their home here: it is asked for its lists. */
   readonly isHome: boolean
+  /** What is known of the server without a process, where its sessions share that. */
+  readonly memory: Memory
   /** All sessions of the server, wherever their home is. */
   readonly everybody: ReadonlySet<Client>
   readonly questions: Questions
@@ -44,6 +47,8 @@ export interface ReplicaOptions extends Endings {
   readonly poison: Poison
   /** A client's request for a list goes to the process after all. */
   readonly onUnlisted: (call: Call) => void
+  /** A client's request waits here, and its process is asleep. */
+  readonly onNeeded: (replica: Replica) => void
   /** There is a process, or another, or room in it, or none will come. */
   readonly onChange: (replica: Replica) => void
   /** What a process that ended held and may be asked again. Where nothing takes it, `errorOf` says what to answer. */
@@ -68,7 +73,6 @@ export class Replica {
   readonly levels: LogLevels
   /** Takes all new requests. */
   current: Multiplexer | null = null
-  handshake: Handshake | null = null
   /** Why there is no process and none is coming; null while there is hope. */
   unavailable: RequestError | null
   /** Another process is to take over, since this one may still ask what nobody waits for. */
@@ -77,11 +81,17 @@ export class Replica {
   renewableAt = 0
   /** It was told to have a process. */
   isWanted = false
+  /** It has no process, and gets one as soon as it is needed. */
+  isAsleep = false
   /** When it was last of use, in milliseconds since the epoch. */
   usedAt = Date.now()
+  /** It was in use when that was looked at last. */
+  wasUsed = false
   readonly #options: ReplicaOptions
   readonly #waiting: WaitingRoom
   readonly #draining = new Set<Multiplexer>()
+  /** Of the last process. */
+  #handshake: Handshake | null = null
 
   constructor(options: ReplicaOptions) {
     this.#options = options
@@ -102,7 +112,11 @@ export class Replica {
       },
       ask: (method, params, done) => this.ask(method, params, done),
       isThere,
-      onChanged: (method) => announce(this.clients, method)
+      onChanged: (method) => announce(this.clients, method),
+      recall: () => (options.isHome ? options.memory.lists : new Map()),
+      onWhole: (method, whole) => {
+        if (options.isHome) options.memory.listed(method, whole)
+      }
     })
     this.levels = new LogLevels({
       clients: options.everybody,
@@ -117,14 +131,18 @@ export class Replica {
     const multiplexer = this.#multiplexer(process)
     const replaced = this.current
     this.current = multiplexer
-    this.isRenewing = false
+    this.isRenewing = this.isAsleep = false
     if (replaced !== null) {
       this.#draining.add(replaced)
       replaced.retire()
     }
-    this.handshake = process.handshake
+    this.#handshake = process.handshake
     this.unavailable = null
-    if (this.#options.isHome) this.lists.renew(process.handshake.capabilities, process.tools)
+    this.usedAt = Date.now()
+    if (this.#options.isHome) {
+      this.lists.renew(process.handshake.capabilities, process.tools)
+      this.#options.memory.shook(process.handshake)
+    }
     this.subscriptions.renew()
     if ("logging" in process.handshake.capabilities) this.levels.renew()
     this.#waiting.admit(multiplexer)
@@ -162,15 +180,43 @@ export class Replica {
     else multiplexer.whenIdle(() => this.#options.tasks.whenIdle(multiplexer, done))
   }
 
+  /** The server's answer to `initialize`, as it was given last; null where it is not known. */
+  get handshake(): Handshake | null {
+    return this.#handshake ?? (this.#options.isHome ? this.#options.memory.handshake : null)
+  }
+
   /** Whether its process can have tasks, as far as that is known. */
   get mayHaveTasks(): boolean {
-    return this.handshake === null || "tasks" in this.handshake.capabilities
+    return this.#handshake === null || "tasks" in this.#handshake.capabilities
+  }
+
+  /** A process is to come. */
+  expect(): void {
+    this.isWanted = true
+    this.isAsleep = false
+    this.setUnavailable(null)
+  }
+
+  /** Its process, if it has one, takes no more and is about to be ended; what comes waits for another. */
+  sleep(): void {
+    const { current } = this
+    this.isAsleep = true
+    this.isWanted = false
+    this.unavailable = null
+    if (current !== null) {
+      this.current = null
+      this.#draining.add(current)
+      current.retire()
+    }
+    if (!this.#waiting.isEmpty) this.#options.onNeeded(this)
+    this.#options.onChange(this)
   }
 
   /** Without a process: whether one is coming (`null`), or why not. */
   setUnavailable(error: RequestError | null): void {
     this.unavailable = error
     if (error === null) return
+    this.isAsleep = false
     this.#waiting.refuse(error)
     this.#options.onChange(this)
   }
@@ -232,22 +278,23 @@ export class Replica {
     // Nobody's: its answer may be for others too.
     const onRefusal = (error: RequestError) => done({ kind: "refused", error })
     if (this.current !== null) send(this.current)
-    else this.await({ client: null, onProcess: send, onRefusal })
+    else this.await({ client: null, onProcess: send, onRefusal }, client !== null)
     return () => forget()
   }
 
-  /** What needs a process, whichever it is, waits for one to come. */
-  await(waiting: Waiting): void {
+  /** What needs a process, whichever it is, waits for one to come. What only the pool itself would like to know can wait. */
+  await(waiting: Waiting, isNeeded = true): void {
     if (this.unavailable !== null) return waiting.onRefusal(this.unavailable)
     this.#waiting.enter(waiting)
     this.#options.sweepSoon()
+    if (this.isAsleep && isNeeded) this.#options.onNeeded(this)
   }
 
   // --- sessions ---
 
   /** What comes is not for the client any more, and what waits for a process is asked elsewhere. */
   release(client: Client): void {
-    this.clients.delete(client)
+    if (this.clients.delete(client)) this.usedAt = Date.now()
     this.#waiting.leave(client)
     this.subscriptions.leave(client)
   }

@@ -8,6 +8,7 @@ import { Line } from "../lines/LineReader.ts"
 import { invalidParams, methodNotFound, type RequestError, ServerUnavailable } from "../PoolError.ts"
 import type { Asker } from "../server/AskerStore.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
+import { Alarm } from "./Alarm.ts"
 import { Asking, type QuestionPolicy } from "./Asking.ts"
 import * as Calls from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
@@ -15,6 +16,8 @@ import { Envelope, Key } from "./Envelope.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
 import { type Endings, isSameId, type Multiplexer } from "./Multiplexer.ts"
+import { done as nothingToDo } from "./Outcome.ts"
+import { Places, type PlacesOptions } from "./Places.ts"
 import * as Placing from "./Placing.ts"
 import { maxCrashes, Poison } from "./Poison.ts"
 import { Questions, type Root } from "./Questions.ts"
@@ -26,20 +29,22 @@ import { Turns } from "./Turns.ts"
 import type { Client, Outcome, Refusal, Replaceable, Upstream } from "./Upstream.ts"
 import { decodeString, nameOf } from "./Words.ts"
 
-export interface SharingOptions extends Pick<
-  ReplicaOptions,
-  | "server"
-  | "logMessages"
-  | "maxLine"
-  | "queueTimeout"
-  | "requestTimeout"
-  | "listTtl"
-  | "onStray"
-  | "unavailable"
-  | "account"
-> {
-  /** Places that sessions have their homes in, and all there may be: the others are for what asks, one at a time. */
-  readonly replicas: { readonly min: number; readonly max: number; readonly homes: number }
+export interface SharingOptions
+  extends
+    Pick<PlacesOptions, "replicas" | "idleStop" | "onWanted">,
+    Pick<
+      ReplicaOptions,
+      | "server"
+      | "logMessages"
+      | "maxLine"
+      | "queueTimeout"
+      | "requestTimeout"
+      | "listTtl"
+      | "onStray"
+      | "unavailable"
+      | "account"
+      | "memory"
+    > {
   /** `"own"`: it has one session, which is asked whatever the server asks. */
   readonly questions: QuestionPolicy | "own"
   readonly roots: ReadonlyArray<Root> | undefined
@@ -50,8 +55,6 @@ export interface SharingOptions extends Pick<
   /** What is known to ask already. */
   readonly askers: ReadonlyArray<Asker>
   readonly onAskers: (askers: ReadonlyArray<Asker>) => void
-  /** A place needs a process, or none any more, or another in place of the one that it has. */
-  readonly onWanted: (replica: Replica, what: "start" | "stop" | "renew") => void
 }
 
 /** A session, and the place where all goes that needs no lane. */
@@ -76,6 +79,7 @@ export class Sharing implements Replaceable {
   readonly asking: Asking
   readonly replicas: ReadonlyArray<Replica>
   readonly #options: SharingOptions
+  readonly #places: Places
   readonly #memberships = new Map<Client, Membership>()
   readonly #leaving = new Map<Client, Leaving>()
   readonly #questions: Questions
@@ -85,12 +89,12 @@ export class Sharing implements Replaceable {
   readonly #turns: Turns
   readonly #laneTurns: Turns
   readonly #envelope = new Envelope()
+  readonly #alarm = new Alarm((now) => this.#sweep(now))
   #executing = 0
-  #isSweeping = false
 
   constructor(options: SharingOptions) {
     this.#options = options
-    const { queueTimeout: timeout, replicas, server } = options
+    const { queueTimeout: timeout, server } = options
     this.#turns = new Turns({ server, timeout })
     this.#laneTurns = new Turns({ server, timeout })
     const { questions } = options
@@ -109,7 +113,9 @@ export class Sharing implements Replaceable {
       tasks: this.#tasks,
       onAnswered: () => this.#pump()
     })
-    this.replicas = Array.from({ length: replicas.max }, (_, index) => this.#replica(index))
+    const parts = { questions: this.#questions, tasks: this.#tasks }
+    this.#places = new Places({ ...options, ...parts }, (index) => this.#replica(index))
+    this.replicas = this.#places.all
   }
 
   /** The lists of the server, as its first home gives them. */
@@ -124,7 +130,7 @@ export class Sharing implements Replaceable {
     const known = this.#memberships.get(client)
     // It may come back before it has left.
     this.#leaving.delete(client)
-    const home = known?.home ?? this.#homeForNew()
+    const home = known?.home ?? this.#places.homeForNew()
     home.clients.add(client)
     const traffic = this.#options.account.trafficOf(client.server)
     this.#memberships.set(client, { member: known?.member ?? Member.make(client), home, traffic })
@@ -146,7 +152,7 @@ export class Sharing implements Replaceable {
     this.#poison.forget(client)
     for (const { levels } of this.replicas) levels.membersChanged()
     this.#pump()
-    this.#sweepSoon()
+    this.#alarm.soon()
   }
 
   handOver(client: Client, next: Upstream, done: () => void): void {
@@ -159,7 +165,7 @@ export class Sharing implements Replaceable {
     for (const { levels } of this.replicas) levels.membersChanged()
     for (const turns of [this.#turns, this.#laneTurns]) turns.passOn(member)
     this.#endIfIdle(client)
-    this.#sweepSoon()
+    this.#alarm.soon()
   }
 
   hasTask(client: Client, line: Line): boolean {
@@ -213,7 +219,7 @@ export class Sharing implements Replaceable {
 
   list(client: Client, line: Line, envelope: Envelope, method: string): void {
     const { home, member, traffic } = this.#of(client)
-    const isHere = home.current !== null && home.unavailable === null && home.lists.answers(method)
+    const isHere = home.unavailable === null && home.lists.answers(method)
     if (!isHere || this.asking.needsLane(method, null)) return this.request(client, line, envelope, method)
     const kept = line.copy(line.start, line.end)
     const facts = { name: null, kept, isInLane: false, concern: null }
@@ -246,7 +252,7 @@ export class Sharing implements Replaceable {
     for (const replica of this.replicas) {
       for (const multiplexer of replica.all()) multiplexer.cancel(client, isWanted, line, envelope, outcome)
     }
-    this.#sweepSoon()
+    this.#alarm.soon()
   }
 
   levelChanged(client: Client, done: (outcome: Outcome) => void): void {
@@ -255,8 +261,11 @@ export class Sharing implements Replaceable {
     if (handshake !== null && !("logging" in handshake.capabilities)) {
       return done({ kind: "error", text: noLogging })
     }
+    // The process that it gets when it is needed is told.
+    const isNoted = home.isAsleep && handshake !== null
+    if (isNoted) done(nothingToDo)
     for (const replica of this.replicas) {
-      if (replica === home) replica.levels.merge(done, client)
+      if (replica === home && !isNoted) replica.levels.merge(done, client)
       else if (replica.current !== null) replica.levels.merge(() => {}, null)
     }
   }
@@ -299,7 +308,7 @@ export class Sharing implements Replaceable {
       tasks: this.#tasks
     })
     if (found === null || "process" in found) return found
-    this.#want(found.wanted, "start")
+    this.#places.want(found.wanted, "start")
     return null
   }
 
@@ -318,12 +327,12 @@ export class Sharing implements Replaceable {
     const { client, id, isInLane, member } = call
     const leaving = this.#leaving.get(client)
     if (leaving !== undefined) return this.#passOn(call, line, leaving)
+    const { home } = this.#of(client)
     const since = Date.now()
     const go = (): boolean => {
-      const { home } = this.#of(client)
       if (home.unavailable !== null) return (refused(home.unavailable), true)
       const place = this.#placeFor(call, home, Date.now() - since)
-      if (place === null) return false
+      if (place === null) return (this.#places.wake(home), false)
       this.#envelope.scan(line.bytes, line.start, line.end)
       this.#send(place, call, line, this.#envelope, Date.now())
       return true
@@ -340,7 +349,8 @@ export class Sharing implements Replaceable {
     const turns = isInLane ? this.#laneTurns : this.#turns
     const passOn = () => this.#passOn(call, line, this.#leaving.get(client)!)
     turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused, withdrawn, passOn })
-    this.#sweepSoon()
+    this.#places.wake(home)
+    this.#alarm.soon()
   }
 
   /** No process here has seen it, or it may be run twice: where its client is now it begins anew. */
@@ -425,41 +435,25 @@ export class Sharing implements Replaceable {
       tasks: this.#tasks,
       poison: this.#poison,
       onSettled: this.#onSettled,
-      onChange: () => this.#pump(),
+      onChange: () => {
+        this.#pump()
+        if (this.#places.areWatched) this.#alarm.soon()
+      },
+      onNeeded: (replica) => this.#places.wake(replica),
       onUnlisted: (call) => this.#enter(call, Line.ofText(call.kept ?? ""), (error) => error),
       onAgain: (call, line, errorOf) => this.#again(call, line, errorOf),
-      sweepSoon: () => this.#sweepSoon()
+      sweepSoon: () => this.#alarm.soon()
     })
   }
 
-  /** A new session has its home where the fewest are, or in a new place while there may be more. */
-  #homeForNew(): Replica {
-    const homes = this.replicas.slice(0, this.#options.replicas.homes)
-    const open = homes.filter((replica, index) => index === 0 || Placing.isUsable(replica))
-    const best = open.reduce((best, replica) => (replica.clients.size < best.clients.size ? replica : best))
-    const next = homes.find((replica) => !open.includes(replica))
-    if (best.clients.size === 0 || next === undefined || !Placing.isUsable(homes[0]!)) return best
-    this.#want(next, "start")
-    return next
-  }
-
-  #want(replica: Replica, what: "start" | "stop" | "renew"): void {
-    if (what === "start") replica.setUnavailable(null)
-    replica.isWanted = what !== "stop"
-    replica.usedAt = Date.now()
-    this.#options.onWanted(replica, what)
-  }
-
-  // --- deadlines ---
-
-  /** One timer for all deadlines, and only while there are some. */
-  #sweepSoon(): void {
-    if (this.#isSweeping) return
-    this.#isSweeping = true
-    setTimeout(() => {
-      this.#isSweeping = false
-      this.#sweep(Date.now())
-    }, sweepInterval)
+  /**
+   * The process of a place is about to be ended, since nobody uses it: says whether that still holds. What comes from now on
+   * waits for another.
+   */
+  rest(replica: Replica): boolean {
+    if (!this.#places.isIdle(replica, Date.now())) return false
+    replica.sleep()
+    return true
   }
 
   #sweep(now: number): void {
@@ -467,24 +461,11 @@ export class Sharing implements Replaceable {
     this.#laneTurns.expire(now)
     this.#pump()
     for (const client of this.#leaving.keys()) this.#endIfIdle(client)
-    let goesOn = !this.#turns.isEmpty || !this.#laneTurns.isEmpty || this.#leaving.size > 0
-    for (const [index, replica] of this.replicas.entries()) {
-      if (replica.sweep(now)) goesOn = true
-      const { current } = replica
-      if (current === null) continue
-      const { calls } = current
-      // Nobody can be asked beside what was cancelled: where something waits to be alone, it has to go.
-      const isInTheWay = calls.isTainted || (!this.#laneTurns.isEmpty && calls.haveAbandoned)
-      if (isInTheWay && !replica.isRenewing && now >= replica.renewableAt) {
-        replica.isRenewing = true
-        this.#want(replica, "renew")
-      }
-      if (index < this.#options.replicas.min) continue
-      if (replica.clients.size > 0 || calls.ofClients() > 0) replica.usedAt = now
-      if (now - replica.usedAt > idleTime) this.#want(replica, "stop")
-      else goesOn = true
-    }
-    if (goesOn) this.#sweepSoon()
+    let isBusy = !this.#turns.isEmpty || !this.#laneTurns.isEmpty || this.#leaving.size > 0
+    for (const replica of this.replicas) if (replica.sweep(now)) isBusy = true
+    const next = this.#places.sweep(now, !this.#laneTurns.isEmpty)
+    if (isBusy) this.#alarm.soon()
+    else this.#alarm.within(next)
   }
 }
 
@@ -507,7 +488,3 @@ const noLogging = Reply.json({ code: methodNotFound, message: "the server offers
 /** What is kept of requests that may be made again: so long each, in bytes, and so many. */
 const maxKept = 64 * 1024
 const maxKeptCalls = 256
-/** Milliseconds. */
-const sweepInterval = 250
-/** How long a process that was started for more sessions, or for what asks, stays without use; milliseconds. */
-const idleTime = 5 * 60_000

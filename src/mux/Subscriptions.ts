@@ -28,6 +28,11 @@ export class Subscriptions {
     this.#isThere = isThere
   }
 
+  /** Whether anything is watched, or is to be. */
+  get areWanted(): boolean {
+    return this.#watched.size > 0
+  }
+
   subscribe(client: Client, uri: string, done: Done): void {
     const watched = this.#watched.get(uri)
     if (watched === undefined) return this.#begin(client, uri, done)

@@ -99,8 +99,14 @@ export class Tasks {
 
   /** Calls back once a process has no task under way. */
   whenIdle(process: Peer, done: () => void): void {
-    if (!this.#hasLive(process)) return done()
+    if (!this.hasLive(process)) return done()
     this.#waiting.set(process, done)
+  }
+
+  /** Whether a process has a task under way. */
+  hasLive(process: Peer): boolean {
+    for (const { isLive } of this.#tasks.get(process)?.values() ?? []) if (isLive) return true
+    return false
   }
 
   #add(process: Peer, request: number, call: Pick<Call, "member" | "token">, line: Line): Task | null {
@@ -122,14 +128,9 @@ export class Tasks {
     else process.ask("tasks/cancel", { taskId: id }, () => this.heard(process, id, "cancelled"), null)
   }
 
-  #hasLive(process: Peer): boolean {
-    for (const { isLive } of this.#tasks.get(process)?.values() ?? []) if (isLive) return true
-    return false
-  }
-
   #tellIdle(process: Peer): void {
     const done = this.#waiting.get(process)
-    if (done === undefined || this.#hasLive(process)) return
+    if (done === undefined || this.hasLive(process)) return
     this.#waiting.delete(process)
     done()
   }

@@ -27,6 +27,8 @@ export interface Observer {
   ) => { readonly inFlight: number; readonly isOfOneCall: boolean }
   /** Calls back once a replaced process has nothing more to answer. */
   readonly whenDrained: (process: ServerProcess.ServerProcess, done: () => void) => void
+  /** Nobody seems to use the process: says whether that holds, and nothing more goes to it then, since it is ended. */
+  readonly onIdle: (process: ServerProcess.ServerProcess) => boolean
   /** No client waits for an answer of the process. */
   readonly isIdle: (process: ServerProcess.ServerProcess) => boolean
   /** Asks the process that requests go to; returns with any answer. */
@@ -48,6 +50,8 @@ export interface Supervisor {
   readonly start: Effect.Effect<void>
   /** Ends it and returns when its processes are gone. */
   readonly stop: Effect.Effect<void>
+  /** Ends what runs and is idle, until it is started again; that is no restart. */
+  readonly sleep: Effect.Effect<void>
   /**
    * Starts it anew with a fresh budget. Where a process runs, another takes over once it is ready, and the one before
    * ends what it has; if the new one fails, the old one goes on. `now` ends the old one first.
@@ -99,6 +103,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const draining = new Set<Incarnation.Incarnation>()
   const drains = new Set<Fiber.Fiber<void>>()
   let starts = 0
+  /** The next start is no restart. */
+  let isAsleep = false
   let loop: Fiber.Fiber<void> | null = null
   let settled = Deferred.makeUnsafe<void>()
   Deferred.doneUnsafe(settled, Effect.void)
@@ -259,7 +265,8 @@ export const make = Effect.fnUntraced(function* (options: {
     let opening: Opening | null = null
     for (;;) {
       const startedAt = yield* Clock.currentTimeMillis
-      starts++
+      if (!isAsleep) starts++
+      isAsleep = false
       const opened: Result.Result<Incarnation.Incarnation, ServerProcess.Failed> = yield* Fiber.join(
         opening ?? (yield* begin(spec, mustList, parent))
       )
@@ -324,10 +331,10 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   })
 
-  const end = Effect.fnUntraced(function* (via: "stopping" | "restarting") {
+  const end = Effect.fnUntraced(function* (via: "stopping" | "restarting", cause: "request" | "idle" = "request") {
     if (loop === null) return
     const isLive = state === "starting" || state === "running" || state === "restarting"
-    if (isLive) go(via, yield* Clock.currentTimeMillis, "request")
+    if (isLive) go(via, yield* Clock.currentTimeMillis, cause)
     yield* Fiber.interrupt(loop)
     loop = null
   })
@@ -357,6 +364,12 @@ export const make = Effect.fnUntraced(function* (options: {
     stop: Effect.gen(function* () {
       yield* end("stopping")
       go("stopped", yield* Clock.currentTimeMillis, "request")
+    }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1)),
+    sleep: Effect.gen(function* () {
+      if (current === null || state !== "running" || !observer.onIdle(current.process)) return
+      isAsleep = true
+      yield* end("stopping", "idle")
+      go("stopped", yield* Clock.currentTimeMillis, "idle")
     }).pipe(Effect.uninterruptible, oneAtATime.withPermits(1)),
     restart: ({ now }) =>
       Effect.suspend(() =>

@@ -52,6 +52,7 @@ const sharing = (choices: Choices): Partial<SharingOptions> => ({
     { min: 2, max: 3, homes: 3 }
   ]),
   requestTimeout: choices.of([null, null, 5000]),
+  idleStop: choices.of([null, null, 400, 3000]),
   maxInFlight: choices.of([Infinity, Infinity, 2]),
   maxConcurrency: choices.of([Infinity, Infinity, 4]),
   roots: choices.of([undefined, [{ uri: "file:///r" }]])

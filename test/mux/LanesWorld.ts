@@ -6,6 +6,7 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
+import type { Wish as What } from "../../src/mux/Places.ts"
 import type { Replica } from "../../src/mux/Replica.ts"
 import { turn } from "../lines/Turn.ts"
 import {
@@ -36,7 +37,7 @@ import { makeMux, makeProcess, notification, request, unavailable } from "./MuxH
 
 interface Wish {
   readonly replica: Replica
-  readonly what: "start" | "stop" | "renew"
+  readonly what: What
 }
 
 export class World {
@@ -65,7 +66,11 @@ export class World {
     this.#hasRoots = sharing.roots !== undefined
     this.#mux = makeMux({
       ...sharing,
-      onWanted: (replica, what) => this.#wishes.push({ replica, what })
+      onWanted: (replica, what) => {
+        // Said again each time that it is looked at.
+        const isSaid = what !== "start" && this.#wishes.some((wish) => wish.replica === replica && wish.what === what)
+        if (!isSaid) this.#wishes.push({ replica, what })
+      }
     })
     for (const replica of this.#replicas.slice(0, sharing.replicas!.min)) {
       replica.isWanted = true
@@ -403,6 +408,8 @@ export class World {
     if (what === "renew") {
       if (!fails && server !== undefined) this.#attach(replica)
       replica.renewed()
+    } else if (what === "sleep") {
+      if (!fails && server !== undefined && this.#mux.sharing.rest(replica)) this.#detach(server, false)
     } else if (what === "stop") {
       replica.setUnavailable(unavailable)
       if (server !== undefined) this.#detach(server, false)

@@ -538,7 +538,7 @@ describe("ListCache", () => {
       })
     )
 
-    it.effect("are those of the process that is there", () =>
+    it.effect("are those of the process that is there, or while there is none of the last one", () =>
       Effect.gen(function* () {
         const { mux, one } = yield* read()
         const next = mux.attach(withTools)
@@ -549,7 +549,10 @@ describe("ListCache", () => {
         assert.deepStrictEqual(yield* named(one), [[1, "b"]])
         mux.detach()
         one.send(request(2, "tools/list"))
+        assert.deepStrictEqual(yield* named(one), [[2, "b"]])
         const preflighted = mux.attach({ ...withTools, tools: [{ name: "c", inputSchema: { type: "object" } }] })
+        assert.deepStrictEqual(methods(yield* one.told), ["notifications/tools/list_changed"])
+        one.send(request(2, "tools/list"))
         const asks = yield* preflighted.told
         assert.deepStrictEqual(methods(asks), ["prompts/list", "tools/list"])
         preflighted.answer(asks[1]!, page("c"))

@@ -4,6 +4,7 @@ import { vi } from "vitest"
 import { LineReader, type LineReceiver } from "../../src/lines/LineReader.ts"
 import { LineWriter } from "../../src/lines/LineWriter.ts"
 import { CallAccount, type EndedCall } from "../../src/mux/CallAccount.ts"
+import { Memory } from "../../src/mux/Memory.ts"
 import type { Loss, Replica } from "../../src/mux/Replica.ts"
 import { Sharing, type SharingOptions } from "../../src/mux/Sharing.ts"
 import { Session } from "../../src/mux/Session.ts"
@@ -207,6 +208,8 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
     requestTimeout: null,
     listTtl: 300_000,
     replicas: { min: 1, max: 1, homes: 1 },
+    idleStop: null,
+    memory: new Memory(null),
     questions: "auto",
     roots: undefined,
     maxInFlight: Infinity,

@@ -30,7 +30,7 @@ export interface Making {
 }
 
 export type Event =
-  | { readonly _tag: "Nothing" | "Turn" | "GiveUp" | "Hope" }
+  | { readonly _tag: "Nothing" | "Turn" | "GiveUp" | "Hope" | "Sleep" }
   /** `isRolling`: also where there is one already. */
   | { readonly _tag: "Attach"; readonly making: Making; readonly isRolling: boolean }
   | { readonly _tag: "Crash" | "Stop" | "HoldStdin" | "ReleaseStdin" | "BreakStdin"; readonly server: number }
@@ -108,6 +108,16 @@ export const events = (choices: Choices): ReadonlyArray<Event> => {
         turn
       ]
     },
+    // One that sleeps, and is asked for its lists and for something else.
+    () => [
+      attach,
+      { _tag: "Turn" },
+      ...[0, 1].map((): Event => ({ _tag: "AnswerList", list: 1 + choices.below(9), how: "shared" })),
+      { _tag: "Turn" },
+      { _tag: "Sleep" },
+      ...[0, 1].map(() => ask(choices.of(kinds))),
+      choices.of<Event>([attach, { _tag: "GiveUp" }])
+    ],
     // One that ends before it has read its lists.
     () => [attach, { _tag: "Turn" }, { _tag: "Crash", server: current }, attach, { _tag: "Turn" }]
   ])()
@@ -137,6 +147,7 @@ const event = (choices: Choices): Event => {
     ...times(6, () => ({ _tag: "Attach", making: making(choices), isRolling: choices.chance(40) })),
     ...times(3, () => ({ _tag: choices.of(["Crash", "Crash", "Stop"]), server })),
     () => ({ _tag: choices.of(["GiveUp", "Hope"]) }),
+    ...times(2, () => ({ _tag: "Sleep" })),
     ...times(3, () => ({
       _tag: choices.of(["HoldStdin", "ReleaseStdin", "ReleaseStdin", "BreakStdin", "ReleaseStdin", "ReleaseStdin"]),
       server

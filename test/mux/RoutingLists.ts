@@ -31,6 +31,8 @@ interface List {
   isStale: boolean
   /** What is given again. */
   result: string | null
+  /** What is given while there is no process. */
+  whole: string | null
   /** Clients' requests for which the reading that goes on is new enough, and those for which it is not. */
   waiting: ReadonlyArray<Request>
   late: ReadonlyArray<Request>
@@ -96,6 +98,13 @@ export class ModelLists {
     return true
   }
 
+  /** A client asks for a whole list while there is no process; false where nothing is known. */
+  askedOfNobody(kind: ListKind, request: Request): boolean {
+    const { whole } = this.#lists[kind]
+    if (whole !== null) this.#options.give(request, whole)
+    return whole !== null
+  }
+
   /** Clients' requests wait no more. */
   withdraw(isWanted: (request: Request) => boolean): void {
     for (const list of [this.#lists.tools, this.#lists.prompts]) {
@@ -113,6 +122,7 @@ export class ModelLists {
     if (result !== null) {
       list.isRead = true
       this.#keep(kind, result.items, tellsChange)
+      list.whole = result.how === "private" ? null : result.text
     }
     list.isReading = false
     if (isOfChain && kind === "tools") this.#afterTools()
@@ -161,8 +171,12 @@ export class ModelLists {
   }
 
   #take(kind: ListKind, items: ReadonlyArray<object>): void {
-    this.#lists[kind].isRead = true
+    const list = this.#lists[kind]
+    list.isRead = true
+    const before = list.known
     this.#keep(kind, items, true)
+    if (!list.isOffered) list.whole = null
+    else if (list.whole === null || list.known !== before) list.whole = JSON.stringify({ [kind]: items })
   }
 
   #keep(kind: ListKind, items: ReadonlyArray<object>, tellsChange: boolean): void {
@@ -189,6 +203,7 @@ const unknown = (): List => ({
   isRead: false,
   isStale: false,
   result: null,
+  whole: null,
   waiting: [],
   late: []
 })

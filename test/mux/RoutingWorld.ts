@@ -59,6 +59,10 @@ export class World {
   /** Who has something waiting, in the order of their turns. */
   readonly #inTurn = new Set<ModelClient>()
   #isUnavailable = false
+  /** There is no process, and one is asked for when it is needed. */
+  #isAsleep = false
+  /** How often it must have been. */
+  #wakes = 0
   #count = 0
   /** Requests that are long, whatever became of them. */
   #longs = 0
@@ -69,6 +73,10 @@ export class World {
 
   step(event: Event): void {
     this.#step(event)
+    assert.deepStrictEqual(
+      this.#mux.wanted,
+      Array.from({ length: this.#wakes }, () => "start 0")
+    )
     for (const server of this.#draining) {
       assert.strictEqual(server.isDrained, server.pending.length === 0, "drained")
     }
@@ -87,6 +95,8 @@ export class World {
         return this.#at(event.server, (server) => this.#detach(server, event._tag === "Crash"))
       case "GiveUp":
         return this.#giveUp()
+      case "Sleep":
+        return this.#sleep()
       case "Hope":
         if (this.#server !== null) return
         this.#isUnavailable = false
@@ -302,7 +312,7 @@ export class World {
     request.client.requests.push(request)
     const list = listOf(request)
     if (this.#isUnavailable) this.#refuse(request, 31001)
-    else if (list !== null && this.#server !== null && this.#lists.asked(list, request)) return
+    else if (list !== null && this.#isListed(list, request)) return
     else if (crashesOf(request) >= 3) this.#refuse(request, 31001, '"message":"server \\"git\\" refuses')
     else {
       this.#await(request)
@@ -310,7 +320,13 @@ export class World {
     }
   }
 
+  #isListed(list: ListKind, request: Request): boolean {
+    return this.#server === null ? this.#lists.askedOfNobody(list, request) : this.#lists.asked(list, request)
+  }
+
   #await(request: Request): void {
+    if (this.#isAsleep) this.#wakes++
+    this.#isAsleep = false
     this.#waiting.push(request)
     this.#inTurn.add(request.client)
   }
@@ -420,7 +436,7 @@ export class World {
       for (const ask of old.openAsks.keys()) this.#lists.lost(ask)
       old.openAsks.clear()
     }
-    this.#isUnavailable = false
+    this.#isUnavailable = this.#isAsleep = false
     this.#lists.renew(making)
     this.#giveWaiting()
     this.#mux.replica.attach(process.process)
@@ -473,9 +489,23 @@ export class World {
     this.#await(request)
   }
 
+  /** Where nobody uses it. */
+  #sleep(): void {
+    const server = this.#server
+    if (server === null || this.#alive().some(({ pending }) => pending.length > 0)) return
+    this.#server = null
+    this.#draining = [...this.#draining, server]
+    this.#isAsleep = true
+    for (const ask of server.openAsks.keys()) this.#lists.lost(ask)
+    server.openAsks.clear()
+    this.#mux.replica.sleep()
+    this.#detach(server, false)
+  }
+
   #giveUp(): void {
     if (this.#server !== null) return
     this.#isUnavailable = true
+    this.#isAsleep = false
     this.#giveWaiting()
     this.#mux.replica.setUnavailable(unavailable)
   }

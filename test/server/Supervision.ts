@@ -47,8 +47,8 @@ const causes: Readonly<Record<ServerState.ServerState, ReadonlyArray<ServerState
   // "failure": another process was to take over and could not.
   running: ["ready", "request", "age", "memory", "failure"],
   restarting: ["request", "failure", "attempt"],
-  stopping: ["request"],
-  stopped: ["request", "failure"],
+  stopping: ["request", "idle"],
+  stopped: ["request", "failure", "idle"],
   "crash-loop": ["failure"],
   failed: ["failure"]
 }

@@ -175,6 +175,27 @@ export const connect = Effect.fnUntraced(function* (
   }
 })
 
+/** What a socket answers to requests without parameters, each after the one before: lines as they came. */
+export const rawAnswers = Effect.fnUntraced(function* (path: string, methods: ReadonlyArray<string>) {
+  const socket = yield* Effect.acquireRelease(dial(path), (socket) => Effect.sync(() => socket.destroy()))
+  let text = ""
+  let onLine: ((line: string) => void) | null = null
+  socket.on("data", (chunk) => {
+    text += chunk.toString("utf8")
+    if (text.endsWith("\n")) onLine?.(text)
+  })
+  return yield* Effect.forEach(methods, (method, id) =>
+    bounded(
+      method,
+      Effect.callback<string>((resume) => {
+        text = ""
+        onLine = (line) => resume(Effect.succeed(line))
+        socket.write(`${JSON.stringify({ jsonrpc: "2.0", id, method })}\n`)
+      })
+    )
+  )
+})
+
 /** The text of a tool's result, or the message of its error. */
 export const textOf = (message: Message): string => {
   if (message.error !== undefined) return message.error.message

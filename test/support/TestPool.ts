@@ -65,15 +65,26 @@ export interface TestPool {
 /** The pool of the given servers; unless `start` is false, each has run or failed once. */
 export const make = Effect.fnUntraced(function* (
   servers: (fixtures: Fixtures) => Readonly<Record<string, ServerOptions>>,
-  options: { readonly pool?: PoolOptions; readonly start?: boolean; readonly runtimeDir?: string } = {}
+  options: {
+    readonly pool?: PoolOptions
+    readonly start?: boolean
+    readonly runtimeDir?: string
+    /** What it knows outlives it, in the runtime directory. */
+    readonly remembers?: boolean
+    /** That of an earlier one, whose servers are the same then. */
+    readonly marker?: string
+  } = {}
 ) {
   const runtimeDir = options.runtimeDir ?? (yield* temporaryDirectory)
-  const marker = `fixture-${randomUUID()}`
+  const marker = options.marker ?? `fixture-${randomUUID()}`
+  const directory = options.remembers === true ? { directory: runtimeDir } : {}
   const lines: Array<LogLine> = []
   const layer = Layer.merge(UnixListener.layer({ runtimeDir }), ConnectListener.layer({ runtimeDir })).pipe(
     Layer.provide(Opener.layer),
     Layer.provideMerge(SocketSessions.layer),
-    Layer.provideMerge(McpPool.layer({ servers: servers(fixtures(marker)), pool: options.pool, autoStart: false }))
+    Layer.provideMerge(
+      McpPool.layer({ servers: servers(fixtures(marker)), pool: options.pool, autoStart: false, ...directory })
+    )
   )
   yield* Effect.addFinalizer(() => nothingLeft(marker))
   const scope = yield* Scope.make()
