@@ -48,12 +48,19 @@ export interface Options {
 }
 
 /** Every configured server at its own socket, and all of them at the one of `connect`. */
-const layer = (config: PoolConfig.PoolConfig, read: Reload.Options["read"], runtimeDir: string) =>
+const layer = (config: PoolConfig.PoolConfig, read: Reload.Options["read"], { background, runtimeDir }: Options) =>
   Layer.merge(Reload.layer({ config, read }), ConnectListener.layer({ runtimeDir })).pipe(
     Layer.provideMerge(UnixListener.layer({ runtimeDir })),
     Layer.provide(Opener.layer),
     Layer.provideMerge(Layer.merge(SocketSessions.layer, Shutdown.layer)),
-    Layer.provideMerge(McpPool.layerPoolConfig(config, { autoStart: false, directory: runtimeDir }))
+    Layer.provideMerge(
+      McpPool.layerPoolConfig(config, {
+        autoStart: false,
+        directory: runtimeDir,
+        // Who started it wants one of its servers, if any.
+        start: background === true ? "lazy" : "eager"
+      })
+    )
   )
 
 /** Runs until it is interrupted or asked to shut down; then every process it started is gone. */
@@ -71,7 +78,7 @@ export const run = Effect.fnUntraced(
       yield* DaemonRecord.write(runtimeDir, beginning.record)
       if (background) yield* Background.boundLog(runtimeDir)
       const watched = beginning.watchConfig ? yield* filesOf(beginning) : []
-      yield* serve(options, watched, listener).pipe(Effect.provide(layer(config, read, runtimeDir)))
+      yield* serve(options, watched, listener).pipe(Effect.provide(layer(config, read, options)))
     }).pipe(Effect.provideService(PoolConfig.HostEnvironment, beginning.variables))
   },
   Effect.scoped,

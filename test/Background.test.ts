@@ -44,6 +44,7 @@ const setUp = Effect.gen(function* () {
     Effect.tapError(Processes.gone(marker), () => Processes.killAll(marker)).pipe(Effect.orDie)
   )
   return {
+    marker,
     runtimeDir,
     directory,
     configFile,
@@ -63,7 +64,7 @@ const setUp = Effect.gen(function* () {
 describe("serve", () => {
   it.live("leaves word of its configuration and its PATH, and a daemon in the background takes it up", () =>
     Effect.gen(function* () {
-      const { configFile, dial, directory, record, runtimeDir, serve } = yield* setUp
+      const { configFile, dial, directory, marker, record, runtimeDir, serve } = yield* setUp
       const rich = `${directory}/bin:${poor}`
       const first = yield* serve(["--config", "mcp.json", "--strict"], rich)
       yield* first.serving
@@ -77,6 +78,8 @@ describe("serve", () => {
       yield* second.serving
       const client = yield* dial("shared")
       yield* client.word("opened")
+      // Nobody has asked anything of its servers yet.
+      assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
       yield* client.initialize
       yield* Tools.serves(client)
       const { out } = yield* command(runtimeDir, "logs", "shared")
