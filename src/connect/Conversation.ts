@@ -53,6 +53,10 @@ export class Conversation {
   readonly #own = new Map<string, (() => void) | null>()
   readonly #ownPrefix: string
   #ownIds = 0
+  /** The lists that are asked for, and whether they may have changed since. */
+  readonly #comparing = new Map<string, boolean>()
+  /** The daemon is not the first. */
+  #isLater = false
   #phase: Phase = "away"
   #daemon: Sink = nowhere
   #held: Array<Held> = []
@@ -103,6 +107,7 @@ export class Conversation {
     this.#refusal = null
     if (!this.#remembered.isOpen) return this.#goOn()
     this.#phase = "greeting"
+    this.#isLater = true
     const id = this.#ask(() => this.#greeted())
     daemon.push(this.#remembered.hello(id)!)
   }
@@ -121,6 +126,7 @@ export class Conversation {
     this.#phase = "away"
     this.#daemon = nowhere
     this.#own.clear()
+    this.#comparing.clear()
     const later = this.#held
     this.#held = []
     this.#heldSize = 0
@@ -245,6 +251,7 @@ export class Conversation {
         return
       }
       case "notification": {
+        if (this.#isDoubtful(message.method)) return
         const asked = message.method === "notifications/cancelled" ? message.param("requestId") : undefined
         const id = asked === undefined ? undefined : this.#questions.cancel(asked)
         if (id === asked) message.writeTo(this.#host)
@@ -278,13 +285,34 @@ export class Conversation {
     }
     for (const line of this.#remembered.replay(() => this.#ask(null))) this.#daemon.push(line)
     this.#goOn()
-    for (const method of this.#remembered.lists) {
-      const id = this.#ask(() => {
-        const news = this.#remembered.compare(method, this.#message)
-        if (news !== null) this.#host.push(news)
-      })
-      this.#daemon.push(Wire.request(id, method))
+    for (const method of this.#remembered.lists) this.#compare(method)
+  }
+
+  /** Asks for a list that the host knows, and tells the host if it is another now. */
+  #compare(method: string): void {
+    this.#comparing.set(method, false)
+    const id = this.#ask(() => {
+      const isStale = this.#comparing.get(method) === true
+      this.#comparing.delete(method)
+      const news = this.#remembered.compare(method, this.#message)
+      if (news !== null) this.#host.push(news)
+      if (isStale) this.#compare(method)
+    })
+    this.#daemon.push(Wire.request(id, method))
+  }
+
+  /**
+   * What says that a list has changed comes from each process that starts, and behind another daemon each one does: there
+   * it is looked at, whether that is so.
+   */
+  #isDoubtful(method: string): boolean {
+    if (!this.#isLater || !method.endsWith("/list_changed")) return false
+    const lists = this.#remembered.lists.filter((list) => Wire.listChanged(list) === method)
+    for (const list of lists) {
+      if (this.#comparing.has(list)) this.#comparing.set(list, true)
+      else this.#compare(list)
     }
+    return lists.length > 0
   }
 
   #goOn(): void {

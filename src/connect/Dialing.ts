@@ -27,6 +27,8 @@ export interface Way {
 export interface Receiver {
   readonly onOpen: (way: Way) => void
   readonly onRefused: (refused: BridgeProtocol.Refused) => void
+  /** A daemon was there, and has ended. */
+  readonly onClosing: (reason: BridgeProtocol.Closing["reason"]) => void
   /** `code`: why nothing is at the daemon's control socket; null where a daemon is there, and has no socket of this server. */
   readonly onAbsent: (code: string | null) => void
 }
@@ -91,6 +93,7 @@ const ask = (socket: Socket, { project, server }: Wanted, receiver: Receiver): v
       return receiver.onOpen({ socket, hasWords: true, server: word.server, rest: read.subarray(end + 1) })
     }
     socket.destroy()
+    if (word?.["mcp-pool"] === "closing") return receiver.onClosing(word.reason)
     receiver.onRefused(word?.["mcp-pool"] === "refused" ? word : strange)
   }
   const deadline = setTimeout(() => socket.destroy(), patience)

@@ -51,6 +51,8 @@ export class Relay {
   /** Milliseconds until the next attempt, and until the next after something went wrong. */
   #delay = shortest
   #retry = firstRetry
+  /** The last daemon went without a word, soon after it had come. */
+  #hasJustGone = false
   /** What stderr was told last. */
   #said = ""
 
@@ -84,6 +86,7 @@ export class Relay {
     dial(this.#options, {
       onOpen: done((way) => this.#open(way)),
       onRefused: done((refused) => void this.#refused(refused)),
+      onClosing: done((reason) => this.#missAfter(reason)),
       onAbsent: done((code) => this.#absent(code))
     })
   }
@@ -189,20 +192,32 @@ export class Relay {
     const lost = this.#conversation.close(out.takeUnwritten())
     socket.destroy()
     if (this.#isInputAtEnd && this.#conversation.held === 0) return exitAfter(this.#host, 0)
-    const now = Date.now()
-    if (now - since > longEnough) this.#retry = firstRetry
-    this.#since = now
-    this.#delay = shortest
-    this.#notBefore = 0
-    this.#isWanted = closing !== "shutdown" || this.#conversation.held > 0
+    if (Date.now() - since > longEnough) {
+      this.#retry = firstRetry
+      this.#hasJustGone = false
+    }
+    if (closing === "stranger") return this.#later(this.#nextRetry())
     if (closing === null) {
       const calls = lost === 0 ? "" : `; ${lost} of its calls may have run, or not`
       this.#say(`the daemon is gone${calls}: looking for the next`)
-      // One that goes again and again is not started as often.
-      if (now - since < longEnough) this.#notBefore = now + this.#nextRetry()
-    } else if (closing === "handover") this.#notBefore = now + handover
-    else if (closing === "stranger") return this.#later(this.#nextRetry())
+    }
+    this.#missAfter(closing)
     this.#listen()
+  }
+
+  /** A daemon has ended, for this reason. */
+  #missAfter(reason: BridgeProtocol.Closing["reason"] | null): void {
+    const now = Date.now()
+    this.#since = now
+    this.#delay = shortest
+    this.#notBefore = 0
+    this.#isWanted = reason !== "shutdown" || !this.#wasOpen || this.#conversation.held > 0
+    if (reason === "handover") this.#notBefore = now + handover
+    else if (reason === null) {
+      // One that goes again and again is not started as often.
+      if (this.#hasJustGone) this.#notBefore = now + this.#nextRetry()
+      this.#hasJustGone = true
+    }
     this.#dial()
   }
 

@@ -92,7 +92,7 @@ export class Remembered {
     const now = digestOf(answer)
     if (now === this.#lists.get(method)) return null
     this.#lists.set(method, now)
-    return Wire.notification(`notifications/${method.split("/")[0]}/list_changed`)
+    return Wire.notification(Wire.listChanged(method))
   }
 }
 

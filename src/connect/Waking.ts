@@ -59,7 +59,6 @@ export class Waking {
 
   #spawn(): void {
     const path = join(this.#runtimeDir, "daemon.log")
-    shorten(path)
     const log = fs().openSync(path, "a", 0o600)
     const from = fs().fstatSync(log).size
     const child = childProcess().spawn(this.#command[0]!, this.#command.slice(1), {
@@ -124,15 +123,6 @@ const serviceOf = (runtimeDir: string): ReadonlyArray<string> | undefined => {
   }
 }
 
-/** Keeps the log bounded: what is long becomes the old one. */
-const shorten = (path: string): void => {
-  try {
-    if (fs().statSync(path).size > maxLog) fs().renameSync(path, `${path}.old`)
-  } catch {
-    // There is none yet.
-  }
-}
-
 /** What was said last, from an offset on, in one line of printable text. */
 const lastLine = (path: string, from: number): string => {
   try {
@@ -161,5 +151,3 @@ const messageIn = (line: string): string => {
 /** Milliseconds. */
 const longestTurn = 10_000
 const servicePatience = 10_000
-/** Bytes. */
-const maxLog = 5 * 1024 * 1024

@@ -56,6 +56,9 @@ export const notification = (method: string, params?: string): string =>
     ? `{"jsonrpc":"2.0","method":"${method}"}\n`
     : `{"jsonrpc":"2.0","method":"${method}","params":${params}}\n`
 
+/** The method that says that a list, of this method, has changed. */
+export const listChanged = (method: string): string => `notifications/${method.split("/")[0]}/list_changed`
+
 /** JSON text in ASCII, so that it may stand among the latin-1 text of lines. */
 export const json = (value: unknown): string =>
   // oxlint-disable-next-line no-control-regex -- everything beyond ASCII, one UTF-16 unit at a time
