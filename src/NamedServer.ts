@@ -2,7 +2,7 @@
  * One name of a pool: its sessions, the server that stands behind it now, and those that stood there before and end what
  * they have. Lives as long as the name is configured.
  */
-import type { Latch, Scope } from "effect"
+import { Clock, Effect, type Latch, type Scope } from "effect"
 import type { ServerEntry } from "./config/PoolConfig.ts"
 import type { PoolSettings } from "./config/ServerSpec.ts"
 import type { Figures } from "./Metrics.ts"
@@ -12,7 +12,7 @@ import type { Client } from "./mux/Upstream.ts"
 import type { PooledServer } from "./PooledServer.ts"
 import type { ServerStatus, SessionStatus } from "./PoolStatus.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
-import type { Failure } from "./server/ServerState.ts"
+import type { Failure, StateChange } from "./server/ServerState.ts"
 
 /** A name, and what stands behind it. */
 export interface NamedServer {
@@ -75,6 +75,24 @@ export const statusOf = (
     failures
   }
 }
+
+/** The step of a name that has this server now, or that was to have it and has it not: then with the failure. */
+export const stepOf = (
+  name: string,
+  from: StateChange["from"],
+  server: PooledServer,
+  failure: Failure | null = null
+): Effect.Effect<StateChange> =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({
+    server: name,
+    from,
+    to: server.state(),
+    at: new Date(now).toISOString(),
+    pid: server.processes()[0]?.process.pid ?? null,
+    cause: "request",
+    place: 0,
+    failure
+  }))
 
 /** What metrics say of it, whichever server it has. */
 export const figuresOf = (named: NamedServer, account: CallAccount): Figures => ({

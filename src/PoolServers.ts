@@ -9,7 +9,7 @@ import type { CallAccount } from "./mux/CallAccount.ts"
 import { Switch } from "./mux/Switch.ts"
 import type { Replaceable } from "./mux/Upstream.ts"
 import * as Vacancy from "./mux/Vacancy.ts"
-import { figuresOf, type NamedServer } from "./NamedServer.ts"
+import { figuresOf, type NamedServer, stepOf } from "./NamedServer.ts"
 import * as PooledServer from "./PooledServer.ts"
 import * as PoolPlan from "./PoolPlan.ts"
 import type { ServerChange } from "./PoolStatus.ts"
@@ -167,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
       known.restartsBefore += before.restarts() + (from === "running" ? 1 : 0)
       known.failuresBefore = [...known.failuresBefore, ...before.failures()].slice(-maxFailures)
       move(known, before, server.upstream, () => {})
-      if (from !== to || to === "running") onChange(yield* step(name, from, server))
+      if (from !== to || to === "running") onChange(yield* stepOf(name, from, server))
       return
     }
     const its = yield* Scope.fork(scope)
@@ -187,29 +187,7 @@ export const make = Effect.fnUntraced(function* (
     byName.set(name, named)
     renamed()
     yield* Scope.provide(Metrics.register(name, figuresOf(named, account)), named.scope)
-    if (server.state() !== "stopped") onChange(yield* step(name, "stopped", server))
-  })
-
-  const step = Effect.fnUntraced(function* (
-    server: string,
-    from: StateChange["from"],
-    next: PooledServer.PooledServer,
-    failure: StateChange["failure"] = null
-  ) {
-    const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-    const pid = next.processes()[0]?.process.pid ?? null
-    const to = next.state()
-    const change: StateChange = {
-      server,
-      from,
-      to,
-      at: new Date(now).toISOString(),
-      pid,
-      cause: "request",
-      place: 0,
-      failure
-    }
-    return change
+    if (server.state() !== "stopped") onChange(yield* stepOf(name, "stopped", server))
   })
 
   const isServed = (name: string) => byName.get(name)?.server.state() === "running"
@@ -278,7 +256,7 @@ export const make = Effect.fnUntraced(function* (
           return changeOf(entry)
         }
         if (failure !== null) named.failuresBefore = [...named.failuresBefore, failure].slice(-maxFailures)
-        onChange(yield* step(name, "running", named.server, failure))
+        onChange(yield* stepOf(name, "running", named.server, failure))
         return { server: name, outcome: "kept", reason: failure === null ? "it does not start" : explained(failure) }
       })
     )

@@ -2,7 +2,7 @@
  * What one process has been asked and has not answered: by the id under which it knows it, in the order of asking. What
  * nobody waits for any more (cancelled, expired) stays known by its owner until the process answers it or ends.
  */
-import type { Line } from "../lines/LineReader.ts"
+import { Line } from "../lines/LineReader.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
 import type { Member } from "./Member.ts"
@@ -69,6 +69,16 @@ export const begin = (
     isDelivered: false,
     hasSeenQuestion: false
   }
+}
+
+/** As its client wrote it: a line that a process was given and did not take has the process's id and token. */
+export const asItCame = (line: Line, envelope: Envelope, { id, token }: Call): Line => {
+  const own = [{ key: Key.id, text: id }, ...(token === null ? [] : [{ key: Key.token, text: token }])]
+  let rest = line.copy(line.start, line.end)
+  for (const { key, text } of own.sort((a, b) => envelope.start[b.key]! - envelope.start[a.key]!)) {
+    rest = rest.slice(0, envelope.start[key]! - line.start) + text + rest.slice(envelope.end[key]! - line.start)
+  }
+  return Line.ofText(rest)
 }
 
 type BegunCall = Pick<Call, "client" | "member" | "method" | "name" | "traffic" | "kept" | "isInLane" | "concern">

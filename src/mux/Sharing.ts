@@ -359,7 +359,7 @@ export class Sharing implements Replaceable {
     this.#options.account.withdraw(call)
     client.inFlight--
     this.#envelope.scan(line.bytes, line.start, line.end)
-    const own = asItCame(line, this.#envelope, call)
+    const own = Calls.asItCame(line, this.#envelope, call)
     this.#envelope.scan(own.bytes, own.start, own.end)
     next.request(client, own, this.#envelope, method)
   }
@@ -469,16 +469,6 @@ export class Sharing implements Replaceable {
     if (isBusy) this.#alarm.soon()
     else this.#alarm.within(next)
   }
-}
-
-/** As its client wrote it: a line that a process was given and did not take has the process's id and token. */
-const asItCame = (line: Line, envelope: Envelope, { id, token }: Calls.Call): Line => {
-  const own = [{ key: Key.id, text: id }, ...(token === null ? [] : [{ key: Key.token, text: token }])]
-  let rest = line.copy(line.start, line.end)
-  for (const { key, text } of own.sort((a, b) => envelope.start[b.key]! - envelope.start[a.key]!)) {
-    rest = rest.slice(0, envelope.start[key]! - line.start) + text + rest.slice(envelope.end[key]! - line.start)
-  }
-  return Line.ofText(rest)
 }
 
 /** Requests that only read. */
