@@ -51,6 +51,29 @@ export class ServerConfigError extends Schema.TaggedError<ServerConfigError>()("
   }
 }
 
+/** A project defines the server itself, with a command to run, and nobody has said that it may. */
+export class ProjectNotTrusted extends Schema.TaggedError<ProjectNotTrusted>()("ProjectNotTrusted", {
+  server: Schema.String,
+  /** The project's directory. */
+  directory: Schema.String,
+  /** Where it defines the server. */
+  file: Schema.String,
+  /** It was trusted with another definition of this server in this file. */
+  changed: Schema.Boolean,
+  /** The pool has a server of that name too. */
+  inPool: Schema.Boolean
+}) {
+  override get message(): string {
+    const { changed, directory, file, inPool, server } = this
+    const why = changed ? "which has changed since it was trusted" : "and is not trusted"
+    const own = inPool ? `; for the pool's own: mcp-pool connect ${quoted(server)} --project=` : ""
+    return `project ${directory} configures "${server}" itself (${file}) ${why}: look at it, then run: mcp-pool trust ${quoted(directory)}${own}`
+  }
+}
+
+/** A word as a shell takes it. */
+const quoted = (word: string): string => (/^[\w.@%+=:,/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
+
 /** The operating system did not start the command. */
 export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {
   server: Schema.String,

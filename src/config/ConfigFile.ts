@@ -1,7 +1,7 @@
 /** One configuration file, read and checked as a whole, in any host's shape; its servers are not decoded yet. */
 import * as path from "node:path"
 import { Effect, Result } from "effect"
-import { getNodeValue } from "jsonc-parser"
+import type { Node } from "jsonc-parser"
 import type { ConfigFileError } from "../PoolError.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Jsonc from "./Jsonc.ts"
@@ -16,50 +16,95 @@ export interface Source {
   readonly inputs: Inputs.Inputs
   /** The settings for all its servers. */
   readonly pool: DecodedPoolOptions
+  /** The same as it stands there. */
+  readonly rawPool: unknown
   /** In the order of the file; a name may stand there twice. */
-  readonly servers: ReadonlyArray<readonly [name: string, entry: unknown]>
+  readonly servers: Servers
+  /** What single projects configure, each by the absolute path of its directory. */
+  readonly projects: ReadonlyArray<readonly [directory: string, servers: Servers]>
   readonly warnings: ReadonlyArray<string>
 }
+
+/** Entries of a file, not decoded yet. */
+export type Servers = ReadonlyArray<readonly [name: string, entry: unknown]>
 
 /** Reads one file. */
 export const read = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Source, ConfigFileError> {
   const name = path.resolve(file)
   const text = yield* Effect.mapError(Jsonc.readText(name), (reason) => Jsonc.errorOf(name, reason))
-  const root = yield* Effect.fromResult(Jsonc.parse(name, text))
-  const wrong = (offset: number, reason: string) => Jsonc.errorAt(name, text, offset, reason)
-  if (root.type !== "object") return yield* wrong(root.offset, `expected an object, found ${Jsonc.kind(root)}`)
-
-  const top = Jsonc.properties(root)
-  const sections = top.filter(([key]) => key === "mcpServers" || key === "servers")
-  if (sections.length === 0) return yield* wrong(root.offset, neither)
-  const servers: Array<readonly [string, unknown]> = []
-  for (const [key, section] of sections) {
-    if (section.type !== "object") {
-      return yield* wrong(
-        section.offset,
-        `"${key}" should be an object of servers by name, found ${Jsonc.kind(section)}`
-      )
-    }
-    for (const [server, entry] of Jsonc.properties(section)) {
-      if (server === "") return yield* wrong(entry.offset, emptyName)
-      servers.push([server, getNodeValue(entry)])
-    }
-  }
-
-  const rawPool: unknown = getNodeValue(root).pool ?? {}
-  const pool = yield* Effect.mapError(Effect.fromResult(decodeSharedPool(rawPool)), (mistake) =>
-    wrong(Jsonc.offsetOf(root, ["pool", ...mistake.path]), poolReason(mistake))
-  )
-  const unknown = top.map(([key]) => key).filter((key) => !knownKeys.has(key))
-  return {
-    name,
-    directory: projectDirectory(name),
-    inputs: yield* Inputs.read(path.dirname(name)),
-    pool,
-    servers,
-    warnings: [...unknownKeysNote(unknown), ...poolNotes(rawPool)].map((note) => `${name}: ${note}`)
-  }
+  const source = yield* Effect.fromResult(decode(name, text))
+  if (source.sections === 0) return yield* Jsonc.errorAt(name, text, source.start, neither)
+  return { ...source, inputs: yield* Inputs.read(path.dirname(name)) }
 })
+
+/** What a file says, but for its inputs, and how many sections of servers it has; `start` is where its object is. */
+export const decode = (
+  name: string,
+  text: string
+): Result.Result<Source & { readonly sections: number; readonly start: number }, ConfigFileError> =>
+  Result.gen(function* () {
+    const wrong = (offset: number, reason: string) => Result.fail(Jsonc.errorAt(name, text, offset, reason))
+    const root = yield* Jsonc.parse(name, text)
+    if (root.type !== "object") return yield* wrong(root.offset, `expected an object, found ${Jsonc.kind(root)}`)
+
+    /** The servers of the sections at the top, or of those of one project. */
+    const serversIn = (sections: ReadonlyArray<readonly [string, Node]>): Result.Result<Servers, ConfigFileError> =>
+      Result.gen(function* () {
+        const servers: Array<readonly [string, unknown]> = []
+        for (const [key, section] of sections) {
+          yield* expectObject(key, section, "servers by name")
+          for (const [server, entry] of Jsonc.properties(section)) {
+            if (server === "") return yield* wrong(entry.offset, emptyName)
+            servers.push([server, Jsonc.value(entry)])
+          }
+        }
+        return servers
+      })
+    const expectObject = (key: string, node: Node, of: string) =>
+      node.type === "object"
+        ? Result.succeed(undefined)
+        : wrong(node.offset, `"${key}" should be an object of ${of}, found ${Jsonc.kind(node)}`)
+
+    const top = Jsonc.properties(root)
+    const sections = top.filter(isSection)
+    const servers = yield* serversIn(sections)
+    const unknown = top.flatMap(([key]) => (knownKeys.has(key) ? [] : [key]))
+    const projects: Array<readonly [string, Servers]> = []
+    const relative: Array<string> = []
+    for (const [key, section] of top.filter(([key]) => key === "projects")) {
+      yield* expectObject(key, section, "projects by directory")
+      for (const [directory, project] of Jsonc.properties(section)) {
+        yield* expectObject(directory, project, "settings")
+        // Claude Code keeps much else there.
+        const servers = yield* serversIn(Jsonc.properties(project).filter(isSection))
+        if (!path.isAbsolute(directory)) relative.push(directory)
+        else if (servers.length > 0) projects.push([directory, servers])
+      }
+    }
+
+    // The last, as everywhere.
+    const poolNode = top.findLast(([key]) => key === "pool")?.[1]
+    const rawPool = poolNode === undefined ? {} : (Jsonc.value(poolNode) ?? {})
+    const pool = yield* Result.mapError(decodeSharedPool(rawPool), (mistake) =>
+      Jsonc.errorAt(name, text, Jsonc.offsetOf(root, ["pool", ...mistake.path]), poolReason(mistake))
+    )
+    return {
+      name,
+      directory: projectDirectory(name),
+      inputs: Inputs.none,
+      pool,
+      rawPool,
+      servers,
+      projects,
+      warnings: [
+        ...unknownKeysNote(unknown),
+        ...relative.map((directory) => `project ${JSON.stringify(directory)} is ignored: its path is not absolute`),
+        ...poolNotes(rawPool)
+      ].map((note) => `${name}: ${note}`),
+      sections: sections.length + projects.length,
+      start: root.offset
+    }
+  })
 
 /** An application's own servers. */
 export const fromOptions = (
@@ -75,7 +120,9 @@ export const fromOptions = (
       directory: options.directory,
       inputs: Inputs.none,
       pool,
+      rawPool: options.pool,
       servers: Object.entries(servers),
+      projects: [],
       warnings: poolNotes(options.pool).map((note) => `${name}: ${note}`)
     })
   })
@@ -92,7 +139,9 @@ export const unknownKeysNote = (keys: ReadonlyArray<string>): ReadonlyArray<stri
     : [`unknown key${keys.length === 1 ? "" : "s"} ignored: ${keys.map((key) => JSON.stringify(key)).join(", ")}`]
 
 /** At the top of a file. `inputs` describes what VS Code asks for; the values come from elsewhere. */
-const knownKeys: ReadonlySet<string> = new Set(["mcpServers", "servers", "pool", "inputs", "$schema"])
+const knownKeys: ReadonlySet<string> = new Set(["mcpServers", "servers", "projects", "pool", "inputs", "$schema"])
+
+const isSection = ([key]: readonly [string, Node]): boolean => key === "mcpServers" || key === "servers"
 
 const emptyName = "a server has an empty name"
 

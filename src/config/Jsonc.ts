@@ -75,6 +75,13 @@ export const properties = (node: Node): ReadonlyArray<readonly [key: string, val
     return key === undefined || value === undefined ? [] : [[key.value as string, value] as const]
   })
 
+/** The value of a node. Unlike the parser's own, `__proto__` is a key like any other, and nothing is inherited from it. */
+export const value = (node: Node): unknown => {
+  if (node.type === "array") return (node.children ?? []).map(value)
+  if (node.type !== "object") return node.value
+  return Object.fromEntries(properties(node).map(([key, child]) => [key, value(child)]))
+}
+
 /** Where a path is in the text, or the nearest thing around it that is there. */
 export const offsetOf = (root: Node, path: ReadonlyArray<string | number>): number => {
   for (let length = path.length; length > 0; length--) {

@@ -3,7 +3,7 @@ import type { ServerOptions, ServerSpec } from "./ServerSpec.ts"
 
 /** What there is to say of one that all sessions share; null of a server that is not known. */
 export const warning = ({ args, command, pool }: ServerSpec): string | null => {
-  if (pool.sharing.policy !== "shared") return null
+  if (pool.sharing.policy !== "shared" || pool.sharing.perProject === true) return null
   const state = of({ command, args })
   if (state === null) return null
   return `is shared by all sessions, and keeps ${state} between calls: "pool": { "sharing": "per-session" } gives each a process of its own`

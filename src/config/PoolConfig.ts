@@ -3,9 +3,10 @@ import { homedir } from "node:os"
 import * as path from "node:path"
 import { Effect, Predicate } from "effect"
 import { ConfigFileError, ServerConfigError } from "../PoolError.ts"
+import * as Address from "./Address.ts"
 import * as ConfigFile from "./ConfigFile.ts"
 import { HostEnvironment } from "./Environment.ts"
-import { interpolate, variable, type Variables } from "./Interpolation.ts"
+import { interpolate, type References, variable, type Variables } from "./Interpolation.ts"
 import * as KnownState from "./KnownState.ts"
 import type { PoolOptions } from "./PoolOptions.ts"
 import { notes, resolve } from "./Resolve.ts"
@@ -19,6 +20,8 @@ export interface PoolConfig {
   readonly servers: ReadonlyArray<ServerEntry>
   /** The absolute path of the file in which each call leaves a line; null for none. */
   readonly audit: string | null
+  /** What the servers were read from, and what projects configure of their own. */
+  readonly sources: ReadonlyArray<ConfigFile.Source>
   /** One line each, with the file; never a value of an environment. */
   readonly warnings: ReadonlyArray<string>
 }
@@ -83,15 +86,9 @@ const assemble = Effect.fnUntraced(function* (
   let audit: string | null = null
   for (const source of sources) {
     warnings.push(...source.warnings)
-    const references = {
-      variables,
-      inputs: source.inputs,
-      workspaceFolder: source.directory,
-      userHome: userHome(variables)
-    }
     if (source.pool.audit !== undefined) {
       const file = yield* Effect.mapError(
-        Effect.fromResult(interpolate(source.pool.audit, references)),
+        Effect.fromResult(interpolate(source.pool.audit, referencesOf(source, variables))),
         ({ reason }) =>
           new ConfigFileError({ file: source.name, line: null, column: null, reason: `field "pool.audit": ${reason}` })
       )
@@ -100,21 +97,15 @@ const assemble = Effect.fnUntraced(function* (
       audit = resolved
     }
     for (const [name, raw] of source.servers) {
-      const warn = (note: string) => warnings.push(`${source.name}: server ${JSON.stringify(name)}: ${note}`)
+      const warn = (note: string) => warnings.push(warningOf(source, name, note))
       const earlier = servers.get(name)
-      if (Predicate.hasProperty(raw, "disabled") && raw.disabled === true) {
+      if (isDisabled(raw)) {
         warn(`is disabled: skipped${earlier === undefined ? "" : `, and so is the one in ${sourceOf(earlier)}`}`)
         servers.delete(name)
         continue
       }
-      const decoded = decodeServer(raw)
-      for (const note of notes(raw)) warn(note)
-      const entry = yield* Effect.match(resolve(name, decoded, source, references), {
-        onFailure: (error): ServerEntry => ({ _tag: "Misconfigured", name, source: source.name, error }),
-        onSuccess: (spec): ServerEntry => ({ _tag: "Configured", name, spec })
-      })
-      const known = Predicate.isTagged(entry, "Configured") ? KnownState.warning(entry.spec) : null
-      if (known !== null) warn(known)
+      const { entry, notes } = yield* entryOf(name, raw, source)
+      for (const note of notes) warn(note)
       if (earlier !== undefined && !isSameProcess(earlier, entry)) {
         const other = sourceOf(earlier)
         warn(other === source.name ? "stands there twice: the last is used" : `is used instead of the one in ${other}`)
@@ -122,14 +113,63 @@ const assemble = Effect.fnUntraced(function* (
       servers.set(name, entry)
     }
   }
+  const ofProjects = yield* entriesOfProjects(sources)
+  for (const { entry, notes, source } of ofProjects) {
+    const mistakes = Predicate.isTagged(entry, "Misconfigured") ? [entry.error.message] : []
+    warnings.push(...notes.map((note) => warningOf(source, entry.name, note)), ...mistakes)
+  }
   const entries = Array.from(servers.values())
   if (options.strict === true) {
-    const [first, ...others] = entries.flatMap((entry) =>
+    const [first, ...others] = [...entries, ...ofProjects.map(({ entry }) => entry)].flatMap((entry) =>
       Predicate.isTagged(entry, "Misconfigured") ? [entry.error] : []
     )
     if (first !== undefined) return yield* withOthers(first, others)
   }
-  return { servers: entries, audit, warnings }
+  return { servers: entries, audit, sources, warnings }
+})
+
+/** One entry of a source as a server of that name, and what there is to say about it. */
+export const entryOf = Effect.fnUntraced(function* (
+  name: string,
+  raw: unknown,
+  source: ConfigFile.Source,
+  /** Else the source's own directory. */
+  workspaceFolder: string = source.directory
+): Effect.fn.Return<{ readonly entry: ServerEntry; readonly notes: ReadonlyArray<string> }> {
+  const references = { ...referencesOf(source, yield* HostEnvironment), workspaceFolder }
+  const entry = yield* Effect.match(resolve(name, decodeServer(raw), source, references), {
+    onFailure: (error): ServerEntry => ({ _tag: "Misconfigured", name, source: source.name, error }),
+    onSuccess: (spec): ServerEntry => ({ _tag: "Configured", name, spec })
+  })
+  const known = Predicate.isTagged(entry, "Configured") ? KnownState.warning(entry.spec) : null
+  return { entry, notes: [...notes(raw), ...(known === null ? [] : [known])] }
+})
+
+/** Whether an entry is to be left out. */
+export const isDisabled = (raw: unknown): boolean => Predicate.hasProperty(raw, "disabled") && raw.disabled === true
+
+/** What a source has to say about one of its servers. */
+export const warningOf = (source: ConfigFile.Source, name: string, note: string): string =>
+  `${source.name}: server ${JSON.stringify(name)}: ${note}`
+
+/** Looked at with the others, so that a mistake is known before somebody opens the project. */
+const entriesOfProjects = (sources: ReadonlyArray<ConfigFile.Source>) =>
+  Effect.forEach(
+    sources.flatMap((source) =>
+      source.projects.flatMap(([directory, servers]) =>
+        servers.flatMap(([name, raw]) =>
+          isDisabled(raw) ? [] : [{ name: Address.make(name, directory), raw, source: { ...source, directory } }]
+        )
+      )
+    ),
+    ({ name, raw, source }) => Effect.map(entryOf(name, raw, source), (found) => ({ ...found, source }))
+  )
+
+const referencesOf = (source: ConfigFile.Source, variables: Variables): References => ({
+  variables,
+  inputs: source.inputs,
+  workspaceFolder: source.directory,
+  userHome: userHome(variables)
 })
 
 const sourceOf = (entry: ServerEntry): string =>
@@ -148,4 +188,5 @@ const withOthers = (first: ServerConfigError, others: ReadonlyArray<ServerConfig
     reason: [first.reason, ...others.map((error) => error.message)].join("\n")
   })
 
-const userHome = (variables: Variables): string => variable(variables, "HOME") || homedir()
+/** The home directory in an environment. */
+export const userHome = (variables: Variables): string => variable(variables, "HOME") || homedir()

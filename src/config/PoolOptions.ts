@@ -113,12 +113,12 @@ export const PoolOptions = Schema.Struct({
   /** The group that owns the socket. */
   socketGroup: Schema.optional(Schema.NonEmptyString),
   /**
-   * Who shares a process: all sessions (`"shared"`), none (`"per-session"`), or a few, each new session where the fewest
-   * are (`{ replicas: n }`, `{ replicas: { min, max } }`).
+   * Who shares a process: all sessions (`"shared"`), those of one project's directory (`"per-project"`), none
+   * (`"per-session"`), or a few, each new session where the fewest are (`{ replicas: n }`, `{ replicas: { min, max } }`).
    */
   sharing: Schema.optional(
     Schema.Union([
-      Schema.Literals(["shared", "per-session"]),
+      Schema.Literals(["shared", "per-project", "per-session"]),
       Schema.Struct({ replicas: Schema.Union([Count, Replicas]) })
     ])
   ),

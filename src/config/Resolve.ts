@@ -59,7 +59,7 @@ export const resolve = Effect.fnUntraced(function* (
   const command = yield* text("command", options.command)
   if (command.trim() === "") return yield* mistake("command", "is empty")
   const args = yield* Effect.forEach(options.args ?? [], (argument, index) => text(`args.${index}`, argument))
-  const cwd = yield* pathOf("cwd", options.cwd ?? "")
+  const cwd = path.resolve(references.workspaceFolder, yield* text("cwd", options.cwd ?? ""))
 
   const declared = new Map<string, string | null>()
   for (const [variable, value] of Object.entries(options.env ?? {})) {

@@ -1,7 +1,7 @@
 /** Whether a server's command is `mcp-pool` itself: the pool would connect to itself, and wait for itself. */
-import { readFileSync } from "node:fs"
 import * as path from "node:path"
 import { Predicate, Result } from "effect"
+import * as BoundedFile from "./BoundedFile.ts"
 import { baseName } from "./ServerSpec.ts"
 
 /** Why an entry that runs `mcp-pool` is refused. */
@@ -48,6 +48,11 @@ const runners: ReadonlySet<string> = new Set([
 const isOwnScript = (script: string, cwd: string): boolean => {
   if (!script.endsWith("dist/bin/bin.js")) return false
   const manifest = path.join(path.resolve(cwd, script), "../../../package.json")
-  const found: Result.Result<unknown, unknown> = Result.try(() => JSON.parse(readFileSync(manifest, "utf8")))
+  const found: Result.Result<unknown, unknown> = Result.flatMap(BoundedFile.read(manifest, maxManifest), (text) =>
+    Result.try(() => JSON.parse(text ?? ""))
+  )
   return Result.isSuccess(found) && Predicate.hasProperty(found.success, "name") && found.success.name === ownName
 }
+
+/** Bytes. */
+const maxManifest = 1024 * 1024

@@ -101,6 +101,8 @@ export interface SharingPolicy {
   readonly min: number
   /** Places that may have one. */
   readonly max: number
+  /** Each project's directory is a server of its own (`NAME@DIR`), which its sessions share; without one as all do. */
+  readonly perProject?: true
 }
 
 /** A root as `roots/list` tells of it. */
@@ -190,12 +192,13 @@ export const poolSettings = (
 ): PoolSettings => {
   const socketMode = own.socketMode ?? shared.socketMode
   const sessionFile = own.sessionFile ?? shared.sessionFile
+  const sharing = sharingPolicy(own.sharing ?? shared.sharing)
   return {
     startTimeout: own.startTimeout ?? shared.startTimeout ?? defaultStartTimeout(command),
     requestTimeout: limit(own.requestTimeout ?? shared.requestTimeout),
     queueTimeout: own.queueTimeout ?? shared.queueTimeout ?? defaultPool.queueTimeout,
-    start: own.start ?? shared.start,
-    idleStop: limit(own.idleStop ?? shared.idleStop),
+    start: own.start ?? (sharing.perProject === true ? "lazy" : shared.start),
+    idleStop: limit(own.idleStop ?? shared.idleStop ?? (sharing.perProject === true ? projectIdleStop : undefined)),
     stop: {
       stdin: own.stop?.stdin ?? shared.stop?.stdin ?? defaultPool.stop.stdin,
       term: own.stop?.term ?? shared.stop?.term ?? defaultPool.stop.term
@@ -220,7 +223,7 @@ export const poolSettings = (
         : { variable: sessionFile.variable ?? defaultSessionVariable, content: sessionFile.content },
     toolCacheTtl: own.toolCacheTtl ?? shared.toolCacheTtl ?? defaultPool.toolCacheTtl,
     logMessages: own.logMessages ?? shared.logMessages ?? defaultPool.logMessages,
-    sharing: sharingPolicy(own.sharing ?? shared.sharing),
+    sharing,
     questions: own.questions ?? shared.questions ?? defaultPool.questions,
     roots: (own.roots ?? shared.roots)?.map(rootOf),
     maxInFlight: own.maxInFlight ?? shared.maxInFlight ?? defaultPool.maxInFlight,
@@ -259,10 +262,14 @@ const limit = <A>(value: A | "none" | undefined): A | undefined => (value === "n
 
 const sharingPolicy = (asked: DecodedPoolOptions["sharing"]): SharingPolicy => {
   if (asked === undefined || asked === "shared") return defaultPool.sharing
+  if (asked === "per-project") return { ...defaultPool.sharing, perProject: true }
   if (asked === "per-session") return { policy: asked, min: 1, max: 1 }
   const { replicas } = asked
   return { policy: "replicas", ...(typeof replicas === "number" ? { min: replicas, max: replicas } : replicas) }
 }
+
+/** People leave projects open; nobody counts them. */
+const projectIdleStop = Duration.minutes(30)
 
 const rootOf = (root: NonNullable<DecodedPoolOptions["roots"]>[number]): Root => {
   if (typeof root === "string") return { uri: root }

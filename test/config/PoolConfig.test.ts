@@ -168,7 +168,7 @@ describe("hosts' files", () => {
       const config = yield* load(directory, { files: [".claude.json"] })
       assert.deepStrictEqual(names(config), ["x"])
       assert.deepStrictEqual(config.warnings, [
-        `${directory}/.claude.json: unknown keys ignored: "numStartups", "projects", "oauthAccount"`
+        `${directory}/.claude.json: unknown keys ignored: "numStartups", "oauthAccount"`
       ])
     })
   )
@@ -968,7 +968,7 @@ describe("several files", () => {
 
   it.effect("are none: nothing is configured", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* PoolConfig.loadFiles([]), { servers: [], audit: null, warnings: [] })
+      assert.deepStrictEqual(yield* PoolConfig.loadFiles([]), { servers: [], audit: null, sources: [], warnings: [] })
     })
   )
 })
