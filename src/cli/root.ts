@@ -2,6 +2,7 @@
 import { Config, type Duration, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Os from "node:os"
+import * as Address from "../config/Address.ts"
 import { PositiveTime } from "../config/Quantity.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 
@@ -34,7 +35,11 @@ export const connectControl = Effect.gen(function* () {
   return yield* ControlClient.make({ runtimeDir: directory })
 })
 
-export const serverArgument = Argument.String("SERVER").pipe(Argument.withDescription("A configured server's name"))
+export const serverArgument = Argument.String("SERVER").pipe(
+  Argument.withDescription("A configured server's name, or NAME@DIR of a project"),
+  // As `status` shows it.
+  Argument.map((server) => Address.expand(server, Os.homedir()))
+)
 
 export const jsonFlag = Flag.Boolean("json").pipe(
   Flag.withDescription("Print JSON, for programs"),

@@ -19,12 +19,13 @@ import { start } from "./start.ts"
 import { status } from "./status.ts"
 import { stop } from "./stop.ts"
 import { tools } from "./tools.ts"
+import { trust } from "./trust.ts"
 import { types } from "./types.ts"
 
 const tree = root.pipe(
   Command.withSubcommands([
     { group: "Daemon", commands: [serve, status, logs, start, stop, restart, reload, shutdown] },
-    { group: "Set up", commands: [service, adopt, config, doctor, certify] },
+    { group: "Set up", commands: [service, adopt, config, trust, doctor, certify] },
     { group: "Clients", commands: [connect, call, tools, types, sessions] }
   ])
 )

@@ -1,0 +1,65 @@
+/** What a project would have run, as people read it before they trust it, and what is trusted. Pure. */
+import { Predicate } from "effect"
+import * as path from "node:path"
+import type { Definition } from "../config/Project.ts"
+import * as Shell from "../doctor/Shell.ts"
+import { printable } from "../printable.ts"
+import type { Paint } from "./Text.ts"
+
+/** Each server with its command line and where it stands; names of variables, never their values. */
+export const definitionLines = (
+  directory: string,
+  definitions: ReadonlyArray<Definition>,
+  paint: Paint
+): ReadonlyArray<string> => {
+  const count = definitions.length === 1 ? "a server" : `${definitions.length} servers`
+  return [
+    `${paint.bold(shown(directory))} configures ${count} of its own. These commands will be run:`,
+    "",
+    ...definitions.flatMap((definition) => [
+      `${paint.bold(shown(definition.server))}  ${paint.dim(shown(fileOf(definition)))}`,
+      `  ${shown(commandLine(definition.entry))}`,
+      ...surroundings(definition).map((line) => `  ${paint.dim(shown(line))}`)
+    ])
+  ]
+}
+
+/** What is trusted of one project, on a line. */
+export const trustedLine = (
+  directory: string,
+  servers: ReadonlyArray<string>,
+  state: "as it is" | "changed" | "gone",
+  paint: Paint
+): string => {
+  const note = state === "as it is" ? "" : state === "gone" ? "  the directory is gone" : "  has changed since"
+  return `${paint.bold(shown(directory))}  ${shown([...new Set(servers)].join(", "))}${paint.yellow(note)}`
+}
+
+/** Relative to the project, where it is in there. */
+const fileOf = ({ directory, source: { name } }: Definition): string =>
+  name.startsWith(`${directory}/`) ? path.relative(directory, name) : name
+
+const commandLine = (entry: unknown): string => {
+  if (!Predicate.isObject(entry)) return "no entry of a server"
+  if (Predicate.isString(entry["url"])) return entry["url"]
+  if (!Predicate.isString(entry["command"])) return "no command"
+  const args: ReadonlyArray<unknown> = Array.isArray(entry["args"]) ? entry["args"] : []
+  return Shell.line(entry["command"], ...args.map(String))
+}
+
+const surroundings = ({ entry, source: { rawPool } }: Definition): ReadonlyArray<string> => {
+  if (!Predicate.isObject(entry)) return []
+  const facts = ["cwd", "envFile"].flatMap((key) =>
+    Predicate.isString(entry[key]) ? [`${key} ${Shell.quoted(entry[key])}`] : []
+  )
+  const variables = Predicate.isObject(entry["env"]) ? Object.keys(entry["env"]) : []
+  const settings = [rawPool, entry["pool"]].flatMap((pool) => (Predicate.isObject(pool) ? Object.keys(pool) : []))
+  return [
+    ...facts,
+    ...(variables.length === 0 ? [] : [`env ${variables.join(", ")}`]),
+    ...(settings.length === 0 ? [] : [`pool ${[...new Set(settings)].join(", ")}`])
+  ]
+}
+
+/** On one line, whatever the project wrote. */
+const shown = (text: string): string => printable(text).replace(/\s*[\n\t]\s*/g, " ")
