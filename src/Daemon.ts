@@ -18,7 +18,6 @@ import * as ControlListener from "./control/ControlListener.ts"
 import * as Shutdown from "./control/Shutdown.ts"
 import * as DaemonRecord from "./DaemonRecord.ts"
 import * as ConnectListener from "./listen/ConnectListener.ts"
-import * as Opener from "./listen/Opener.ts"
 import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
 import * as SocketSessions from "./listen/SocketSessions.ts"
 import * as UnixListener from "./listen/UnixListener.ts"
@@ -26,6 +25,7 @@ import * as Logs from "./Logs.ts"
 import * as McpPool from "./McpPool.ts"
 import { ConfigFileError } from "./PoolError.ts"
 import type { ToolStatus } from "./PoolStatus.ts"
+import * as Projects from "./Projects.ts"
 import * as Reload from "./Reload.ts"
 import { version } from "./version.ts"
 
@@ -49,9 +49,10 @@ export interface Options {
 
 /** Every configured server at its own socket, and all of them at the one of `connect`. */
 const layer = (config: PoolConfig.PoolConfig, read: Reload.Options["read"], { background, runtimeDir }: Options) =>
-  Layer.merge(Reload.layer({ config, read }), ConnectListener.layer({ runtimeDir })).pipe(
+  ConnectListener.layer({ runtimeDir }).pipe(
+    Layer.provide(Projects.layer(config)),
+    Layer.provideMerge(Reload.layer({ config, read })),
     Layer.provideMerge(UnixListener.layer({ runtimeDir })),
-    Layer.provide(Opener.layer),
     Layer.provideMerge(Layer.merge(SocketSessions.layer, Shutdown.layer)),
     Layer.provideMerge(
       McpPool.layerPoolConfig(config, {

@@ -361,7 +361,7 @@ const factsOf = (error: RequestError | QuestionNotAttributable): object => {
 }
 
 /** Why `connect` gets no session with a server. */
-export type OpenError = ServerNotFound
+export type OpenError = ServerNotFound | ConfigFileError | ProjectNotTrusted
 
 /** What `connect` is told of an error: under which kind and code a host sees it, and what `connect` exits with. */
 export const toRefusal = (
@@ -374,4 +374,8 @@ export const toRefusal = (
 })
 
 /** Those of the command line: 2 where a configuration is to be mended, 4 where a server is not to be had. */
-const refusalExitCodes: { readonly [Tag in OpenError["_tag"]]: number } = { ServerNotFound: 4 }
+const refusalExitCodes: { readonly [Tag in OpenError["_tag"]]: number } = {
+  ServerNotFound: 4,
+  ConfigFileError: 2,
+  ProjectNotTrusted: 4
+}

@@ -276,7 +276,8 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const warnOfOthersSettings = (entry: ServerEntry, leader: string, server: PooledServer.PooledServer) =>
-    PoolPlan.isSameSupervision(server.settings, PoolPlan.settingsOf(entry))
+    // A project's starts with the first call, whatever the others do: it need not be told.
+    PoolPlan.isSameSupervision(server.settings, { ...PoolPlan.settingsOf(entry), start: server.settings.start })
       ? Effect.void
       : Effect.logWarning(
           `${entry.name} is the same process as ${leader}: the pool settings of ${leader} hold for both`

@@ -9,8 +9,8 @@ import { McpPool } from "./McpPool.ts"
 import type { ConfigFileError, ServerConfigError } from "./PoolError.ts"
 import type { ReloadReport, ServerChange } from "./PoolStatus.ts"
 
-/** Puts servers beside the configuration's own, and looks again whether they are as they should be. */
-export type Reloader = Effect.Effect<ReadonlyArray<ServerChange>>
+/** Puts servers beside the configuration's own, and looks again whether they are as it says now. */
+export type Reloader = (config: PoolConfig) => Effect.Effect<ReadonlyArray<ServerChange>>
 
 /** The configuration of a daemon that runs. */
 export class Reload extends Context.Service<
@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function* ({ config, read }: Options) {
     const changes = yield* Effect.uninterruptible(
       Effect.gen(function* () {
         const own = yield* pool.reload(next.servers)
-        const others = yield* Effect.forEach(reloaders, (reloader) => reloader)
+        const others = yield* Effect.forEach(reloaders, (reloader) => reloader(next))
         const changes = [...own, ...others.flat()]
         const problems = (yield* listener.update).map(({ message }) => message)
         return { servers: changes, problems }

@@ -1,6 +1,7 @@
 /** `mcp-pool config`: the entries that point a host at the pool. */
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import * as Address from "../config/Address.ts"
 import * as Connect from "../hosts/Connect.ts"
 import { generic, hostIds, hosts } from "../hosts/Hosts.ts"
 import { ServerNotFound } from "../PoolError.ts"
@@ -44,7 +45,8 @@ export const config = Command.make(
 const daemonServers = Effect.gen(function* () {
   const control = yield* connectControl
   const { servers } = yield* control.status
-  return servers.map(({ name }) => name)
+  // A project's is asked for by its name alone, from its directory.
+  return servers.map(({ name }) => name).filter((name) => Address.parse(name) === undefined)
 })
 
 /** Where a daemon runs, a name that it does not know is probably mistyped. */

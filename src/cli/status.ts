@@ -3,6 +3,7 @@ import { Clock, Console, DateTime, Duration, Effect, Option, Schedule, Stream, T
 import { Command, Flag } from "effect/cli"
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ControlClient } from "../control/ControlClient.ts"
+import * as Os from "node:os"
 import { NotSettled } from "./CommandError.ts"
 import { connectControl, durationFlag, jsonFlag } from "./root.ts"
 import { screen } from "./Screen.ts"
@@ -45,7 +46,7 @@ const printJson = (status: DaemonStatus) => Console.log(JSON.stringify(status, u
 const lines = Effect.fnUntraced(function* (status: DaemonStatus) {
   const now = yield* Clock.currentTimeMillis
   const { paint, width } = yield* screen
-  return statusLines(status, { now, paint, width })
+  return statusLines(status, { now, paint, width, home: Os.homedir() })
 })
 
 const printTable = (status: DaemonStatus) => Effect.flatMap(lines(status), (lines) => Console.log(lines.join("\n")))

@@ -1,4 +1,5 @@
 /** The status of the daemon as people read it. Pure. */
+import * as Address from "../config/Address.ts"
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import type { Failure, ServerState, StateChange } from "../server/ServerState.ts"
@@ -11,6 +12,8 @@ export interface Options {
   readonly paint: Paint
   /** In columns: what a server wrote is cut to it. Unbounded unless given. */
   readonly width?: number
+  /** The home directory, which is shown as `~`; shown in full unless given. */
+  readonly home?: string
 }
 
 /** The daemon, a table of its servers, and what went wrong below each that failed. */
@@ -56,13 +59,13 @@ const rowsOf = (server: ServerStatus): ReadonlyArray<Row> => {
 /** The first of the processes that take requests. */
 const taking = ({ processes }: ServerStatus): Process | undefined => processes.find(({ draining }) => !draining)
 
-const columns = ({ now, paint }: Options): ReadonlyArray<Column<Row>> => {
+const columns = ({ home = "/", now, paint }: Options): ReadonlyArray<Column<Row>> => {
   const pid = (process: Process | undefined) => orDash(process?.pid ?? null)
   const uptime = (process: Process | undefined) => (process === undefined ? "-" : since(process.startedAt, now))
   const all: ReadonlyArray<Column<ServerStatus> & { readonly ofOther?: (process: Process) => string }> = [
     {
       head: "SERVER",
-      text: ({ name }) => printable(name),
+      text: ({ name }) => printable(Address.shorten(name, home)),
       ofOther: ({ draining }) => (draining ? "└ draining" : "└ process"),
       style: paint.bold
     },

@@ -61,5 +61,8 @@ const surroundings = ({ entry, source: { rawPool } }: Definition): ReadonlyArray
   ]
 }
 
-/** On one line, whatever the project wrote. */
-const shown = (text: string): string => printable(text).replace(/\s*[\n\t]\s*/g, " ")
+/** On one line, whatever the project wrote, and in the order in which it is written. */
+const shown = (text: string): string =>
+  printable(text)
+    .replace(/\s*[\n\t\u2028\u2029]\s*/g, " ")
+    .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")

@@ -1,6 +1,7 @@
 /** `mcp-pool types [SERVER…]`: the tools of servers as a TypeScript module of typed functions. */
 import { Console, Effect, Option } from "effect"
 import { Argument, Command } from "effect/cli"
+import * as Address from "../config/Address.ts"
 import { ServerNotFound } from "../PoolError.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import { ServerDown } from "./CommandError.ts"
@@ -23,7 +24,9 @@ export const types = Command.make(
     const stranger = wanted.find((name) => !names.includes(name))
     if (stranger !== undefined) return yield* new ServerNotFound({ server: stranger, names })
 
-    const chosen = wanted.length === 0 ? servers : servers.filter(({ name }) => wanted.includes(name))
+    // What a project has of its own is no tool of all.
+    const isChosen = (name: string) => (wanted.length === 0 ? Address.parse(name) === undefined : wanted.includes(name))
+    const chosen = servers.filter(({ name }) => isChosen(name))
     const known = chosen.filter(({ tools }) => tools !== null)
     const silent = chosen.filter(({ tools }) => tools === null).map(silentLine)
     // Half a module would look like a whole one to who asked for these.

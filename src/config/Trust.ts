@@ -107,8 +107,10 @@ const readRecord = Effect.fnUntraced(function* (file: string): Effect.fn.Return<
   )
   if (text === undefined) return undefined
   // Whoever may write here says what is run.
-  const mode = yield* attempt(file, () => fs.statSync(file).mode)
-  if ((mode & 0o022) !== 0) return yield* Jsonc.errorOf(file, "others may write it: run chmod 600, and trust anew")
+  const { mode, uid } = yield* attempt(file, () => fs.statSync(file))
+  if (uid !== process.getuid?.())
+    return yield* Jsonc.errorOf(file, "belongs to another user: remove it, and trust anew")
+  if ((mode & 0o022) !== 0) return yield* Jsonc.errorOf(file, "others may write it: remove it, and trust anew")
   const root = yield* Effect.fromResult(Jsonc.parse(file, text))
   return yield* Effect.mapError(Effect.fromResult(decode(Jsonc.value(root))), () =>
     Jsonc.errorOf(file, "is no record of a trusted project: remove it, and trust anew")

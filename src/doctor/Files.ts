@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ConfigFile from "../config/ConfigFile.ts"
 import * as Inputs from "../config/Inputs.ts"
+import * as Trust from "../config/Trust.ts"
 import { type Finding, of } from "./Finding.ts"
 import * as Shell from "./Shell.ts"
 
@@ -19,7 +20,7 @@ export const check = Effect.fnUntraced(function* (options: {
   for (const file of options.configFiles) findings.push(...(yield* configuration(file)))
   const beside = new Set(options.configFiles.map((file) => path.join(path.dirname(file), "mcp-pool.inputs.json")))
   for (const file of beside) findings.push(...(yield* inputs(file)))
-  return findings
+  return [...findings, ...(yield* trusted)]
 })
 
 const runtimeDirectory = (directory: string): ReadonlyArray<Finding> => {
@@ -147,6 +148,26 @@ const inputs = Effect.fnUntraced(function* (file: string) {
   return Result.isSuccess(values)
     ? [ok(file, `${file} is yours alone`)]
     : [problem(file, values.failure, `edit ${file}`)]
+})
+
+/** Projects whose servers may be run. */
+const trusted = Effect.gen(function* () {
+  const records = yield* Effect.result(Trust.list)
+  if (Result.isFailure(records)) {
+    const { file, message } = records.failure
+    return [problem(file, message.slice(file.length).replace(/^[^ ]* /, ""), Shell.line("rm", file))]
+  }
+  return records.success.flatMap(({ directory }) =>
+    follow(directory)?.isDirectory() === true
+      ? []
+      : [
+          warning(
+            directory,
+            "is trusted as a project, and is gone: what comes to be there could be trusted by mistake",
+            Shell.line("mcp-pool", "trust", "--remove", directory)
+          )
+        ]
+  )
 })
 
 /** What a path leads to; undefined where that is nothing, or cannot be seen. */

@@ -173,4 +173,4 @@ const resolution = (config: PoolConfig.PoolConfig, isLookedAt: (server: string) 
   )
 
 const orNothing = (load: ReturnType<typeof ServiceConfig.load>) =>
-  Effect.orElseSucceed(load, (): PoolConfig.PoolConfig => ({ servers: [], audit: null, warnings: [] }))
+  Effect.orElseSucceed(load, (): PoolConfig.PoolConfig => ({ servers: [], audit: null, sources: [], warnings: [] }))

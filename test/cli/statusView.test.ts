@@ -23,6 +23,13 @@ describe("statusView", () => {
     )
   })
 
+  it("shows a project's server with ~ for the home directory", () => {
+    const server = Harness.server("git@/home/ada/site")
+    const rows = (home: string) => statusLines(status(server), { ...plain, home }).slice(3)
+    assert.match(rows("/home/ada")[0]!, /^git@~\/site  running/)
+    assert.match(rows("/home/bob")[0]!, /^git@\/home\/ada\/site  running/)
+  })
+
   it("shows why a server failed, and what to do, below its row", () => {
     const [, , , row, failure, hint] = statusLines(status(Harness.failed("nope")), plain)
     assert.strictEqual(row, "nope    failed    -       -         0         0          0      -       -")

@@ -38,7 +38,7 @@ describe("mcp-pool trust", () => {
           mcpServers: {
             "git\n\u001b[2Jevil": {
               command: "uvx",
-              args: ["mcp-server-git", "a b", "\u001b]0;title\u0007x\ny"],
+              args: ["mcp-server-git", "a b", "\u001b]0;title\u0007x\ny\u202ez"],
               env: { TOKEN: "s3cret" },
               envFile: ".env"
             },
@@ -55,7 +55,7 @@ describe("mcp-pool trust", () => {
         `${site} configures 2 servers of its own. These commands will be run:`,
         "",
         "git [2Jevil  .mcp.json",
-        "  uvx mcp-server-git 'a b' ']0;titlex y'",
+        "  uvx mcp-server-git 'a b' ']0;titlex yz'",
         "  envFile .env",
         "  env TOKEN",
         "  pool extraEnv",

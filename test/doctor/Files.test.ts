@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { HostEnvironment } from "../../src/config/Environment.ts"
+import * as Trust from "../../src/config/Trust.ts"
 import * as Files from "../../src/doctor/Files.ts"
 import * as TestPool from "../support/TestPool.ts"
 import { ill } from "./Say.ts"
@@ -105,6 +107,31 @@ describe("Files", () => {
       ])
       write(inputs, 0o600, { key: "hunter2" })
       assert.deepStrictEqual(yield* check(directory, file), [])
+    })
+  )
+
+  it.effect("tells of a project that is trusted and gone, and of a record that says nothing", () =>
+    Effect.gen(function* () {
+      const home = yield* TestPool.temporaryDirectory
+      const at = Effect.provideService(HostEnvironment, { HOME: home })
+      const [here, gone] = [path.join(home, "here"), path.join(home, "gone")]
+      fs.mkdirSync(here)
+      yield* at(Trust.write(here, []))
+      yield* at(Trust.write(gone, []))
+      const look = at(check(path.join(home, "run")))
+      assert.deepStrictEqual(yield* look, [
+        [
+          "warning",
+          gone,
+          "is trusted as a project, and is gone: what comes to be there could be trusted by mistake",
+          `mcp-pool trust --remove ${gone}`
+        ]
+      ])
+      const record = path.join(home, ".config/mcp-pool/trusted/x.json")
+      fs.writeFileSync(record, "{}", { mode: 0o600 })
+      assert.deepStrictEqual(yield* look, [
+        ["problem", record, "is no record of a trusted project: remove it, and trust anew", `rm ${record}`]
+      ])
     })
   )
 })
