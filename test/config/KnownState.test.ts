@@ -22,6 +22,7 @@ describe("KnownState", () => {
         assert.include(warning ?? "", '"sharing": "per-session"', command)
         assert.deepStrictEqual(yield* warningsOf(command, args, { sharing: "per-session" }), [])
         assert.deepStrictEqual(yield* warningsOf(command, args, { sharing: { replicas: 2 } }), [])
+        assert.deepStrictEqual(yield* warningsOf(command, args, { sharing: "per-project" }), [])
       }
     })
   )
