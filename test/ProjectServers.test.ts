@@ -194,6 +194,8 @@ describe("a server that is per-project", () => {
       const { at, open, pidOf, pool } = yield* setUp(() => ({
         mcpServers: { files: { ...filesystem(), pool: { sharing: "per-project" } } }
       }))
+      const processes = (address: string) =>
+        Effect.map(pool.status, (servers) => servers.find(({ name }) => name === address)?.processes.length)
       for (const name of ["a", "b"]) {
         const client = yield* open("files", name)
         const address = `files@${at(name)}`
@@ -209,6 +211,7 @@ describe("a server that is per-project", () => {
         assert.strictEqual(text, `the text of ${name}`)
       }
       assert.notStrictEqual(yield* pidOf(`files@${at("a")}`), yield* pidOf(`files@${at("b")}`))
+      assert.strictEqual(yield* processes("files"), 0, "nobody has used it without a project")
     })
   )
 })
