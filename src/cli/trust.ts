@@ -1,21 +1,10 @@
 /** `mcp-pool trust DIR`: lets the pool run the servers that a project configures of its own. */
-import { Console, Effect, Option, Runtime, Schema } from "effect"
+import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { exitCode } from "./CommandError.ts"
+import { NoProject } from "./CommandError.ts"
 import { screen } from "./Screen.ts"
-
-/** There is nothing to be trusted at a path. */
-export class NoProject extends Schema.TaggedError<NoProject>()("NoProject", {
-  path: Schema.String,
-  reason: Schema.String
-}) {
-  override readonly [Runtime.errorExitCode] = exitCode.usage
-  override get message(): string {
-    return this.path === "" ? this.reason : `${this.path}: ${this.reason}`
-  }
-}
 
 export const trust = Command.make(
   "trust",
@@ -29,7 +18,8 @@ export const trust = Command.make(
   },
   Effect.fnUntraced(function* ({ directory, list, remove }) {
     if (list) return yield* printTrusted
-    if (Option.isNone(directory)) return yield* new NoProject({ path: "", reason: "trust needs a project's directory" })
+    if (Option.isNone(directory))
+      return yield* new NoProject({ directory: "trust", reason: "needs a project's directory" })
     return yield* remove ? distrust(directory.value) : trustAll(directory.value)
   })
 ).pipe(
@@ -53,7 +43,7 @@ const modules = Effect.promise(() =>
 const trustAll = Effect.fnUntraced(function* (given: string) {
   const [ClaudeFile, Project, Trust, { definitionLines }] = yield* modules
   const project = yield* Project.at(path.resolve(given))
-  if (project === undefined) return yield* new NoProject({ path: given, reason: whyNone(given) })
+  if (project === undefined) return yield* new NoProject({ directory: given, reason: whyNone(given) })
   const definitions = yield* Project.definitions(project, yield* ClaudeFile.make)
   if (definitions.length === 0) {
     yield* Trust.remove(project.directory)
