@@ -1,12 +1,13 @@
 /**
  * The daemon, and the composition root: how a request finds its way.
  *
- *   client ── Unix socket ── Session ── Sharing ── Multiplexer ── ServerProcess ── MCP server
- *             UnixListener              McpPool                   Supervisor
+ *   client ── Unix socket ── Session ── Switch ── Sharing ── Multiplexer ── ServerProcess ── MCP server
+ *             UnixListener              McpPool                             Supervisor
+ *             ConnectListener
  *
- * `UnixListener`, and `ConnectListener` for `mcp-pool connect`, turn bytes into sessions, a session knows who asks,
- * sharing knows which process takes the request, the multiplexer matches its answers to requests, the supervisor keeps a
- * process there, and the process is bytes again.
+ * `UnixListener`, and `ConnectListener` for `mcp-pool connect`, turn bytes into sessions, a session knows who asks, the
+ * switch knows which server stands behind the name now, sharing knows which process takes the request, the multiplexer
+ * matches its answers to requests, the supervisor keeps a process there, and the process is bytes again.
  */
 import { Effect, Layer, type LogLevel, Option, Stream } from "effect"
 import * as fs from "node:fs"

@@ -1,7 +1,7 @@
 /** Whatever happens in whatever order between a host and its daemons, each request is answered once and runs once. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Choices, from } from "../lines/Choices.ts"
+import { type Choices, from } from "../lines/Choices.ts"
 import { handshake, type Message, Scene } from "./Scene.ts"
 
 /** Everybody's part, played after a tape, and what they have seen. */
