@@ -207,6 +207,30 @@ const connect = async (): Promise<Array<Row>> => {
   return rows
 }
 
+/** `connect` where no daemon runs, and the server has been there before: from its spawn to the answer to `initialize`. */
+const first = async (): Promise<Array<Row>> => {
+  const pool = await startPool().ready()
+  await pool.stop()
+  const measure = async (count: number) => {
+    const rounds: Array<{ readonly first: number; readonly last: number }> = []
+    for (let round = 0; round < 7; round++) {
+      const before = performance.now()
+      const bridges = Array.from({ length: count }, () => initializedBridge(pool))
+      const times = await Promise.all(bridges.map((bridge) => bridge.then(() => performance.now() - before)))
+      rounds.push({ first: Math.min(...times), last: Math.max(...times) })
+      for (const bridge of bridges) await end(await bridge)
+      await pool.shutdown()
+    }
+    return { firsts: rounds.slice(1).map(({ first }) => first), lasts: rounds.slice(1).map(({ last }) => last) }
+  }
+  const [one, ten] = [await measure(1), await measure(10)]
+  return [
+    row("connect that starts the daemon", median(one.firsts), "ms", 500, `each time: ${list(one.firsts)}`),
+    row("the first of ten at once", median(ten.firsts), "ms", 500, `each time: ${list(ten.firsts)}`),
+    row("the last of ten at once", median(ten.lasts), "ms", 1500, `each time: ${list(ten.lasts)}`)
+  ]
+}
+
 const initializedBridge = async (pool: Daemon): Promise<ChildProcess> => {
   const bridge = pool.bridge()
   bridge.stdin!.write(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "initialize", params: initialize }) + "\n")
@@ -227,5 +251,6 @@ export const groups: ReadonlyMap<string, Group> = new Map([
   ["processes", { measure: processes, linux: true }],
   ["cycle", { measure: cycle, linux: true }],
   ["unread", { measure: unread, linux: false }],
-  ["connect", { measure: connect, linux: false }]
+  ["connect", { measure: connect, linux: false }],
+  ["first", { measure: first, linux: false }]
 ])

@@ -90,6 +90,11 @@ export class Daemon {
   stop(): Promise<void> {
     return end(this.#process)
   }
+
+  /** Ends the daemon that `connect` has started in this one's place, and every server of it. */
+  async shutdown(): Promise<void> {
+    await exited(run([pool, "shutdown", "--runtime-dir", this.#directory], ["ignore", "ignore", "inherit"]))
+  }
 }
 
 /** The floor of one server with so many tools. */
@@ -113,12 +118,14 @@ export const startPool = (servers = 1, tools = 2): Daemon => {
 /** Ends a process; a daemon ends its servers, and a server ends with its stdin. */
 export const end = async (child: ChildProcess): Promise<void> => {
   if (!running.has(child)) return
-  const exited = once(child, "exit")
+  const ended = exited(child)
   child.kill("SIGTERM")
   const overdue = setTimeout(() => child.kill("SIGKILL"), 10_000)
-  await exited
+  await ended
   clearTimeout(overdue)
 }
+
+const exited = (child: ChildProcess) => once(child, "exit")
 
 export const endAll = () => Promise.all([...running].map(end))
 
