@@ -15,10 +15,11 @@ import * as net from "node:net"
 import * as Background from "./Background.ts"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { DaemonStatus } from "./control/ControlApi.ts"
-import * as ControlListener from "./control/ControlListener.ts"
 import * as Shutdown from "./control/Shutdown.ts"
 import * as DaemonRecord from "./DaemonRecord.ts"
 import * as ConnectListener from "./listen/ConnectListener.ts"
+import * as ConnectSocket from "./listen/ConnectSocket.ts"
+import * as HeldConnections from "./listen/HeldConnections.ts"
 import * as RuntimeClaim from "./listen/RuntimeClaim.ts"
 import * as SocketSessions from "./listen/SocketSessions.ts"
 import * as UnixListener from "./listen/UnixListener.ts"
@@ -50,10 +51,11 @@ export interface Options {
 
 /** Every configured server at its own socket, and all of them at the one of `connect`. */
 const layer = (config: PoolConfig.PoolConfig, read: Reload.Options["read"], { background, runtimeDir }: Options) =>
-  ConnectListener.layer({ runtimeDir }).pipe(
+  ConnectListener.layer.pipe(
     Layer.provide(Projects.layer(config)),
     Layer.provideMerge(Reload.layer({ config, read })),
     Layer.provideMerge(UnixListener.layer({ runtimeDir })),
+    Layer.provideMerge(ConnectSocket.layer({ runtimeDir })),
     Layer.provideMerge(Layer.merge(SocketSessions.layer, Shutdown.layer)),
     Layer.provideMerge(
       McpPool.layerPoolConfig(config, {
@@ -75,7 +77,7 @@ export const run = Effect.fnUntraced(
       const read = Effect.provideService(load(beginning, background), PoolConfig.HostEnvironment, beginning.variables)
       const config = yield* read
       const control = net.createServer()
-      const listener = ControlListener.hold(control)
+      const listener = HeldConnections.hold(control)
       yield* RuntimeClaim.make(control, runtimeDir)
       yield* DaemonRecord.write(runtimeDir, beginning.record)
       if (background) yield* Background.boundLog(runtimeDir)
@@ -114,7 +116,7 @@ const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFile
 const serve = Effect.fnUntraced(function* (
   options: Options,
   watched: ReadonlyArray<string>,
-  listener: ControlListener.ControlListener
+  listener: HeldConnections.HeldConnections
 ) {
   const pool = yield* McpPool.McpPool
   const sessions = yield* SocketSessions.SocketSessions

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url"
 import * as BridgeProtocol from "../src/BridgeProtocol.ts"
 import * as PoolConfig from "../src/config/PoolConfig.ts"
 import * as ConnectListener from "../src/listen/ConnectListener.ts"
+import * as ConnectSocket from "../src/listen/ConnectSocket.ts"
 import * as SocketSessions from "../src/listen/SocketSessions.ts"
 import * as UnixListener from "../src/listen/UnixListener.ts"
 import * as McpPool from "../src/McpPool.ts"
@@ -43,7 +44,8 @@ const setUp = Effect.fnUntraced(function* (own: (at: (name: string) => string) =
   const context = yield* Effect.gen(function* () {
     const config = yield* PoolConfig.loadFiles([at("config.json")])
     return yield* Layer.build(
-      ConnectListener.layer({ runtimeDir }).pipe(
+      ConnectListener.layer.pipe(
+        Layer.provide(ConnectSocket.layer({ runtimeDir })),
         Layer.provide(Projects.layer(config)),
         Layer.provideMerge(Reload.layer({ config, read: PoolConfig.loadFiles([at("config.json")]) })),
         Layer.provideMerge(UnixListener.layer({ runtimeDir })),

@@ -1,5 +1,5 @@
 /**
- * Answers `ControlApi` over the connections of a `ControlListener`, from `McpPool`. Lives as long as its layer's scope;
+ * Answers `ControlApi` over the connections of a listening socket, from `McpPool`. Lives as long as its layer's scope;
  * closing it ends the connections.
  */
 import { Effect, Layer, Option, Queue, Stream } from "effect"
@@ -7,16 +7,16 @@ import { NetAddress } from "effect/net"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { SocketServer } from "effect/socket"
 import type * as NodeNet from "node:net"
+import type { HeldConnections } from "../listen/HeldConnections.ts"
 import { McpPool } from "../McpPool.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import { Reload } from "../Reload.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
-import type { ControlListener } from "./ControlListener.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 export interface Options {
-  readonly listener: ControlListener
+  readonly listener: HeldConnections
   /** What does not change while the daemon lives. */
   readonly daemon: Omit<DaemonStatus, "servers">
 }
@@ -89,7 +89,7 @@ const maxUnreadChanges = 1024
 const toolsInOneMessage = 32
 
 /** A `SocketServer` over sockets that somebody else accepts; effect's own opens its listener itself. */
-const layerSocketServer = (listener: ControlListener): Layer.Layer<SocketServer.SocketServer> =>
+const layerSocketServer = (listener: HeldConnections): Layer.Layer<SocketServer.SocketServer> =>
   Layer.succeed(
     SocketServer.SocketServer,
     SocketServer.SocketServer.of({

@@ -1,82 +1,84 @@
 /**
- * Serves `connect` at `<runtimeDir>/connect.sock`: reads which server is wanted, for which project, and makes a session of
- * the connection. Lives as long as its layer's scope.
+ * Serves `connect` at its socket: reads which server is wanted, for which project, and makes a session of the connection.
+ * Lives as long as its layer's scope.
  */
 import { Cause, Effect, type Fiber, Layer } from "effect"
-import * as net from "node:net"
+import type * as net from "node:net"
 import * as path from "node:path"
 import * as BridgeProtocol from "../BridgeProtocol.ts"
-import { internalError, type SocketUnusable, toRefusal } from "../PoolError.ts"
-import * as RuntimeDir from "../RuntimeDir.ts"
+import { internalError, toRefusal } from "../PoolError.ts"
 import { version } from "../version.ts"
+import { ConnectSocket } from "./ConnectSocket.ts"
 import { Opener } from "./Opener.ts"
-import * as SocketFile from "./SocketFile.ts"
 import * as SocketSessions from "./SocketSessions.ts"
 
-/** Listens for `connect`. Fails with `SocketUnusable` where somebody else's socket or file is there. */
-export const layer = (options: { readonly runtimeDir: string }): Layer.Layer<never, SocketUnusable, Opener> =>
-  Layer.effectDiscard(
-    Effect.gen(function* () {
-      const opener = yield* Opener
-      const sessions = yield* SocketSessions.SocketSessions
-      const fork = Effect.runForkWith(yield* Effect.context<never>())
-      const opening = new Set<net.Socket>()
+/** Takes who comes to `connect`'s socket, and who waits there already. */
+export const layer: Layer.Layer<never, never, Opener | ConnectSocket> = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const connections = yield* ConnectSocket
+    const opener = yield* Opener
+    const sessions = yield* SocketSessions.SocketSessions
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    const opening = new Set<net.Socket>()
 
-      const answer = (socket: net.Socket, { project, protocol, server }: BridgeProtocol.Open, handOver: HandOver) =>
-        opener.open({ server, project }).pipe(
-          Effect.match({
-            onFailure: (error) => refuse(socket, toRefusal(error)),
-            onSuccess: ({ address, endpoint }) => {
-              sessions.accept(socket, {
-                name: address,
-                endpoint,
-                opened: {
-                  "mcp-pool": "opened",
-                  protocol: Math.min(protocol, BridgeProtocol.protocol),
-                  version,
-                  server: address
-                },
-                ...handOver()
-              })
-              socket.resume()
-            }
-          }),
-          Effect.catchCause((cause) => {
-            if (Cause.hasInterruptsOnly(cause)) return Effect.void
-            refuse(socket, bug)
-            return Effect.logError("this is a bug", cause)
-          }),
-          Effect.ensuring(Effect.sync(() => opening.delete(socket)))
-        )
-
-      const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-        if (opening.size >= maxOpening) return void socket.destroy()
-        opening.add(socket)
-        let fiber: Fiber.Fiber<unknown> | undefined = fork(
-          Effect.andThen(
-            Effect.sleep(patience),
-            Effect.sync(() => socket.destroy())
-          )
-        )
-        // Who has left is not answered.
-        socket.once("close", () => {
-          opening.delete(socket)
-          fiber?.interruptUnsafe()
-        })
-        readOpen(socket, (open, handOver) => {
-          fiber?.interruptUnsafe()
-          fiber = fork(answer(socket, open, handOver))
-          fiber.addObserver(() => (fiber = undefined))
-        })
-      })
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          for (const socket of opening) socket.destroy()
-        })
+    const answer = (socket: net.Socket, { project, protocol, server }: BridgeProtocol.Open, handOver: HandOver) =>
+      opener.open({ server, project }).pipe(
+        Effect.match({
+          onFailure: (error) => refuse(socket, toRefusal(error)),
+          onSuccess: ({ address, endpoint }) => {
+            sessions.accept(socket, {
+              name: address,
+              endpoint,
+              opened: {
+                "mcp-pool": "opened",
+                protocol: Math.min(protocol, BridgeProtocol.protocol),
+                version,
+                server: address
+              },
+              ...handOver()
+            })
+            socket.resume()
+          }
+        }),
+        Effect.catchCause((cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return Effect.void
+          refuse(socket, bug)
+          return Effect.logError("this is a bug", cause)
+        }),
+        Effect.ensuring(Effect.sync(() => opening.delete(socket)))
       )
-      yield* SocketFile.listen(server, { path: RuntimeDir.connectSocket(options.runtimeDir) })
-    })
-  ).pipe(Layer.provide(SocketSessions.layer))
+
+    const take = (socket: net.Socket) => {
+      if (opening.size >= maxOpening) return void socket.destroy()
+      opening.add(socket)
+      let fiber: Fiber.Fiber<unknown> | undefined = fork(
+        Effect.andThen(
+          Effect.sleep(patience),
+          Effect.sync(() => socket.destroy())
+        )
+      )
+      // Who has left is not answered.
+      socket.once("close", () => {
+        opening.delete(socket)
+        fiber?.interruptUnsafe()
+      })
+      readOpen(socket, (open, handOver) => {
+        fiber?.interruptUnsafe()
+        fiber = fork(answer(socket, open, handOver))
+        fiber.addObserver(() => (fiber = undefined))
+      })
+    }
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const socket of opening) socket.destroy()
+      })
+    )
+    yield* Effect.acquireRelease(
+      Effect.sync(() => connections.onConnection(take)),
+      (detach) => Effect.sync(detach)
+    )
+  })
+).pipe(Layer.provide(SocketSessions.layer))
 
 /** Stops reading here, and gives what came after the first line. */
 type HandOver = () => { readonly read: Buffer; readonly isHalfOpen: boolean }
@@ -117,6 +119,7 @@ const readOpen = (socket: net.Socket, onOpen: (open: BridgeProtocol.Open, handOv
   socket.on("data", onData)
   socket.on("end", onEnd)
   socket.on("error", () => {})
+  socket.resume()
 }
 
 /** A name and a directory: nothing else that a client says counts. */

@@ -5,7 +5,7 @@ import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { DaemonStatus } from "../../src/control/ControlApi.ts"
-import * as ControlListener from "../../src/control/ControlListener.ts"
+import * as HeldConnections from "../../src/listen/HeldConnections.ts"
 import * as ControlServer from "../../src/control/ControlServer.ts"
 import * as Shutdown from "../../src/control/Shutdown.ts"
 import { McpPool } from "../../src/McpPool.ts"
@@ -187,7 +187,7 @@ export const listen = Effect.fnUntraced(function* (runtimeDir: string) {
     Effect.sync(() => Net.createServer({ allowHalfOpen: true })),
     (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
   )
-  const listener = ControlListener.hold(server)
+  const listener = HeldConnections.hold(server)
   yield* Effect.addFinalizer(() => Effect.sync(listener.close))
   yield* Effect.callback<void>((resume) => {
     server.listen(RuntimeDir.controlSocket(runtimeDir), () => resume(Effect.void))

@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as ConnectListener from "../../src/listen/ConnectListener.ts"
+import * as ConnectSocket from "../../src/listen/ConnectSocket.ts"
 import * as Opener from "../../src/listen/Opener.ts"
 import * as McpPool from "../../src/McpPool.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
@@ -28,8 +29,9 @@ const listen = Effect.fnUntraced(function* (
     Effect.map(McpPool.McpPool, (pool) => Opener.Opener.of({ open: make(pool) }))
   )
   yield* Layer.build(
-    ConnectListener.layer({ runtimeDir }).pipe(
+    ConnectListener.layer.pipe(
       Layer.provide(opener),
+      Layer.provide(ConnectSocket.layer({ runtimeDir })),
       Layer.provide(McpPool.layer({ servers, autoStart: false }))
     )
   )
@@ -58,11 +60,8 @@ describe("ConnectListener", () => {
         const socket = RuntimeDir.connectSocket(runtimeDir)
         put(socket)
         const before = fs.lstatSync(socket).ino
-        const listener = ConnectListener.layer({ runtimeDir }).pipe(
-          Layer.provide(Layer.mock(Opener.Opener, {})),
-          Layer.build
-        )
-        assert.strictEqual((yield* Effect.flip(listener))._tag, "SocketUnusable")
+        const listening = Layer.build(ConnectSocket.layer({ runtimeDir }))
+        assert.strictEqual((yield* Effect.flip(listening))._tag, "SocketUnusable")
         assert.strictEqual(fs.lstatSync(socket).ino, before)
       })
     )

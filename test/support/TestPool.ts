@@ -13,6 +13,7 @@ import type { PoolOptions } from "../../src/config/PoolOptions.ts"
 import type { ServerOptions } from "../../src/config/ServerSpec.ts"
 import * as BridgeProtocol from "../../src/BridgeProtocol.ts"
 import * as ConnectListener from "../../src/listen/ConnectListener.ts"
+import * as ConnectSocket from "../../src/listen/ConnectSocket.ts"
 import * as Opener from "../../src/listen/Opener.ts"
 import * as SocketSessions from "../../src/listen/SocketSessions.ts"
 import * as UnixListener from "../../src/listen/UnixListener.ts"
@@ -79,7 +80,8 @@ export const make = Effect.fnUntraced(function* (
   const marker = options.marker ?? `fixture-${randomUUID()}`
   const directory = options.remembers === true ? { directory: runtimeDir } : {}
   const lines: Array<LogLine> = []
-  const layer = Layer.merge(UnixListener.layer({ runtimeDir }), ConnectListener.layer({ runtimeDir })).pipe(
+  const layer = Layer.merge(UnixListener.layer({ runtimeDir }), ConnectListener.layer).pipe(
+    Layer.provide(ConnectSocket.layer({ runtimeDir })),
     Layer.provide(Opener.layer),
     Layer.provideMerge(SocketSessions.layer),
     Layer.provideMerge(

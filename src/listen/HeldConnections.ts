@@ -1,18 +1,19 @@
 /**
  * The connections of a listening socket, kept until somebody handles them: the daemon claims `control.sock` before it
- * has loaded what serves it. Plain callbacks; lives as long as its `net.Server`, which it does not close.
+ * has loaded what serves it, and `connect.sock` before it has servers. Plain callbacks; lives as long as its `net.Server`,
+ * which it does not close.
  */
 import type { Server, Socket } from "node:net"
 
-export interface ControlListener {
-  /** Hands over the connections that wait and those to come. The returned function takes the handler back. */
+export interface HeldConnections {
+  /** Hands over the connections that wait and those to come, which are not read from yet. The returned function takes the handler back. */
   readonly onConnection: (handler: (socket: Socket) => void) => () => void
   /** Ends every connection: at once where something is still unread, else after what was written has gone out. */
   readonly close: () => void
 }
 
 /** Call this before the server listens, or in the same tick. */
-export const hold = (server: Server): ControlListener => {
+export const hold = (server: Server): HeldConnections => {
   const open = new Set<Socket>()
   const waiting = new Set<Socket>()
   const wait = (socket: Socket) => {
