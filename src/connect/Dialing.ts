@@ -19,8 +19,8 @@ export interface Way {
   readonly hasWords: boolean
   /** The daemon's address of the server. */
   readonly server: string
-  /** What has been read already. */
-  readonly rest: Buffer | null
+  /** From now on bytes go to `onData`, some at once perhaps; `onEnd` is called at least once when no more come. */
+  readonly listen: (onData: (chunk: Buffer) => void, onEnd: () => void) => void
 }
 
 /** How the attempt ends: in one of these. */
@@ -35,7 +35,10 @@ export interface Receiver {
 
 export const dial = (wanted: Wanted, receiver: Receiver): void => {
   const { runtimeDir, server } = wanted
-  const direct = (socket: Socket) => receiver.onOpen({ socket, hasWords: false, server, rest: null })
+  const direct = (socket: Socket) => {
+    const listen: Way["listen"] = (onData, onEnd) => void socket.on("data", onData).on("end", onEnd).on("close", onEnd)
+    receiver.onOpen({ socket, hasWords: false, server, listen })
+  }
   const absent = () =>
     open(
       RuntimeDir.controlSocket(runtimeDir),
@@ -60,13 +63,14 @@ export const dial = (wanted: Wanted, receiver: Receiver): void => {
 
 /** Opens a socket; the code is what went wrong. */
 export const open = (path: string, onOpen: (socket: Socket) => void, onError: (code: string) => void): void => {
+  let isOpen = false
   const socket = process.getBuiltinModule("node:net").connect({ path })
-  const failed = (error: NodeJS.ErrnoException) => onError(error.code ?? error.message)
-  socket.once("error", failed)
-  socket.once("connect", () => {
-    socket.off("error", failed)
+  socket.on("error", (error: NodeJS.ErrnoException) => {
     // What goes wrong later ends it; "close" follows.
-    socket.on("error", () => {})
+    if (!isOpen) onError(error.code ?? error.message)
+  })
+  socket.on("connect", () => {
+    isOpen = true
     onOpen(socket)
   })
 }
@@ -74,31 +78,35 @@ export const open = (path: string, onOpen: (socket: Socket) => void, onError: (c
 /** Says what is wanted, and reads the answer. */
 const ask = (socket: Socket, { project, server }: Wanted, receiver: Receiver): void => {
   let read: Buffer | null = null
-  const finish = () => {
-    clearTimeout(deadline)
-    socket.off("data", onData)
-    socket.off("close", onClose)
-  }
-  const onClose = () => {
-    finish()
-    receiver.onAbsent(null)
-  }
-  const onData = (chunk: Buffer) => {
-    read = read === null ? chunk : Buffer.concat([read, chunk])
-    const end = read.indexOf(lineFeed)
-    if (end === -1) return read.length > longest ? socket.destroy() : undefined
-    finish()
-    const word = BridgeProtocol.parse<BridgeProtocol.DaemonWord>(read.toString("utf8", 0, end))
+  // Listeners stay, and what they do changes: that is all the same to Node, and less to load.
+  let onEnd = () => receiver.onAbsent(null)
+  let onData = (chunk: Buffer) => {
+    const all = read === null ? chunk : Buffer.concat([read, chunk])
+    read = all
+    const end = all.indexOf(lineFeed)
+    if (end === -1) return all.length > longest ? void socket.destroy() : undefined
+    const word = BridgeProtocol.parse<BridgeProtocol.DaemonWord>(all.toString("utf8", 0, end))
     if (word?.["mcp-pool"] === "opened") {
-      return receiver.onOpen({ socket, hasWords: true, server: word.server, rest: read.subarray(end + 1) })
+      const listen: Way["listen"] = (data, ended) => {
+        onData = data
+        onEnd = ended
+        if (end + 1 < all.length) data(all.subarray(end + 1))
+      }
+      return receiver.onOpen({ socket, hasWords: true, server: word.server, listen })
     }
+    onEnd = () => {}
     socket.destroy()
     if (word?.["mcp-pool"] === "closing") return receiver.onClosing(word.reason)
     receiver.onRefused(word?.["mcp-pool"] === "refused" ? word : strange)
   }
-  const deadline = setTimeout(() => socket.destroy(), patience)
-  socket.on("data", onData)
-  socket.on("close", onClose)
+  const ended = () => {
+    const then = onEnd
+    onEnd = () => {}
+    then()
+  }
+  socket.on("data", (chunk) => onData(chunk))
+  socket.on("end", ended)
+  socket.on("close", ended)
   socket.write(BridgeProtocol.line({ "mcp-pool": "open", protocol: BridgeProtocol.protocol, version, server, project }))
 }
 
@@ -121,5 +129,3 @@ const read = (path: string): string | undefined => {
 const lineFeed = 0x0a
 /** Bytes of an answer. */
 const longest = 64 * 1024
-/** Milliseconds. */
-const patience = 30_000

@@ -130,14 +130,10 @@ export class Relay {
       reader.feed(chunk)
       if (this.#host.blocked || this.#host.unread > maxUnread) socket.pause()
     }
-    socket.on("data", feed)
-    const gone = () => this.#gone(connection)
-    socket.on("end", gone)
-    socket.on("close", gone)
     out.onDrain = () => this.#listen()
     this.#conversation.open(out, way.server)
     if (!this.#wasOpen) this.#begin()
-    if (way.rest !== null && way.rest.length > 0) feed(way.rest)
+    way.listen(feed, () => this.#gone(connection))
     this.#listen()
   }
 
@@ -271,23 +267,25 @@ export class Relay {
   }
 
   async #wake(): Promise<void> {
-    if (this.#waking === null) {
-      const { Waking } = await seldom.waking()
-      const { command, runtimeDir } = this.#options
-      this.#waking ??= new Waking({ runtimeDir, command, onFailure: (message) => void this.#startFailed(message) })
-    }
+    const { command, runtimeDir } = this.#options
     try {
+      if (this.#waking === null) {
+        const { Waking } = await seldom.waking()
+        this.#waking = new Waking({ runtimeDir, command, onFailure: (message) => void this.#startFailed(message) })
+      }
       this.#waking.wake()
       this.#again()
     } catch (cause) {
-      await this.#fail(`no daemon can be started at ${this.#options.runtimeDir}: ${(cause as Error).message}`)
+      await this.#fail(`no daemon can be started at ${runtimeDir}: ${(cause as Error).message}`)
     }
   }
 
   /** A daemon is there that has no socket of this server. */
   async #nameless(missed: number): Promise<void> {
     const { runtimeDir, server } = this.#options
-    const { askNames, noSuchServer, refuse } = await seldom.refusal()
+    const found = await seldom.refusal().catch(() => null)
+    if (found === null) return this.#fail(`server "${server}" has no socket here`)
+    const { askNames, noSuchServer, refuse } = found
     askNames(runtimeDir, (names) => {
       const isKnown = names === undefined || names.includes(server)
       if (isKnown && missed < namelessPatience) return this.#later(grace / 4)
@@ -307,11 +305,15 @@ export class Relay {
   async #startFailed(message: string): Promise<void> {
     if (this.#connection !== null) return
     clearTimeout(this.#timer)
-    const { askNames } = await seldom.refusal()
-    askNames(this.#options.runtimeDir, (names) => {
-      if (names === undefined) void this.#fail(message)
-      else this.#later(shortest)
-    })
+    try {
+      const { askNames } = await seldom.refusal()
+      askNames(this.#options.runtimeDir, (names) => {
+        if (names === undefined) void this.#fail(message)
+        else this.#later(shortest)
+      })
+    } catch {
+      await this.#fail(message)
+    }
   }
 
   #waits(isRequest: boolean): void {
@@ -335,7 +337,10 @@ export class Relay {
   }
 }
 
-/** Modules of the same file that are not run before they are needed, which most of these processes never do. */
+/**
+ * What most of these processes never do, in files that they never read. An update may have replaced them since this process
+ * began, so what they export may become more, and nothing else.
+ */
 const seldom = {
   refusal: () => import("./Refusal.ts"),
   waking: () => import("./Waking.ts")

@@ -100,6 +100,21 @@ describe("connect and a daemon that speaks with it", () => {
     })
   )
 
+  it.live("takes to the next daemon, in order, more than it holds: the rest waits in the pipe", () =>
+    Effect.gen(function* () {
+      const { connection, daemon, host, runtimeDir } = yield* scene
+      yield* daemon.close
+      yield* connection.kill
+      const text = "x".repeat(1024 * 1024)
+      const ids = Array.from({ length: 24 }, (_, i) => i + 1)
+      for (const id of ids) yield* host.say({ id, method: "tools/call", params: { name: "echo", text } })
+      const next = yield* HostProcess.welcome(yield* ScriptedDaemon.listenAt(runtimeDir))
+      yield* HostProcess.greet(next)
+      yield* next.heard
+      for (const id of ids) assert.strictEqual((yield* next.heard).id, id)
+    })
+  )
+
   it.live("ends with 0 where its host asks nothing more, whatever became of the daemon", () =>
     Effect.gen(function* () {
       const { connection, host } = yield* scene
