@@ -1,13 +1,13 @@
 /**
- * One server as an `Upstream` of many clients, over one process or several: which session has its home where, which
- * process a request goes to, and when. Requests wait here in turns; what asks questions runs in a lane, alone against all
- * other sessions. Plain synchronous code.
+ * One server as an `Upstream` of many clients, over one process or several: which session has its home where, and what
+ * becomes of its requests. When one goes is up to `Admission`. Plain synchronous code.
  */
 import * as CallOutcome from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
-import { invalidParams, methodNotFound, type RequestError, ServerUnavailable } from "../PoolError.ts"
+import { invalidParams, methodNotFound, type RequestError } from "../PoolError.ts"
 import type { Asker } from "../server/AskerStore.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
+import { Admission, type AdmissionOptions } from "./Admission.ts"
 import { Alarm } from "./Alarm.ts"
 import { Asking, type QuestionPolicy } from "./Asking.ts"
 import * as Calls from "./Calls.ts"
@@ -19,18 +19,19 @@ import { type Endings, isSameId, type Multiplexer } from "./Multiplexer.ts"
 import { done as nothingToDo } from "./Outcome.ts"
 import { Places, type PlacesOptions } from "./Places.ts"
 import * as Placing from "./Placing.ts"
-import { maxCrashes, Poison } from "./Poison.ts"
+import { Poison } from "./Poison.ts"
 import { Questions, type Root } from "./Questions.ts"
 import { Replica, type ReplicaOptions } from "./Replica.ts"
+import * as Repeatable from "./Repeatable.ts"
 import * as Reply from "./Reply.ts"
 import { asksForTask, namedTask, Tasks } from "./Tasks.ts"
 import type { Traffic } from "./Traffic.ts"
-import { Turns } from "./Turns.ts"
 import type { Client, Outcome, Refusal, Replaceable, Upstream } from "./Upstream.ts"
 import { decodeString, nameOf } from "./Words.ts"
 
 export interface SharingOptions
   extends
+    Pick<AdmissionOptions, "maxInFlight" | "maxConcurrency">,
     Pick<PlacesOptions, "replicas" | "idleStop" | "onWanted">,
     Pick<
       ReplicaOptions,
@@ -48,10 +49,6 @@ export interface SharingOptions
   /** `"own"`: it has one session, which is asked whatever the server asks. */
   readonly questions: QuestionPolicy | "own"
   readonly roots: ReadonlyArray<Root> | undefined
-  /** Requests of one session that processes hold at a time. */
-  readonly maxInFlight: number
-  /** Requests of all sessions that processes hold at a time. */
-  readonly maxConcurrency: number
   /** What is known to ask already. */
   readonly askers: ReadonlyArray<Asker>
   readonly onAskers: (askers: ReadonlyArray<Asker>) => void
@@ -84,20 +81,15 @@ export class Sharing implements Replaceable {
   readonly #leaving = new Map<Client, Leaving>()
   readonly #questions: Questions
   readonly #tasks = new Tasks()
-  readonly #poison = new Poison()
-  /** What waits for room, or for a process; and what waits for a lane. */
-  readonly #turns: Turns
-  readonly #laneTurns: Turns
+  readonly #poison: Poison
+  readonly #admission: Admission
   readonly #envelope = new Envelope()
   readonly #alarm = new Alarm((now) => this.#sweep(now))
-  #executing = 0
 
   constructor(options: SharingOptions) {
     this.#options = options
-    const { queueTimeout: timeout, server } = options
-    this.#turns = new Turns({ server, timeout })
-    this.#laneTurns = new Turns({ server, timeout })
-    const { questions } = options
+    const { questions, server } = options
+    this.#poison = new Poison(server)
     this.isOwn = questions === "own"
     this.asking = new Asking({
       policy: questions === "own" ? "deny" : questions,
@@ -111,11 +103,19 @@ export class Sharing implements Replaceable {
       roots: options.roots,
       asking: this.asking,
       tasks: this.#tasks,
-      onAnswered: () => this.#pump()
+      onAnswered: () => this.#admission.pump()
     })
     const parts = { questions: this.#questions, tasks: this.#tasks }
     this.#places = new Places({ ...options, ...parts }, (index) => this.#replica(index))
     this.replicas = this.#places.all
+    this.#admission = new Admission({
+      ...options,
+      ...parts,
+      places: this.#places,
+      everybody: this.clients,
+      onWaiting: () => this.#alarm.soon(),
+      onPassedOn: (call, line) => this.#passOn(call, line, this.#leaving.get(call.client)!)
+    })
   }
 
   /** The lists of the server, as its first home gives them. */
@@ -144,14 +144,14 @@ export class Sharing implements Replaceable {
     this.#memberships.delete(client)
     this.#leaving.delete(client)
     this.clients.delete(client)
-    for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member, "cancelled")
+    for (const waiting of [this.#admission, home.lists]) waiting.withdraw(member, "cancelled")
     this.#questions.leave(client)
     this.#tasks.leave(member)
     for (const replica of this.replicas) replica.leave(client)
     member.client = null
     this.#poison.forget(client)
     for (const { levels } of this.replicas) levels.membersChanged()
-    this.#pump()
+    this.#admission.pump()
     this.#alarm.soon()
   }
 
@@ -163,7 +163,7 @@ export class Sharing implements Replaceable {
     this.clients.delete(client)
     home.release(client)
     for (const { levels } of this.replicas) levels.membersChanged()
-    for (const turns of [this.#turns, this.#laneTurns]) turns.passOn(member)
+    this.#admission.passOn(member)
     this.#endIfIdle(client)
     this.#alarm.soon()
   }
@@ -188,7 +188,7 @@ export class Sharing implements Replaceable {
   request(client: Client, line: Line, envelope: Envelope, method: string): void {
     const { home, member, traffic } = this.#of(client)
     const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
-    const refusal = home.unavailable ?? (this.#poison.refuses(client, method, name) ? this.#refusing() : null)
+    const refusal = home.unavailable ?? this.#poison.refusal(client, method, name)
     if (refusal !== null) return this.#options.account.refuse(client, line, envelope, method, refusal)
     if (method.startsWith("tasks/") && !this.isOwn) return this.#taskRequest(client, line, envelope, method)
     const isPaged = Cursors.isPaged(method) && !this.isOwn
@@ -203,7 +203,8 @@ export class Sharing implements Replaceable {
       method,
       name,
       traffic,
-      kept: cursor === null && this.#keeps(method, name, line) ? line.copy(line.start, line.end) : null,
+      kept:
+        cursor === null && Repeatable.isKept(this.lists, method, name, line) ? line.copy(line.start, line.end) : null,
       isInLane,
       concern: isPaged
         ? "gives a cursor"
@@ -211,10 +212,7 @@ export class Sharing implements Replaceable {
           ? "makes a task"
           : null
     })
-    const turns = isInLane ? this.#laneTurns : this.#turns
-    const place = turns.has(member) && member.asked === 0 ? null : this.#placeFor(call, home, 0)
-    if (place !== null) return this.#send(place, call, line, envelope, call.since)
-    this.#enter(call, line.kept(), (error) => error)
+    this.#admission.admit(call, home, line, envelope)
   }
 
   list(client: Client, line: Line, envelope: Envelope, method: string): void {
@@ -248,7 +246,7 @@ export class Sharing implements Replaceable {
     const isWanted = isSameId(id)
     const { home, member } = this.#of(client)
     const unsent = outcome === "request-timeout" ? "queue-timeout" : outcome
-    for (const turns of [this.#turns, this.#laneTurns, home.lists]) turns.withdraw(member, unsent, isWanted)
+    for (const waiting of [this.#admission, home.lists]) waiting.withdraw(member, unsent, isWanted)
     for (const replica of this.replicas) {
       for (const multiplexer of replica.all()) multiplexer.cancel(client, isWanted, line, envelope, outcome)
     }
@@ -284,73 +282,11 @@ export class Sharing implements Replaceable {
     return this.#memberships.get(client)!
   }
 
-  #placeFor(call: Calls.Call, home: Replica, waited: number): Placing.Place | null {
-    const { member } = call
-    // Who is asked may go on: its answer may depend on it.
-    const isAsked = member.asked > 0
-    const { maxConcurrency, maxInFlight } = this.#options
-    if (!isAsked && (member.executing >= maxInFlight || this.#executing >= maxConcurrency)) return null
-    const isPage = call.concern === "gives a cursor"
-    const ordinary = () => (isPage ? Placing.atHome(home) : Placing.ordinary(member, home, this.replicas))
-    const place = call.isInLane ? this.#lane(member, home, waited) : ordinary()
-    return place === null || (place.process.isFull && !isAsked) ? null : place
-  }
-
-  #lane(member: Member.Member, home: Replica, waited: number): Placing.Place | null {
-    const found = Placing.lane({
-      member,
-      home,
-      replicas: this.replicas,
-      asker: this.#questions.askerOf(member),
-      areOthersWaiting: this.#laneTurns.hasOthers(member),
-      isAlone: this.clients.size === 1,
-      waited,
-      tasks: this.#tasks
-    })
-    if (found === null || "process" in found) return found
-    this.#places.want(found.wanted, "start")
-    return null
-  }
-
-  /** `now` in milliseconds since the epoch. */
-  #send({ process, replica }: Placing.Place, call: Calls.Call, line: Line, envelope: Envelope, now: number): void {
-    call.deadlineFrom = now
-    if (this.#executing >= maxKeptCalls) call.kept = null
-    call.member.executing++
-    this.#executing++
-    replica.usedAt = now
-    replica.request(process, call, line, envelope)
-  }
-
-  /** It waits for its turn; where that does not come, `errorOf` says what to answer. */
+  /** It waits for its turn, here or where its client is now. */
   #enter(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
-    const { client, id, isInLane, member } = call
-    const leaving = this.#leaving.get(client)
-    if (leaving !== undefined) return this.#passOn(call, line, leaving)
-    const { home } = this.#of(client)
-    const since = Date.now()
-    const go = (): boolean => {
-      if (home.unavailable !== null) return (refused(home.unavailable), true)
-      const place = this.#placeFor(call, home, Date.now() - since)
-      if (place === null) return (this.#places.wake(home), false)
-      this.#envelope.scan(line.bytes, line.start, line.end)
-      this.#send(place, call, line, this.#envelope, Date.now())
-      return true
-    }
-    const { account } = this.#options
-    const refused = (error: RequestError) => {
-      account.fail(call, errorOf(error))
-      client.settled()
-    }
-    const withdrawn = (outcome: CallOutcome.CallOutcome) => {
-      account.drop(call, outcome)
-      client.settled()
-    }
-    const turns = isInLane ? this.#laneTurns : this.#turns
-    const passOn = () => this.#passOn(call, line, this.#leaving.get(client)!)
-    turns.enter({ member, id, bytes: line.end - line.start, go, refuse: refused, withdrawn, passOn })
-    this.#places.wake(home)
-    this.#alarm.soon()
+    const leaving = this.#leaving.get(call.client)
+    if (leaving !== undefined) this.#passOn(call, line, leaving)
+    else this.#admission.enter(call, this.#of(call.client).home, line, errorOf)
   }
 
   /** No process here has seen it, or it may be run twice: where its client is now it begins anew. */
@@ -376,15 +312,9 @@ export class Sharing implements Replaceable {
 
   /** A process that ended held it: it goes to the next. */
   #again(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
-    call.member.executing--
-    this.#executing--
+    this.#admission.returned(call)
     this.#enter(call, line, errorOf)
     if (this.#leaving.size > 0) this.#endIfIdle(call.client)
-  }
-
-  #pump(): void {
-    if (!this.#laneTurns.isEmpty) this.#laneTurns.pump()
-    if (!this.#turns.isEmpty) this.#turns.pump()
   }
 
   /** A task is its maker's alone: it is asked about where it runs. */
@@ -401,29 +331,16 @@ export class Sharing implements Replaceable {
     if (taskId === null || place === null) return client.fail(id, unknown)
     const facts = { name: null, kept: null, isInLane: false, concern: { taskId } }
     const call = Calls.begin(line, envelope, { client, member, method, traffic, ...facts })
-    this.#send(place, call, line, envelope, call.since)
-  }
-
-  /** Whether a request is kept, so that it can be made again: what only reads, and tools that say that it does no harm. */
-  #keeps(method: string, name: string | null, line: Line): boolean {
-    const isRepeatable = method === "tools/call" ? this.lists.isRepeatable(name) : reads.has(method)
-    return isRepeatable && line.end - line.start <= maxKept
-  }
-
-  #refusing(): ServerUnavailable {
-    const { server } = this.#options
-    const hint = `it ended the server ${maxCrashes} times, alone: mcp-pool logs ${server}`
-    return new ServerUnavailable({ server, state: "refusing", failure: null, hint, nextAttemptAt: null })
+    this.#admission.send(place, call, line, envelope, call.since)
   }
 
   readonly #onSettled: Endings["onSettled"] = (call, outcome) => {
-    call.member.executing--
-    this.#executing--
+    this.#admission.returned(call)
     if (call.isInLane && CallOutcome.isAnswer(outcome) && !call.hasSeenQuestion) this.asking.acquit(call)
     call.client.settled()
     if (this.#leaving.size > 0) this.#endIfIdle(call.client)
     // A process that ended has more to say first; what comes next follows then.
-    if (outcome !== "outcome-unknown") this.#pump()
+    if (outcome !== "outcome-unknown") this.#admission.pump()
   }
 
   // --- places ---
@@ -438,7 +355,7 @@ export class Sharing implements Replaceable {
       poison: this.#poison,
       onSettled: this.#onSettled,
       onChange: () => {
-        this.#pump()
+        this.#admission.pump()
         if (this.#places.areWatched) this.#alarm.soon()
       },
       onNeeded: (replica) => this.#places.wake(replica),
@@ -459,26 +376,16 @@ export class Sharing implements Replaceable {
   }
 
   #sweep(now: number): void {
-    this.#turns.expire(now)
-    this.#laneTurns.expire(now)
-    this.#pump()
+    this.#admission.expire(now)
+    this.#admission.pump()
     for (const client of this.#leaving.keys()) this.#endIfIdle(client)
-    let isBusy = !this.#turns.isEmpty || !this.#laneTurns.isEmpty || this.#leaving.size > 0
+    let isBusy = !this.#admission.isEmpty || this.#leaving.size > 0
     for (const replica of this.replicas) if (replica.sweep(now)) isBusy = true
-    const next = this.#places.sweep(now, !this.#laneTurns.isEmpty)
+    const next = this.#places.sweep(now, this.#admission.areLanesAwaited)
     if (isBusy) this.#alarm.soon()
     else this.#alarm.within(next)
   }
 }
-
-/** Requests that only read. */
-const reads: ReadonlySet<string> = new Set([
-  "tools/list",
-  "prompts/list",
-  "resources/list",
-  "resources/templates/list",
-  "resources/read"
-])
 
 const unknownCursor: Refusal = {
   code: invalidParams,
@@ -486,7 +393,3 @@ const unknownCursor: Refusal = {
 }
 
 const noLogging = Reply.json({ code: methodNotFound, message: "the server offers no logging" })
-
-/** What is kept of requests that may be made again: so long each, in bytes, and so many. */
-const maxKept = 64 * 1024
-const maxKeptCalls = 256

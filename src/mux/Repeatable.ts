@@ -1,0 +1,20 @@
+/** Which requests may be made again where a process ended while it held them: what only reads, and tools that say that they do no harm. Pure. */
+import type { Line } from "../lines/LineReader.ts"
+import type { ListCache } from "./ListCache.ts"
+
+/** Whether a request is kept, so that it can be made again; `lists` knows what tools say of themselves. */
+export const isKept = (lists: ListCache, method: string, name: string | null, line: Line): boolean => {
+  const isRepeatable = method === "tools/call" ? lists.isRepeatable(name) : reads.has(method)
+  return isRepeatable && line.end - line.start <= maxKept
+}
+
+const reads: ReadonlySet<string> = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list",
+  "resources/read"
+])
+
+/** Bytes. */
+const maxKept = 64 * 1024
