@@ -5,7 +5,7 @@
 import type * as Crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { Context, Effect, Option, Predicate, type Result, Schema } from "effect"
+import { Context, Effect, Option, Predicate, Result, Schema } from "effect"
 
 /** A file as it is to be. */
 export interface Write {
@@ -27,6 +27,22 @@ export class NotWritten extends Schema.TaggedError<NotWritten>()("NotWritten", {
 }) {
   override get message(): string {
     return `${this.file}: ${this.reason}: nothing was changed`
+  }
+}
+
+/** Some was written, and could not be put back: its copies stay. */
+export class HalfWritten extends Schema.TaggedError<HalfWritten>()("HalfWritten", {
+  file: Schema.String,
+  reason: Schema.String,
+  /** What is not as it was. */
+  left: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const [are, them] = this.left.length === 1 ? ["is", "it"] : ["are", "them"]
+    return (
+      `${this.file}: ${this.reason}; ${this.left.join(", ")} ${are} written already, and ${are} to stay so until ` +
+      `"mcp-pool adopt --undo" can put ${them} back`
+    )
   }
 }
 
@@ -93,7 +109,7 @@ export const write = Effect.fnUntraced(function* (
     const text = `${JSON.stringify(manifest, undefined, 2)}\n`
     yield* attempt(copies, () => fs.writeFileSync(path.join(copies, manifestName), text, { mode: 0o600 }))
     yield* replaceAll(writes)
-  }).pipe(Effect.tapError(() => cleanUp))
+  }).pipe(Effect.tapError(({ _tag }) => (_tag === "NotWritten" ? cleanUp : Effect.void)))
   return copies
 }, Effect.uninterruptible)
 
@@ -235,7 +251,7 @@ interface Replacement extends Omit<Write, "after"> {
 const replaceAll = Effect.fnUntraced(function* (all: ReadonlyArray<Replacement>) {
   const rename = yield* Rename
   const finished: Array<string> = []
-  const done: Array<Effect.Effect<void, NotWritten>> = []
+  const done: Array<{ readonly file: string; readonly back: Effect.Effect<void, NotWritten> }> = []
   const put = (one: Replacement, content: Buffer | null, mode: number) =>
     Effect.gen(function* () {
       if (content === null) return yield* attempt(one.file, () => fs.rmSync(one.file, { force: true }))
@@ -253,10 +269,20 @@ const replaceAll = Effect.fnUntraced(function* (all: ReadonlyArray<Replacement>)
     for (const one of all) {
       const mode = yield* attempt(one.file, () => fs.statSync(one.file, { throwIfNoEntry: false })?.mode)
       yield* put(one, one.after, one.mode)
-      done.push(put(one, one.before, (mode ?? 0o600) & 0o7777))
+      done.push({ file: one.file, back: put(one, one.before, (mode ?? 0o600) & 0o7777) })
     }
   }).pipe(
-    Effect.tapError(() => Effect.forEach(done.toReversed(), (back) => Effect.ignore(back))),
+    Effect.catch(
+      Effect.fnUntraced(function* (error: NotWritten): Effect.fn.Return<never, NotWritten | HalfWritten> {
+        const left: Array<string> = []
+        for (const { back, file } of done.toReversed()) {
+          // What was written before may be what this one needs now.
+          if (left.length > 0 || Result.isFailure(yield* Effect.result(back))) left.push(file)
+        }
+        const { file, reason } = error
+        return yield* left.length === 0 ? error : new HalfWritten({ file, reason, left })
+      })
+    ),
     Effect.ensuring(
       Effect.sync(() => {
         for (const file of finished) fs.rmSync(file, { force: true })

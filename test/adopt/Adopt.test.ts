@@ -420,6 +420,32 @@ describe("Adopt's files", () => {
     })
   )
 
+  it.effect("keep their copies where one cannot be put back either, and undo puts it back", () =>
+    Effect.gen(function* () {
+      const folder = yield* HostFolder.make()
+      const before = HostFolder.snapshot(folder.home)
+      const prepared = yield* Adopt.prepare(options(folder))
+      const [pool, first, second] = prepared.writes
+      let isFull = false
+      const rename = (from: string, to: string) => {
+        isFull ||= to === second!.file
+        if (isFull) throw Object.assign(new Error("no"), { code: "ENOSPC" })
+        fs.renameSync(from, to)
+      }
+      const error = yield* Effect.flip(Adopt.apply(prepared)).pipe(Effect.provideService(Files.Rename, rename))
+      assert.strictEqual(
+        error.message,
+        `${second!.file}: cannot be read or written (ENOSPC); ${first!.file}, ${pool!.file} are written already, and ` +
+          `are to stay so until "mcp-pool adopt --undo" can put them back`
+      )
+      // Its entries connect to what the pool has.
+      assert.isTrue(fs.existsSync(pool!.file))
+      assert.isFalse(fs.readFileSync(first!.file).equals(first!.before!))
+      yield* Adopt.undo({ home: folder.home, ifChanged: "refuse" })
+      assert.deepStrictEqual(HostFolder.snapshot(folder.home), before)
+    })
+  )
+
   it.effect("are not written where one was changed meanwhile", () =>
     Effect.gen(function* () {
       const folder = yield* HostFolder.make()
