@@ -7,7 +7,7 @@ import { join } from "node:path"
 
 export class Waking {
   readonly #runtimeDir: string
-  /** Called where a daemon ended before it was there: with what it said last. */
+  /** Called where a daemon could not be started, or ended before it was there: with what it said last. */
   readonly #onFailure: (message: string) => void
   readonly #command: ReadonlyArray<string>
   #hasTurn = false
@@ -32,10 +32,16 @@ export class Waking {
     this.#hasTurn = takeTurn(this.#turn)
     if (!this.#hasTurn) return
     const service = serviceOf(this.#runtimeDir)
-    if (service === undefined) return this.#spawn()
     const spawn = () => {
-      if (this.#hasTurn && this.#child === null) this.#spawn()
+      if (!this.#hasTurn || this.#child !== null) return
+      try {
+        this.#spawn()
+      } catch (cause) {
+        this.release()
+        this.#onFailure(`the daemon could not be started: ${(cause as Error).message}`)
+      }
     }
+    if (service === undefined) return spawn()
     // The service manager's own start command; a daemon that it started shows at the socket.
     const started = childProcess().spawn(service[0]!, service.slice(1), { cwd: "/", stdio: "ignore" })
     started.unref()

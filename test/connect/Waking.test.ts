@@ -26,6 +26,12 @@ const says = (text: string) => `console.error(${JSON.stringify(text)}); process.
 /** The pid of a process that has ended. */
 const dead = (): number => spawnSync(process.execPath, ["-e", ""]).pid
 
+/** What comes of waking a daemon with this command. */
+const failed = (runtimeDir: string, command: ReadonlyArray<string>) =>
+  Effect.callback<string>((resume) => {
+    new Waking({ runtimeDir, command, onFailure: (message) => resume(Effect.succeed(message)) }).wake()
+  })
+
 describe("Waking", () => {
   it.live("tells what a daemon said last before it ended, in one line, and gives its turn back", () =>
     Effect.gen(function* () {
@@ -111,6 +117,26 @@ describe("Waking", () => {
       })
       waking.wake()
       assert.match(yield* Deferred.await(failure), /^the daemon could not be started: .*ENOENT/)
+    })
+  )
+
+  it.live("leaves the turn to others where it cannot start one", () =>
+    Effect.gen(function* () {
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      fs.mkdirSync(path.join(runtimeDir, "daemon.log"))
+      assert.match(yield* failed(runtimeDir, ["/bin/sh", "-c", "exit 0"]), /^the daemon could not be started: EISDIR/)
+      assert.isFalse(fs.existsSync(path.join(runtimeDir, "waking")))
+    })
+  )
+
+  it.live("starts one itself where the service cannot, and says so where that cannot be done either", () =>
+    Effect.gen(function* () {
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      fs.writeFileSync(path.join(runtimeDir, "service.json"), JSON.stringify({ start: ["/bin/sh", "-c", "exit 1"] }))
+      fs.mkdirSync(path.join(runtimeDir, "daemon.log"))
+      const said = yield* failed(runtimeDir, ["/bin/sh", "-c", "exit 0"])
+      assert.match(said, /^the daemon could not be started: EISDIR/)
+      assert.isFalse(fs.existsSync(path.join(runtimeDir, "waking")))
     })
   )
 })
