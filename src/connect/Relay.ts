@@ -8,7 +8,7 @@ import { LineReader } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { Conversation, maxLine } from "./Conversation.ts"
-import { dial, type Wanted, type Way } from "./Dialing.ts"
+import { dial, open, type Wanted, type Way } from "./Dialing.ts"
 import type { Waking } from "./Waking.ts"
 import * as Wire from "./Wire.ts"
 
@@ -48,11 +48,10 @@ export class Relay {
   #since = Date.now()
   #isDialing = false
   #timer: NodeJS.Timeout | undefined
-  /** Milliseconds until the next attempt, and until the next after something went wrong. */
+  /** Milliseconds until the next attempt, until the next after something went wrong, and until another daemon is started. */
   #delay = shortest
   #retry = firstRetry
-  /** The last daemon went without a word, soon after it had come. */
-  #hasJustGone = false
+  #pause = 0
   /** What stderr was told last. */
   #said = ""
 
@@ -190,7 +189,7 @@ export class Relay {
     if (this.#isInputAtEnd && this.#conversation.held === 0) return exitAfter(this.#host, 0)
     if (Date.now() - since > longEnough) {
       this.#retry = firstRetry
-      this.#hasJustGone = false
+      this.#pause = 0
     }
     if (closing === "stranger") return this.#later(this.#nextRetry())
     if (closing === null) {
@@ -209,11 +208,7 @@ export class Relay {
     this.#notBefore = 0
     this.#isWanted = reason !== "shutdown" || !this.#wasOpen || this.#conversation.held > 0
     if (reason === "handover") this.#notBefore = now + handover
-    else if (reason === null) {
-      // One that goes again and again is not started as often.
-      if (this.#hasJustGone) this.#notBefore = now + this.#nextRetry()
-      this.#hasJustGone = true
-    }
+    else if (reason === null) this.#pauseStarts(now)
     this.#dial()
   }
 
@@ -225,8 +220,16 @@ export class Relay {
     else (await seldom.refusal()).refuse(error, exitCode)
   }
 
+  /** A daemon that goes again and again is not started as often; the host waits meanwhile, so it is not for long. */
+  #pauseStarts(now: number): void {
+    this.#notBefore = now + this.#pause
+    this.#pause = Math.min(Math.max(firstPause, this.#pause * 2), longestPause)
+  }
+
   /** Until a daemon takes the server's requests, they are answered with this. */
   #refuse(error: Wire.Failure): void {
+    // One came while it was found out that none would.
+    if (this.#connection !== null) return
     this.#say(error.message)
     this.#conversation.refuse(Wire.json(error))
     this.#isWanted = false
@@ -271,7 +274,11 @@ export class Relay {
     try {
       if (this.#waking === null) {
         const { Waking } = await seldom.waking()
-        this.#waking = new Waking({ runtimeDir, command, onFailure: (message) => void this.#startFailed(message) })
+        this.#waking = new Waking({
+          runtimeDir,
+          command,
+          onFailure: (message, isKilled) => this.#startFailed(message, isKilled)
+        })
       }
       this.#waking.wake()
       this.#again()
@@ -301,19 +308,21 @@ export class Relay {
     else (await seldom.refusal()).refuse(error, noDaemon)
   }
 
-  /** What was started has ended: for nothing, where another was quicker. */
-  async #startFailed(message: string): Promise<void> {
+  /** What was started has ended: for nothing, where another was quicker, or one that was killed has to be started again. */
+  #startFailed(message: string, isKilled: boolean): void {
     if (this.#connection !== null) return
-    clearTimeout(this.#timer)
-    try {
-      const { askNames } = await seldom.refusal()
-      askNames(this.#options.runtimeDir, (names) => {
-        if (names === undefined) void this.#fail(message)
-        else this.#later(shortest)
-      })
-    } catch {
-      await this.#fail(message)
+    const now = Date.now()
+    if (isKilled && now - this.#since < killedPatience) {
+      this.#pauseStarts(now)
+      return this.#later(shortest)
     }
+    clearTimeout(this.#timer)
+    const failed = (code: string) => (code === "EAGAIN" ? this.#later(shortest) : void this.#fail(message))
+    const there = (socket: Socket) => {
+      socket.destroy()
+      this.#later(shortest)
+    }
+    open(RuntimeDir.controlSocket(this.#options.runtimeDir), there, failed)
   }
 
   #waits(isRequest: boolean): void {
@@ -368,6 +377,11 @@ const longestIdle = 5000
 /** Milliseconds between attempts after something went wrong. */
 const firstRetry = 2000
 const longestRetry = 30_000
+/** Milliseconds until another daemon is started, where more than one went as soon as it had come. */
+const firstPause = 250
+const longestPause = 2000
+/** Milliseconds for which a daemon that is killed at its start is started again. */
+const killedPatience = 10_000
 /** Milliseconds after which a connection was a good one. */
 const longEnough = 5000
 /** Milliseconds for which a successor is waited for. */

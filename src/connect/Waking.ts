@@ -7,8 +7,7 @@ import { join } from "node:path"
 
 export class Waking {
   readonly #runtimeDir: string
-  /** Called where a daemon could not be started, or ended before it was there: with what it said last. */
-  readonly #onFailure: (message: string) => void
+  readonly #onFailure: (message: string, isKilled: boolean) => void
   readonly #command: ReadonlyArray<string>
   #hasTurn = false
   #child: ChildProcess | null = null
@@ -18,7 +17,8 @@ export class Waking {
     readonly runtimeDir: string
     /** What runs the daemon until it ends. */
     readonly command: ReadonlyArray<string>
-    readonly onFailure: (message: string) => void
+    /** Called where a daemon could not be started, or ended before it was there: with what it said last. */
+    readonly onFailure: (message: string, isKilled: boolean) => void
   }) {
     this.#runtimeDir = options.runtimeDir
     this.#command = options.command
@@ -38,7 +38,7 @@ export class Waking {
         this.#spawn()
       } catch (cause) {
         this.release()
-        this.#onFailure(`the daemon could not be started: ${(cause as Error).message}`)
+        this.#onFailure(`the daemon could not be started: ${(cause as Error).message}`, false)
       }
     }
     if (service === undefined) return spawn()
@@ -75,14 +75,16 @@ export class Waking {
     fs().closeSync(log)
     child.unref()
     this.#child = child
-    const failed = (how: string) => {
+    const failed = (how: string, isKilled: boolean) => {
       if (this.#child !== child) return
       const said = lastLine(path, from)
       this.release()
-      this.#onFailure(said === "" ? how : `${how}: ${said}`)
+      this.#onFailure(said === "" ? how : `${how}: ${said}`, isKilled)
     }
-    child.once("error", (error) => failed(`the daemon could not be started: ${error.message}`))
-    child.once("exit", (code, signal) => failed(`the daemon ended at its start (${signal ?? `code ${code}`})`))
+    child.once("error", (error) => failed(`the daemon could not be started: ${error.message}`, false))
+    child.once("exit", (code, signal) =>
+      failed(`the daemon ended at its start (${signal ?? `code ${code}`})`, signal !== null)
+    )
   }
 }
 

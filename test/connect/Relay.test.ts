@@ -21,6 +21,18 @@ const scene = Effect.gen(function* () {
   return { runtimeDir, daemon, connection, host }
 })
 
+/** A host where no daemon is: each one that its `connect` starts connects to `starts`, and dies when it is told something. */
+const startScene = Effect.gen(function* () {
+  const runtimeDir = yield* TestPool.temporaryDirectory
+  const file = path.join(runtimeDir, "starts.sock")
+  const starts = yield* ScriptedDaemon.listen(file)
+  const script = `if (process.argv[2] === "serve") await new Promise(() => process.getBuiltinModule("node:net")
+    .connect(${JSON.stringify(file)}).on("data", () => process.kill(process.pid, "SIGKILL")).on("close", () => process.exit()))`
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
+  const host = yield* HostProcess.start(["git", "--runtime-dir", runtimeDir], { env })
+  return { runtimeDir, starts, host }
+})
+
 describe("connect and a daemon that speaks with it", () => {
   it.live("says which server for which project, and relays until its host ends", () =>
     Effect.gen(function* () {
@@ -262,6 +274,41 @@ describe("connect without a daemon", () => {
       assert.strictEqual(fs.statSync(path.join(runtimeDir, "daemon.log")).mode & 0o777, 0o600)
       assert.isFalse(fs.existsSync(path.join(runtimeDir, "waking")))
     })
+  )
+
+  it.live("starts another where the one that it started was killed, and its host sees nothing of it", () =>
+    Effect.gen(function* () {
+      const { host, runtimeDir, starts } = yield* startScene
+      yield* (yield* starts.next).say({ die: true })
+      yield* starts.next
+      const connection = yield* HostProcess.welcome(yield* ScriptedDaemon.listenAt(runtimeDir))
+      yield* host.say(hello)
+      yield* HostProcess.greet(connection)
+      assert.deepStrictEqual((yield* host.heard).result, handshake)
+    })
+  )
+
+  it.live(
+    "starts the next soon, however often daemons go as soon as they have come",
+    () =>
+      Effect.gen(function* () {
+        const { host, runtimeDir, starts } = yield* startScene
+        for (const id of [0, 1, 2, 3, 4]) {
+          const start = yield* starts.next
+          const daemon = yield* ScriptedDaemon.listenAt(runtimeDir)
+          const connection = yield* HostProcess.welcome(daemon)
+          if (id === 0) yield* host.say(hello)
+          yield* HostProcess.greet(connection)
+          if (id === 0) yield* host.heard
+          yield* host.say(call(id))
+          assert.deepStrictEqual(yield* connection.heard, call(id) as never)
+          yield* daemon.close
+          yield* start.say({ die: true })
+          yield* connection.kill
+          assert.deepStrictEqual(yield* host.heard, unknown(id))
+        }
+      }),
+    10_000
   )
 
   it.live("has the service start it where one is installed, and not before its host asks after a shutdown", () =>
