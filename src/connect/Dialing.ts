@@ -39,16 +39,7 @@ export const dial = (wanted: Wanted, receiver: Receiver): void => {
     const listen: Way["listen"] = (onData, onEnd) => void socket.on("data", onData).on("end", onEnd).on("close", onEnd)
     receiver.onOpen({ socket, hasWords: false, server, listen })
   }
-  const absent = () =>
-    open(
-      RuntimeDir.controlSocket(runtimeDir),
-      (socket) => {
-        socket.destroy()
-        receiver.onAbsent(null)
-      },
-      // Too many at once is not nobody.
-      (code) => receiver.onAbsent(code === "EAGAIN" ? null : code)
-    )
+  const absent = () => look(runtimeDir, receiver.onAbsent)
   const elsewhere = () => {
     const other = read(RuntimeDir.socketPathFile(runtimeDir, server))
     if (other === undefined) absent()
@@ -60,6 +51,18 @@ export const dial = (wanted: Wanted, receiver: Receiver): void => {
     () => open(RuntimeDir.serverSocket(runtimeDir, server), direct, elsewhere)
   )
 }
+
+/** Whether a daemon is there: null, or why nothing is at its control socket. */
+export const look = (runtimeDir: string, onSeen: (code: string | null) => void): void =>
+  open(
+    RuntimeDir.controlSocket(runtimeDir),
+    (socket) => {
+      socket.destroy()
+      onSeen(null)
+    },
+    // Too many at once is not nobody, nor is one that was killed in this moment.
+    (code) => onSeen(code === "EAGAIN" || code === "ECONNRESET" ? null : code)
+  )
 
 /** Opens a socket; the code is what went wrong. */
 export const open = (path: string, onOpen: (socket: Socket) => void, onError: (code: string) => void): void => {

@@ -8,7 +8,7 @@ import { LineReader } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { Conversation, maxLine } from "./Conversation.ts"
-import { dial, open, type Wanted, type Way } from "./Dialing.ts"
+import { dial, look, type Wanted, type Way } from "./Dialing.ts"
 import type { Waking } from "./Waking.ts"
 import * as Wire from "./Wire.ts"
 
@@ -317,12 +317,7 @@ export class Relay {
       return this.#later(shortest)
     }
     clearTimeout(this.#timer)
-    const failed = (code: string) => (code === "EAGAIN" ? this.#later(shortest) : void this.#fail(message))
-    const there = (socket: Socket) => {
-      socket.destroy()
-      this.#later(shortest)
-    }
-    open(RuntimeDir.controlSocket(this.#options.runtimeDir), there, failed)
+    look(this.#options.runtimeDir, (code) => (code === null ? this.#later(shortest) : void this.#fail(message)))
   }
 
   #waits(isRequest: boolean): void {
