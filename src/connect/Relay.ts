@@ -191,7 +191,7 @@ export class Relay {
       this.#retry = firstRetry
       this.#pause = 0
     }
-    if (closing === "stranger") return this.#later(this.#nextRetry())
+    if (closing === "stranger") return this.#askAgainLater()
     if (closing === null) {
       const calls = lost === 0 ? "" : `; ${lost} of its calls may have run, or not`
       this.#say(`the daemon is gone${calls}: looking for the next`)
@@ -232,11 +232,16 @@ export class Relay {
     if (this.#connection !== null) return
     this.#say(error.message)
     this.#conversation.refuse(Wire.json(error))
+    this.#askAgainLater()
+    this.#listen()
+  }
+
+  /** Nobody is to be started meanwhile: nothing is missed before the host asks for something. */
+  #askAgainLater(): void {
     this.#isWanted = false
     const delay = this.#nextRetry()
     this.#notBefore = Date.now() + delay
     this.#later(delay)
-    this.#listen()
   }
 
   #absent(code: string | null): void {
@@ -280,9 +285,11 @@ export class Relay {
           onFailure: (message, isKilled) => this.#startFailed(message, isKilled)
         })
       }
-      this.#waking.wake()
+      // First: it may fail at once.
       this.#again()
+      this.#waking.wake()
     } catch (cause) {
+      clearTimeout(this.#timer)
       await this.#fail(`no daemon can be started at ${runtimeDir}: ${(cause as Error).message}`)
     }
   }
