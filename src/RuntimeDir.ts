@@ -19,6 +19,15 @@ export const resolve = (options: {
 }): string =>
   absolute(options.flag || options.env["MCP_POOL_RUNTIME_DIR"] || join(options.home, ".local", "state", "mcp-pool"))
 
+/**
+ * Why the directory with these facts cannot be trusted: its sockets name the commands' owner, and its files say what is run.
+ * Undefined where it is this user's and nobody else writes to it.
+ */
+export const foreign = ({ mode, uid }: { readonly mode: number; readonly uid: number }): string | undefined => {
+  if (uid !== process.getuid?.()) return "the directory belongs to another user"
+  return (mode & 0o022) === 0 ? undefined : "others may write to the directory: chmod go-w it"
+}
+
 /** The socket that serves the command line. */
 export const controlSocket = (runtimeDir: string): string => join(runtimeDir, "control.sock")
 

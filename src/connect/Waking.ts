@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from "node:child_process"
 import { join } from "node:path"
+import * as RuntimeDir from "../RuntimeDir.ts"
 
 export class Waking {
   readonly #runtimeDir: string
@@ -25,10 +26,12 @@ export class Waking {
     this.#onFailure = options.onFailure
   }
 
-  /** Starts one, unless one is about to come. Throws where the directory cannot be written to. */
+  /** Starts one, unless one is about to come. Throws where the directory cannot be written to, or by others, too. */
   wake(): void {
     if (this.#hasTurn) return
     fs().mkdirSync(this.#runtimeDir, { recursive: true, mode: 0o700 })
+    const foreign = RuntimeDir.foreign(fs().statSync(this.#runtimeDir))
+    if (foreign !== undefined) throw new Error(foreign)
     this.#hasTurn = takeTurn(this.#turn)
     if (!this.#hasTurn) return
     const service = serviceOf(this.#runtimeDir)

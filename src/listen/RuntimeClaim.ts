@@ -25,16 +25,16 @@ export const make = Effect.fnUntraced(function* (
   )
 })
 
-/** The directory is this user's and nobody else writes to it: its sockets name the commands' owner. */
+/** The directory is this user's and nobody else writes to it. */
 const ownDirectory = (runtimeDir: string): Effect.Effect<void, SocketUnusable> =>
   Effect.suspend(() => {
     const unusable = (reason: string) => Effect.fail(new SocketUnusable({ path: runtimeDir, reason }))
     try {
       fs.mkdirSync(runtimeDir, { recursive: true, mode: 0o700 })
-      const { mode, uid } = fs.statSync(runtimeDir)
-      if (uid !== process.getuid?.()) return unusable("the directory belongs to another user")
-      if ((mode & 0o022) !== 0) return unusable("others may write to the directory: chmod go-w it")
-      if ((mode & 0o055) !== 0) fs.chmodSync(runtimeDir, 0o700)
+      const stats = fs.statSync(runtimeDir)
+      const foreign = RuntimeDir.foreign(stats)
+      if (foreign !== undefined) return unusable(foreign)
+      if ((stats.mode & 0o055) !== 0) fs.chmodSync(runtimeDir, 0o700)
       return Effect.void
     } catch (cause) {
       return unusable((cause as Error).message)

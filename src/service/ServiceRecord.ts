@@ -5,6 +5,7 @@
 import { type Effect, Option, Schema } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as RuntimeDir from "../RuntimeDir.ts"
 import * as ServiceFile from "./ServiceFile.ts"
 
 const Argv = Schema.NonEmptyArray(Schema.String)
@@ -24,9 +25,10 @@ export interface ServiceRecord extends Schema.Schema.Type<typeof ServiceRecord> 
 /** Where it is. */
 export const fileOf = (runtimeDir: string): string => path.join(runtimeDir, "service.json")
 
-/** Undefined where there is none, or none that can be understood. */
+/** Undefined where there is none, none that can be understood, or none that is surely this user's. */
 export const read = (runtimeDir: string): ServiceRecord | undefined => {
   try {
+    if (RuntimeDir.foreign(fs.statSync(runtimeDir)) !== undefined) return undefined
     return Option.getOrUndefined(decode(JSON.parse(fs.readFileSync(fileOf(runtimeDir), "utf8"))))
   } catch {
     return undefined

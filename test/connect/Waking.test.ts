@@ -120,6 +120,19 @@ describe("Waking", () => {
     })
   )
 
+  it.live("starts nothing, and writes nothing, in a directory that others may write to", () =>
+    Effect.gen(function* () {
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      const mark = path.join(runtimeDir, "mark")
+      const start = ["/bin/sh", "-c", `echo > ${mark}; exit 1`]
+      fs.writeFileSync(path.join(runtimeDir, "service.json"), JSON.stringify({ start }))
+      fs.chmodSync(runtimeDir, 0o777)
+      const waking = new Waking({ runtimeDir, command: start, onFailure: () => {} })
+      assert.throws(() => waking.wake(), "others may write to the directory: chmod go-w it")
+      assert.deepStrictEqual(fs.readdirSync(runtimeDir), ["service.json"])
+    })
+  )
+
   it.live("leaves the turn to others where it cannot start one", () =>
     Effect.gen(function* () {
       const runtimeDir = yield* TestPool.temporaryDirectory
