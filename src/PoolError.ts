@@ -1,6 +1,7 @@
 /** The typed errors that cross folders, and the only map from errors to JSON-RPC codes. */
 import { Schema } from "effect"
 import { nearest } from "./nearest.ts"
+import * as Shell from "./Shell.ts"
 
 /** In which phase of its life a process failed. */
 export const Phase = Schema.Literals(["configuration", "spawn", "handshake", "preflight", "running"])
@@ -66,13 +67,10 @@ export class ProjectNotTrusted extends Schema.TaggedError<ProjectNotTrusted>()("
   override get message(): string {
     const { changed, directory, file, inPool, server } = this
     const why = changed ? "which has changed since it was trusted" : "and is not trusted"
-    const own = inPool ? `; for the pool's own: mcp-pool connect ${quoted(server)} --project=` : ""
-    return `project ${directory} configures "${server}" itself (${file}) ${why}: look at it, then run: mcp-pool trust ${quoted(directory)}${own}`
+    const own = inPool ? `; for the pool's own: mcp-pool connect ${Shell.quoted(server)} --project=` : ""
+    return `project ${directory} configures "${server}" itself (${file}) ${why}: look at it, then run: mcp-pool trust ${Shell.quoted(directory)}${own}`
   }
 }
-
-/** A word as a shell takes it. */
-const quoted = (word: string): string => (/^[\w.@%+=:,/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 
 /** The operating system did not start the command. */
 export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {

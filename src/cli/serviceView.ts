@@ -1,6 +1,6 @@
 /** The service as people and programs read it, and what an installation would do. Pure. */
 import { Runtime, Schema } from "effect"
-import * as Shell from "../doctor/Shell.ts"
+import * as Shell from "../Shell.ts"
 import { configFilesOf, type Description } from "../service/Description.ts"
 import type { Keeper } from "../service/Keeper.ts"
 import type { Look } from "../service/Service.ts"

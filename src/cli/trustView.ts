@@ -2,7 +2,7 @@
 import { Predicate } from "effect"
 import * as path from "node:path"
 import type { Definition } from "../config/Project.ts"
-import * as Shell from "../doctor/Shell.ts"
+import * as Shell from "../Shell.ts"
 import { printable } from "../printable.ts"
 import type { Paint } from "./Text.ts"
 

@@ -1,6 +1,7 @@
 /** What `serve` shows a person once each server has run or failed: the servers, and three commands to try next. Pure. */
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
+import * as Shell from "../Shell.ts"
 import { type Options, statusLines } from "./statusView.ts"
 import { paint } from "./Text.ts"
 
@@ -19,10 +20,10 @@ export const welcomeLines = (
   const echo = tools.find(({ name }) => name === "echo")
   const next = [
     `${command} status`,
-    ...(first === undefined ? [] : [`${command} tools ${quoted(first.name)}`]),
+    ...(first === undefined ? [] : [`${command} tools ${Shell.quoted(first.name)}`]),
     echo === undefined
       ? `${command} config --for claude-code`
-      : `${command} call ${quoted(echo.server)} echo --args '{"message":"hi"}'`
+      : `${command} call ${Shell.quoted(echo.server)} echo --args '{"message":"hi"}'`
   ]
   return [
     "",
@@ -33,6 +34,3 @@ export const welcomeLines = (
     ""
   ]
 }
-
-/** As a shell takes it. */
-const quoted = (word: string): string => (/^[\w.@/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)

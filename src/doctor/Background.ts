@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import type { Daemon } from "./Daemon.ts"
 import { type Finding, of } from "./Finding.ts"
-import type * as Shell from "./Shell.ts"
+import type * as Shell from "../Shell.ts"
 
 const { warning } = of("daemon")
 

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process"
 import { homedir } from "node:os"
 import type { Daemon } from "./Daemon.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("connect")
 

@@ -8,7 +8,7 @@ import { projectFiles } from "../hosts/Hosts.ts"
 import { explanation } from "../config/SelfReference.ts"
 import type { ServerConfigError } from "../PoolError.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 /** What the other checks go on with. */
 export interface Configuration {

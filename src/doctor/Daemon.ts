@@ -8,7 +8,7 @@ import { version } from "../version.ts"
 import * as Files from "./Files.ts"
 import { type Finding, of } from "./Finding.ts"
 import type { Owner } from "../server/ProcessRecord.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("daemon")
 

@@ -12,7 +12,7 @@ import * as NodeVersion from "./NodeVersion.ts"
 import * as ProcessRecord from "../server/ProcessRecord.ts"
 import * as ServerCommand from "./ServerCommand.ts"
 import * as Service from "./Service.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 import * as Sockets from "./Sockets.ts"
 import * as Start from "./Start.ts"
 

@@ -6,7 +6,7 @@ import * as ConfigFile from "../config/ConfigFile.ts"
 import * as Inputs from "../config/Inputs.ts"
 import * as Trust from "../config/Trust.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("files")
 

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import * as Reaper from "../server/Reaper.ts"
 import { type Finding, of } from "./Finding.ts"
 import * as ProcessRecord from "../server/ProcessRecord.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("leftovers")
 

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem } = of("commands")
 

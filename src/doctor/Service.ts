@@ -12,7 +12,7 @@ import type { Daemon } from "./Daemon.ts"
 import { type Finding, of } from "./Finding.ts"
 import * as LoginShell from "./LoginShell.ts"
 import * as ServerCommand from "./ServerCommand.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("service")
 

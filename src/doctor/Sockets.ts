@@ -7,7 +7,7 @@ import * as RuntimeDir from "../RuntimeDir.ts"
 import type { Daemon } from "./Daemon.ts"
 import { cannotMake, look } from "./Files.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("sockets")
 

@@ -11,7 +11,7 @@ import * as ServerLog from "../server/ServerLog.ts"
 import * as ServerProcess from "../server/ServerProcess.ts"
 import type { Daemon } from "./Daemon.ts"
 import { type Finding, of } from "./Finding.ts"
-import * as Shell from "./Shell.ts"
+import * as Shell from "../Shell.ts"
 
 const { ok, problem, warning } = of("starts")
 

@@ -1,6 +1,6 @@
 /** Findings as tests compare them, and what the checks are given. */
 import type { Check, Finding } from "../../src/doctor/Finding.ts"
-import * as Shell from "../../src/doctor/Shell.ts"
+import * as Shell from "../../src/Shell.ts"
 
 export const commands = Shell.commands({ runtimeDir: null, configFiles: [] })
 

@@ -17,6 +17,7 @@ export interface Commands {
   readonly start: (server: string) => string
 }
 
+/** Those of the directory and the files. */
 export const commands = (options: {
   /** Null for the usual one. */
   readonly runtimeDir: string | null
