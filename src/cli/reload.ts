@@ -29,7 +29,7 @@ export const reload = Command.make(
 )
 
 /** What became of each server, a line each. */
-export const changeLines = (changes: ReadonlyArray<ServerChange>, paint: Paint): ReadonlyArray<string> => {
+const changeLines = (changes: ReadonlyArray<ServerChange>, paint: Paint): ReadonlyArray<string> => {
   const width = Math.max(...changes.map(({ server }) => printable(server).length))
   return changes.map(({ outcome, reason, server }) => {
     const words = outcome === "kept" ? paint.red(inWords[outcome]) : inWords[outcome]

@@ -44,7 +44,7 @@ export const shutdown = Command.make(
 )
 
 /** What was drained and, a line each, what was cut off. */
-export const drainedLines = (
+const drainedLines = (
   { calls, cutOff, sessions }: Drained,
   timeout: Duration.Duration
 ): ReadonlyArray<string> => [

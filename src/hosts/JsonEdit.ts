@@ -37,7 +37,7 @@ export const insert = (text: string, path: ReadonlyArray<string>, value: unknown
 }
 
 /** A value on one line. */
-export const inline = (value: unknown, compact = false): string => {
+const inline = (value: unknown, compact = false): string => {
   const [comma, colon, pad] = compact ? [",", ":", ""] : [", ", ": ", " "]
   if (Array.isArray(value)) return `[${value.map((item) => inline(item, compact)).join(comma)}]`
   if (typeof value !== "object" || value === null) return JSON.stringify(value)
