@@ -44,10 +44,7 @@ export const shutdown = Command.make(
 )
 
 /** What was drained and, a line each, what was cut off. */
-const drainedLines = (
-  { calls, cutOff, sessions }: Drained,
-  timeout: Duration.Duration
-): ReadonlyArray<string> => [
+const drainedLines = ({ calls, cutOff, sessions }: Drained, timeout: Duration.Duration): ReadonlyArray<string> => [
   `drained ${count(sessions, "session")}, ${count(calls, "call")} in flight`,
   ...cutOff.map(
     ({ calls, client, server }) =>

@@ -5,6 +5,7 @@
 import type { ChildProcess } from "node:child_process"
 import { join } from "node:path"
 import * as RuntimeDir from "../RuntimeDir.ts"
+import * as Turn from "../Turn.ts"
 
 export class Waking {
   readonly #runtimeDir: string
@@ -32,7 +33,7 @@ export class Waking {
     fs().mkdirSync(this.#runtimeDir, { recursive: true, mode: 0o700 })
     const foreign = RuntimeDir.foreign(fs().statSync(this.#runtimeDir))
     if (foreign !== undefined) throw new Error(foreign)
-    this.#hasTurn = takeTurn(this.#turn)
+    this.#hasTurn = Turn.take(this.#turn)
     if (!this.#hasTurn) return
     const service = serviceOf(this.#runtimeDir)
     const spawn = () => {
@@ -59,7 +60,7 @@ export class Waking {
     this.#child = null
     if (!this.#hasTurn) return
     this.#hasTurn = false
-    fs().rmSync(this.#turn, { force: true })
+    Turn.giveBack(this.#turn)
   }
 
   get #turn(): string {
@@ -93,35 +94,6 @@ export class Waking {
 
 const fs = () => process.getBuiltinModule("node:fs")
 const childProcess = () => process.getBuiltinModule("node:child_process")
-
-/** Makes a file that only one process can make, and that a process which died does not keep. */
-const takeTurn = (file: string): boolean => {
-  if (create(file)) return true
-  if (isTaken(file)) return false
-  fs().rmSync(file, { force: true })
-  return create(file)
-}
-
-const create = (file: string): boolean => {
-  try {
-    fs().writeFileSync(file, String(process.pid), { flag: "wx", mode: 0o600 })
-    return true
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false
-    throw cause
-  }
-}
-
-/** Its maker lives, and has not had it for longer than a start takes; one without a pid has just been made. */
-const isTaken = (file: string): boolean => {
-  try {
-    if (Date.now() - fs().statSync(file).mtimeMs > longestTurn) return false
-    const pid = Number(fs().readFileSync(file, "utf8"))
-    return pid === 0 || process.kill(pid, 0)
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
 
 /** The command that starts the daemon where a service manager keeps it. */
 const serviceOf = (runtimeDir: string): ReadonlyArray<string> | undefined => {
@@ -160,5 +132,4 @@ const messageIn = (line: string): string => {
 }
 
 /** Milliseconds. */
-const longestTurn = 10_000
 const servicePatience = 10_000

@@ -5,6 +5,7 @@ import type * as net from "node:net"
 import * as path from "node:path"
 import { DaemonRunning, SocketUnusable } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
+import * as Turn from "../Turn.ts"
 import * as SocketFile from "./SocketFile.ts"
 
 /** Makes the directory where it is missing and listens with `server` at its control socket. */
@@ -21,7 +22,7 @@ export const make = Effect.fnUntraced(function* (
       if (yield* SocketFile.isLive(file)) return yield* new DaemonRunning({ runtimeDir })
       yield* SocketFile.listen(server, { path: file })
     }),
-    (turn) => Effect.sync(() => fs.rmSync(turn, { force: true }))
+    (turn) => Effect.sync(() => Turn.giveBack(turn))
   )
 })
 
@@ -41,59 +42,13 @@ const ownDirectory = (runtimeDir: string): Effect.Effect<void, SocketUnusable> =
     }
   })
 
-/** Makes a file that only one process can make, and that a process which died does not keep. */
 const takeTurn = Effect.fnUntraced(function* (
   runtimeDir: string
 ): Effect.fn.Return<string, DaemonRunning | SocketUnusable> {
   const file = path.join(runtimeDir, "starting")
   const isMine = yield* Effect.try({
-    try: () => {
-      if (create(file)) return true
-      if (isFresh(file) && isAlive(ownerOf(file))) return false
-      fs.rmSync(file, { force: true })
-      return create(file)
-    },
+    try: () => Turn.take(file),
     catch: (cause) => new SocketUnusable({ path: file, reason: (cause as Error).message })
   })
   return isMine ? file : yield* new DaemonRunning({ runtimeDir })
 })
-
-/** With its content from the first moment, so that nobody takes it for a dead process's. */
-const create = (file: string): boolean => {
-  const own = `${file}.${process.pid}`
-  try {
-    fs.writeFileSync(own, String(process.pid), { mode: 0o600 })
-    fs.linkSync(own, file)
-    return true
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false
-    throw cause
-  } finally {
-    fs.rmSync(own, { force: true })
-  }
-}
-
-/** A turn takes milliseconds: an old file is a dead process's, even if another has its pid by now. */
-const isFresh = (file: string): boolean => {
-  const made = fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs
-  return made === undefined || Date.now() - made < longestTurn
-}
-
-const longestTurn = 10_000
-
-/** The pid in the file; whoever has just removed it is alive. */
-const ownerOf = (file: string): number => {
-  try {
-    return Number(fs.readFileSync(file, "utf8"))
-  } catch {
-    return process.pid
-  }
-}
-
-const isAlive = (pid: number): boolean => {
-  try {
-    return pid > 0 && process.kill(pid, 0)
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
