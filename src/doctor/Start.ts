@@ -99,6 +99,7 @@ const listTools = Effect.fnUntraced(function* (process: ServerProcess.ServerProc
   if (process.handshake.capabilities.tools === undefined) return []
   const opening = new Opening({
     hello: helloOf({ questions: "deny", roots: undefined }),
+    era: process.handshake.era,
     announces: false,
     roots: undefined,
     write: (line) => process.stdin.push(line),

@@ -13,7 +13,8 @@ import {
   parseError,
   type RequestError
 } from "../PoolError.ts"
-import { type Handshake, type Hello, protocolVersions } from "../server/Opening.ts"
+import { protocolVersions } from "../server/Era.ts"
+import type { Handshake, Hello } from "../server/Opening.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"

@@ -7,27 +7,33 @@ import { Effect, Option } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
 import type { Line, LineReceiver, LongLine } from "../lines/LineReader.ts"
 import { methodNotFound } from "../PoolError.ts"
-import { version } from "../version.ts"
+import { type Era, metaOf, modernVersion, poolInfo, poolMeta, protocolVersions } from "./Era.ts"
 
-/** What a server answered to `initialize`. */
+/** What a server answered to `initialize`, or to `server/discover` where it is modern. */
 export interface Handshake {
+  readonly era: Era
   readonly protocolVersion: string
   readonly capabilities: ServerCapabilities
   /** The whole result, as it came. */
   readonly result: { readonly [key: string]: unknown }
 }
 
-/** The result of `initialize` as it came; null where it is none, or in a version that the pool does not speak. */
+/**
+ * What a server says of itself, of the one era or of the other; null where it is nothing that the pool understands, or in
+ * a version that it does not speak.
+ */
 export const handshakeOf = (result: unknown): Handshake | null => {
   if (!isRecord(result)) return null
-  const protocolVersion = protocolVersions.find((version) => version === result["protocolVersion"])
-  if (protocolVersion === undefined) return null
   const capabilities = isRecord(result["capabilities"]) ? result["capabilities"] : {}
-  return { protocolVersion, capabilities, result }
+  const versions = result["supportedVersions"]
+  if (Array.isArray(versions)) {
+    return versions.includes(modernVersion)
+      ? { era: "modern", protocolVersion: modernVersion, capabilities, result }
+      : null
+  }
+  const protocolVersion = protocolVersions.find((version) => version === result["protocolVersion"])
+  return protocolVersion === undefined ? null : { era: "legacy", protocolVersion, capabilities, result }
 }
-
-/** The versions that begin with `initialize`, the newest first; the pool asks servers for that one. */
-export const protocolVersions = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const
 
 /** What a client says of itself in `initialize`. */
 export interface Hello {
@@ -43,11 +49,13 @@ export const helloOf = ({ questions, roots }: Pick<PoolSettings, "questions" | "
     ...(questions === "deny" ? {} : { sampling: { tools: {} }, elicitation: { form: {}, url: {} } }),
     ...(roots === undefined ? {} : { roots: {} })
   },
-  clientInfo: { name: "mcp-pool", version }
+  clientInfo: poolInfo
 })
 
 export interface OpeningOptions {
   readonly hello: Hello
+  /** What the server was found to be before: what it is asked first. */
+  readonly era: Era
   /** Whether `notifications/initialized` follows. */
   readonly announces: boolean
   /** The answer to `roots/list`; undefined where they are not declared. */
@@ -78,17 +86,39 @@ export class Opening implements LineReceiver {
   #isShaken = false
   /** It says that the tools which it lists are one client's alone. */
   areToolsPrivate = false
+  /** It has answered `initialize` with an error. */
+  #hasRefused = false
+  #era: Era
 
   constructor(options: OpeningOptions) {
     this.#options = options
+    this.#era = options.era
   }
 
-  /** The handshake; fails with what is wrong with the server's answer. */
-  readonly initialize: Effect.Effect<Handshake, string> = Effect.suspend(() =>
+  /** The handshake, of the one era or of the other; fails with what is wrong with the server's answer. */
+  readonly open: Effect.Effect<Handshake, string> = Effect.suspend(() =>
+    this.#options.era === "legacy"
+      ? Effect.catch(this.#initialize, (reason) =>
+          // One that knows no `initialize` says so by an error: what else is wrong with it is the news then.
+          this.#hasRefused ? Effect.mapError(this.#discoverInTime, () => reason) : Effect.fail(reason)
+        )
+      : Effect.catch(this.#discover, () => this.#initialize)
+  ).pipe(
+    Effect.tap(({ era }) =>
+      Effect.sync(() => {
+        this.#era = era
+        this.#isShaken = true
+        if (this.#options.announces && era === "legacy") this.#say({ method: "notifications/initialized" })
+      })
+    )
+  )
+
+  readonly #initialize: Effect.Effect<Handshake, string> = Effect.suspend(() =>
     this.#ask("initialize", this.#options.hello)
   ).pipe(
     Effect.flatMap(({ error, result }) => {
       if (error !== null) {
+        this.#hasRefused = true
         return Effect.fail(`initialize was answered with error ${Number(error["code"])}`)
       }
       if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
@@ -98,10 +128,25 @@ export class Opening implements LineReceiver {
       if (handshake === null) {
         return Effect.fail(`the pool does not speak its protocol version ${JSON.stringify(result["protocolVersion"])}`)
       }
-      this.#isShaken = true
-      if (this.#options.announces) this.#say({ method: "notifications/initialized" })
       return Effect.succeed(handshake)
     })
+  )
+
+  readonly #discover: Effect.Effect<Handshake, string> = Effect.suspend(() =>
+    this.#ask("server/discover", { _meta: metaOf(this.#options.hello) })
+  ).pipe(
+    Effect.flatMap(({ error, result }) => {
+      if (error !== null) return Effect.fail(`server/discover was answered with error ${Number(error["code"])}`)
+      const handshake = handshakeOf(result)
+      if (handshake?.era !== "modern") return Effect.fail("server/discover was answered without a version of the pool's")
+      return Effect.succeed(handshake)
+    })
+  )
+
+  /** One that refused `initialize` may be silent from then on. */
+  readonly #discoverInTime: Effect.Effect<Handshake, string> = Effect.flatMap(
+    Effect.timeoutOption(this.#discover, discoverTime),
+    Option.match({ onNone: () => Effect.fail("no answer to server/discover"), onSome: Effect.succeed })
   )
 
   /** All pages of its tools; none where it answers with an error. */
@@ -110,7 +155,8 @@ export class Opening implements LineReceiver {
     this.#hasListChanged = false
     let cursor: string | undefined
     do {
-      const { error, result } = yield* this.#ask("tools/list", cursor === undefined ? {} : { cursor })
+      const meta = this.#era === "modern" ? { _meta: poolMeta } : {}
+      const { error, result } = yield* this.#ask("tools/list", { ...meta, ...(cursor === undefined ? {} : { cursor }) })
       if (error !== null || !isRecord(result) || !Array.isArray(result["tools"])) return Option.none()
       if (result["cacheScope"] === "private") this.areToolsPrivate = true
       tools.push(...(result["tools"] as Array<unknown>).filter(isTool))
@@ -213,5 +259,7 @@ const parse = (text: string): { readonly [key: string]: unknown } | undefined =>
 
 /** Where a server's pages do not end. */
 const maxTools = 10_000
+/** How long `server/discover` is waited for where `initialize` was refused. */
+const discoverTime = "5 seconds"
 /** Bytes of notifications that are kept. */
 const maxEarly = 1024 * 1024

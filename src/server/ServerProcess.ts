@@ -17,6 +17,7 @@ import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
 import { HandshakeFailed, type Phase, PreflightFailed, ProcessExited, SpawnFailed } from "../PoolError.ts"
 import { type Handshake, type Hello, helloOf, Opening } from "./Opening.ts"
+import * as EraStore from "./EraStore.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 import { type Marker, Reaper, signalGroup } from "./Reaper.ts"
 import type { ServerLog } from "./ServerLog.ts"
@@ -78,6 +79,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ServerProcess, Failed, Scope.Scope | Reaper> {
   const startedAt = yield* Clock.currentTimeMillis
   const ended = yield* Deferred.make<never, ProcessExited>()
+  const { directory } = yield* Reaper
+  const era = EraStore.read(directory, spec)
   const { child } = yield* spawned
   const { pid } = child
   let phase: Phase = "handshake"
@@ -88,6 +91,7 @@ export const make = Effect.fnUntraced(function* (
   const stdin = new LineWriter(child.stdin)
   const opening = new Opening({
     hello,
+    era,
     announces: announces || mustList.length > 0,
     roots: spec.pool.roots,
     write: (line) => stdin.push(line),
@@ -163,7 +167,7 @@ export const make = Effect.fnUntraced(function* (
   const failed = (reason: string, timedOut: boolean) =>
     new HandshakeFailed({ server: spec.name, pid, timedOut, reason })
   const open = Effect.gen(function* () {
-    const handshake = yield* Effect.mapError(opening.initialize, (reason) => failed(reason, false))
+    const handshake = yield* Effect.mapError(opening.open, (reason) => failed(reason, false))
     phase = "preflight"
     return { handshake, tools: mustList.length === 0 ? null : yield* preflight }
   })
@@ -194,7 +198,11 @@ export const make = Effect.fnUntraced(function* (
     const still = periods === 1 ? "" : `, though it has written to stderr for ${periods} times as long`
     return yield* failed(`no answer to initialize within ${within}${still}`, true)
   })
-  const { handshake, tools } = yield* Effect.raceFirst(Effect.raceFirst(open, patience), Deferred.await(ended))
+  const { handshake, tools } = yield* Effect.raceFirst(Effect.raceFirst(open, patience), Deferred.await(ended)).pipe(
+    // Perhaps it is not what it was.
+    Effect.tapError(() => Effect.sync(() => era === "modern" && EraStore.write(directory, spec, "legacy")))
+  )
+  if (handshake.era !== era) EraStore.write(directory, spec, handshake.era)
   phase = "running"
   readyAt = Date.now()
   return {

@@ -123,6 +123,7 @@ export const makeProcess = (options?: {
       pid: 1,
       startedAt: 0,
       handshake: {
+        era: "legacy",
         protocolVersion,
         capabilities,
         result: { protocolVersion, capabilities, serverInfo: { name: "s", version: "1" }, ...options?.result }

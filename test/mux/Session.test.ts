@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { protocolVersions } from "../../src/server/Opening.ts"
+import { protocolVersions } from "../../src/server/Era.ts"
 import { MemoryWritable } from "../lines/MemoryWritable.ts"
 import { turn } from "../lines/Turn.ts"
 import { makeMux, type Message, notification, request, unavailable } from "./MuxHarness.ts"
