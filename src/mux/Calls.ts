@@ -30,6 +30,10 @@ export interface Call {
   deadlineFrom: number
   /** The line as it came, where it may be run a second time; else null. */
   kept: string | null
+  /** The line as it came, where its answer may ask for more; else null. */
+  sent: string | null
+  /** How often it did. */
+  rounds: number
   /** It is the second time. */
   readonly isRetry: boolean
   /** It runs alone against all other sessions. */
@@ -63,6 +67,8 @@ export const begin = (
     since: Date.now(),
     deadlineFrom: 0,
     kept,
+    sent: null,
+    rounds: 0,
     isRetry: false,
     isInLane,
     concern,

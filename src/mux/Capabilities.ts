@@ -10,6 +10,8 @@ export interface Capabilities {
   readonly form: boolean
   /** `elicitation.url`. */
   readonly url: boolean
+  /** Asked only for what a modern server needs of one request: legacy ones get the pool's own roots. */
+  readonly roots: boolean
 }
 
 /** The JSON-RPC error of a client that cannot be asked something. */
@@ -19,18 +21,19 @@ export interface Undeclared {
   readonly message: string
 }
 
-export const none: Capabilities = { sampling: false, samplingTools: false, form: false, url: false }
+export const none: Capabilities = { sampling: false, samplingTools: false, form: false, url: false, roots: false }
 
 /** Reads `capabilities` of an `initialize`. */
 export const read = (capabilities: unknown): Capabilities => {
   if (!isRecord(capabilities)) return none
-  const { elicitation, sampling } = capabilities
+  const { elicitation, roots, sampling } = capabilities
   const url = isRecord(elicitation) && isRecord(elicitation["url"])
   return {
     sampling: isRecord(sampling),
     samplingTools: isRecord(sampling) && isRecord(sampling["tools"]),
     form: isRecord(elicitation) && (isRecord(elicitation["form"]) || !url),
-    url
+    url,
+    roots: isRecord(roots)
   }
 }
 

@@ -6,10 +6,13 @@ import type { CallOutcome } from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
 import { Overloaded, type RequestError, RequestTimeout } from "../PoolError.ts"
 import { version } from "../version.ts"
+import { metaOf } from "../server/Era.ts"
 import * as Capabilities from "./Capabilities.ts"
+import * as Edits from "./era/Edits.ts"
 import { Envelope } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
 import * as OwnRequest from "./OwnRequest.ts"
+import * as Reply from "./Reply.ts"
 import type { Client, Out, Refusal, Upstream } from "./Upstream.ts"
 
 /** How a request ends. */
@@ -45,6 +48,7 @@ export class LocalClient implements Client {
   readonly level = null
   readonly capabilities = Capabilities.none
   readonly clientInfo = { name: "effect-mcp-pool", version }
+  readonly meta = () => localMeta
   readonly since = Date.now()
   calls = 0
   inFlight = 0
@@ -162,6 +166,11 @@ export class LocalClient implements Client {
     }
   }
 }
+
+const localMeta = Edits.members(
+  metaOf({ capabilities: {}, clientInfo: { name: "effect-mcp-pool", version } }),
+  Reply.json
+)
 
 /** What the pool lets through to a client is JSON-RPC. */
 interface Message {

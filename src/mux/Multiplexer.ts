@@ -12,6 +12,7 @@ import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import { ModernServer } from "./era/ModernServer.ts"
 import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
@@ -19,7 +20,7 @@ import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"
 import { responseIdOf } from "./ResponseEnds.ts"
 import * as Splice from "./Splice.ts"
-import type { Client, Outcome } from "./Upstream.ts"
+import type { Client, Outcome, Refusal } from "./Upstream.ts"
 import { verdictOf } from "./Verdict.ts"
 import { methodOf } from "./Words.ts"
 
@@ -60,6 +61,8 @@ export class Multiplexer implements LineReceiver, Peer {
   readonly #envelope = new Envelope()
   readonly #notifications: Notifications
   readonly #stdin: LineWriter
+  /** Where the process is of the other era than most sessions. */
+  readonly #modern: ModernServer | null
   #heard = -1
   #heardAt = 0
   #isRetired = false
@@ -71,6 +74,14 @@ export class Multiplexer implements LineReceiver, Peer {
     this.#stdin = process.stdin
     this.#notifications = new Notifications({ ...options, process: this })
     this.#stdin.onDrain = options.onDrain
+    const { capabilities, era } = process.handshake
+    const { calls } = this
+    const fail = (call: Call, refusal: Refusal) => this.#fail(call, refusal)
+    const { questions } = options
+    this.#modern =
+      era === "modern"
+        ? new ModernServer({ process: this, stdin: this.#stdin, calls, questions, capabilities, fail })
+        : null
   }
 
   /** Whether the server takes less than it is given: who has more should wait. */
@@ -86,24 +97,28 @@ export class Multiplexer implements LineReceiver, Peer {
   /** From here on it reads what the process writes. */
   begin(): void {
     this.process.attach(this)
+    this.#modern?.begin()
   }
 
   // --- towards the process ---
 
   request(call: Call, line: Line, envelope: Envelope): void {
-    Splice.request(this.#stdin, line, envelope, this.calls.add(call))
+    const id = this.calls.add(call)
+    if (this.#modern === null) Splice.request(this.#stdin, line, envelope, id)
+    else this.#modern.request(call, line, envelope, id)
   }
 
   /** Asks the server something, for the pool itself or on behalf of a client; says the id. */
   ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): number {
+    if (this.#modern?.asks(method, params, done) === true) return -1
     const id = this.calls.add({ client: null, isForClient: client !== null, deadlineFrom: Date.now(), done })
-    this.#stdin.push(Reply.request(id, method, params))
+    this.#stdin.push(this.#modern?.ownRequest(id, method, params) ?? Reply.request(id, method, params))
     return id
   }
 
   /** Nobody waits for an answer to it: where the server does not read, it is lost. */
   notify(line: Line): void {
-    if (!this.isFull) Splice.whole(this.#stdin, line)
+    if (!this.isFull && this.#modern === null) Splice.whole(this.#stdin, line)
   }
 
   /** A client's answer to a question, under the id (JSON text) that the server gave it; it never waits. */
@@ -130,7 +145,7 @@ export class Multiplexer implements LineReceiver, Peer {
     outcome: CallOutcome
   ): void {
     for (const [id, call] of this.calls.abandon(client, (call) => isWanted(call.id))) {
-      Splice.one(this.#stdin, line, envelope, Key.requestId, String(id))
+      if (this.#modern?.abandoned(id) !== true) Splice.one(this.#stdin, line, envelope, Key.requestId, String(id))
       this.#options.account.drop(call, outcome)
       this.#options.onSettled(call, outcome)
     }
@@ -158,6 +173,7 @@ export class Multiplexer implements LineReceiver, Peer {
   /** Another process takes the calls from now on: this one ends what it has, and speaks for the server no more. */
   retire(): void {
     this.#isRetired = true
+    this.#modern?.retire()
     const error = new OutcomeUnknown({ server: this.#options.server })
     for (const { done } of this.calls.takeOwn()) done({ kind: "refused", error })
   }
@@ -171,6 +187,7 @@ export class Multiplexer implements LineReceiver, Peer {
   /** The process has ended, or is being ended. */
   end(): Remains {
     this.#isEnded = true
+    this.#modern?.end()
     this.calls.onEmpty = null
     const held = new Map(this.calls.takeAll())
     const unwritten = new Map<Call | Ask, Line>()
@@ -190,6 +207,7 @@ export class Multiplexer implements LineReceiver, Peer {
   }
 
   #cancelled(requestId: number, reason: string): void {
+    if (this.#modern?.abandoned(requestId) === true) return
     this.#stdin.push(Reply.notification("notifications/cancelled", { requestId, reason }))
   }
 
@@ -217,6 +235,7 @@ export class Multiplexer implements LineReceiver, Peer {
     const call = this.calls.get(id)
     // The pool's own answers are read as a whole, and what tells of tasks or cursors.
     if (call?.client === null) return false
+    if (call !== undefined && this.#modern?.mayTake(call, pieces) === true) return false
     const concern = (call ?? this.calls.getAbandoned(id))?.concern ?? null
     if (concern !== null) return false
     // Nobody waits for it; that it is answered counts.
@@ -267,6 +286,7 @@ export class Multiplexer implements LineReceiver, Peer {
     const idStart = this.#envelope.start[Key.id]!
     const idEnd = this.#envelope.end[Key.id]!
     const id = idIn(line.bytes, idStart, idEnd)
+    if (this.#modern?.takes(id, this.calls.get(id), line) === true) return
     const call = this.calls.take(id)
     if (call === undefined) return this.#late(id, line)
     if (call.client === null) return call.done(outcomeOf(line))
@@ -286,6 +306,13 @@ export class Multiplexer implements LineReceiver, Peer {
       this.#heardAt = Date.now()
     }
     return this.#heardAt
+  }
+
+  /** Ends a call that the process has answered, with an error that is not the process's. */
+  #fail(call: Call, refusal: Refusal): void {
+    this.#options.account.end(call, "rejected", 0, Date.now())
+    call.client.fail(call.id, refusal)
+    this.#options.onSettled(call, "rejected")
   }
 
   /** What an answer says beside what its client asked for. */
@@ -308,6 +335,14 @@ export class Multiplexer implements LineReceiver, Peer {
 
   #notification(line: Line, method: string): void {
     if (this.#isEnded || (this.#isRetired && !ofItsCalls.has(method))) return
+    if (this.#modern !== null) {
+      const said = this.#modern.translated(line, method)
+      if (said === null) return
+      if (said !== line) {
+        line = said
+        this.#envelope.scan(line.bytes, line.start, line.end)
+      }
+    }
     if (method === "notifications/cancelled") return this.#questionCancelled(line)
     if (method.endsWith("/list_changed")) this.#options.onListChanged(method)
     this.#notifications.deliver(line, this.#envelope, method)

@@ -45,6 +45,8 @@ interface Question {
   /** The server's own id and progress token, as JSON text. */
   readonly id: string
   readonly token: string | null
+  /** Takes the client's answer in place of the process, or null once the client is gone. */
+  readonly take: ((answer: Line | null) => void) | null
 }
 
 /** A member that a process asks: its deadlines there stand still. */
@@ -66,6 +68,11 @@ export class Questions {
     this.#options = options
   }
 
+  /** Whether clients are asked at all. */
+  get areAsked(): boolean {
+    return this.#options.policy !== "deny"
+  }
+
   /** A process asks something. */
   ask(process: Peer, line: Line, envelope: Envelope, method: string): void {
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
@@ -77,11 +84,40 @@ export class Questions {
     if (!Delivery.hasRoom(client, line.end - line.start)) return process.answerItself(this.#gone(id))
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
     const own = nextId++
-    this.#questions.set(own, { process, member, client, id, token })
-    this.#stop(process, member)
-    const { elicitationId } = params
-    if (typeof elicitationId === "string") this.#remember(process, elicitationId, client)
+    this.#begin(own, { process, member, client, id, token, take: null }, params)
     Splice.request(client.out, line, envelope, own)
+  }
+
+  /**
+   * A process has answered a client's call with a question: no doubt whose it is. `take` gets the client's answer, or null
+   * where it is gone. The returned function takes the question back.
+   */
+  put(
+    { client, member, process }: Pick<Question, "process" | "member" | "client">,
+    method: string,
+    params: { readonly [key: string]: unknown },
+    take: (answer: Line | null) => void
+  ): () => void {
+    const own = nextId++
+    const question: Question = { process, member, client, id: "null", token: null, take }
+    this.#begin(own, question, params)
+    const text = Reply.request(own, method, params)
+    if (Delivery.hasRoom(client, text.length)) client.out.push(text)
+    return () => {
+      if (this.#questions.get(own) === question) this.#takeBack(own, question, "its request is over")
+    }
+  }
+
+  #begin(own: number, question: Question, { elicitationId }: { readonly [key: string]: unknown }): void {
+    this.#questions.set(own, question)
+    this.#stop(question.process, question.member)
+    if (typeof elicitationId === "string") this.#remember(question.process, elicitationId, question.client)
+  }
+
+  #takeBack(own: number, question: Question, reason: string): void {
+    const text = Reply.notification("notifications/cancelled", { requestId: own, reason })
+    if (Delivery.hasRoom(question.client, text.length)) question.client.out.push(text)
+    this.#end(own, question)
   }
 
   /**
@@ -104,8 +140,9 @@ export class Questions {
     const own = idIn(line.bytes, envelope.start[Key.id]!, envelope.end[Key.id]!)
     const question = this.#questions.get(own)
     if (question?.client !== client) return
-    question.process.answer(line, envelope, question.id)
+    if (question.take === null) question.process.answer(line, envelope, question.id)
     this.#end(own, question)
+    question.take?.(line)
   }
 
   /** A client tells how far its answer is. */
@@ -132,8 +169,9 @@ export class Questions {
   leave(client: Client): void {
     for (const [own, question] of this.#questions) {
       if (question.client !== client) continue
-      question.process.answerItself(this.#gone(question.id))
+      if (question.take === null) question.process.answerItself(this.#gone(question.id))
       this.#end(own, question)
+      question.take?.(null)
     }
     for (const pages of this.#pages.values()) {
       for (const [id, owner] of pages) if (owner === client) pages.delete(id)
@@ -145,9 +183,7 @@ export class Questions {
     this.#pages.delete(process)
     for (const [own, question] of this.#questions) {
       if (question.process !== process) continue
-      const text = Reply.notification("notifications/cancelled", { requestId: own, reason: "the server has ended" })
-      if (Delivery.hasRoom(question.client, text.length)) question.client.out.push(text)
-      this.#end(own, question)
+      this.#takeBack(own, question, "the server has ended")
     }
   }
 

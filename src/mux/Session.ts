@@ -13,10 +13,12 @@ import {
   parseError,
   type RequestError
 } from "../PoolError.ts"
-import { protocolVersions } from "../server/Era.ts"
+import { metaKeys, metaOf, poolInfo } from "../server/Era.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
+import * as Edits from "./era/Edits.ts"
+import * as Presented from "./era/Presented.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
@@ -70,6 +72,9 @@ export class Session implements Client {
   readonly #connection: SessionOptions["connection"]
   readonly #envelope = envelope
   #closed = false
+  /** What it says of itself, as far as a modern server is told. */
+  #hello: Pick<Hello, "capabilities" | "clientInfo"> = { capabilities: {}, clientInfo: poolInfo }
+  #meta: { readonly key: string; readonly text: string } | null = null
 
   constructor(options: SessionOptions) {
     this.id = options.id
@@ -96,6 +101,17 @@ export class Session implements Client {
     this.#closed = true
     this.out.discard()
     this.#upstream.leave(this)
+  }
+
+  meta(areAsked: boolean): string {
+    const key = `${areAsked} ${this.level}`
+    if (this.#meta?.key !== key) {
+      const { capabilities, clientInfo } = this.#hello
+      const level = this.level === null ? {} : { [metaKeys.level]: LogLevel.logLevels[this.level] }
+      const meta = { ...metaOf({ capabilities: areAsked ? capabilities : {}, clientInfo }), ...level }
+      this.#meta = { key, text: Edits.members(meta, Reply.json) }
+    }
+    return this.#meta.text
   }
 
   answer(id: string, line: Line, envelope: Envelope): void {
@@ -264,11 +280,13 @@ export class Session implements Client {
       this.#say(text)
       this.settled()
     }
+    this.#hello = { capabilities: message.params?.capabilities ?? {}, clientInfo: isInfo(info) ? info : poolInfo }
+    this.#meta = null
     const hello: Hello = { capabilities: {}, clientInfo: {}, ...message.params, protocolVersion: wanted }
     this.#upstream.handshake(
       this,
       hello,
-      (handshake) => answer(this.#upstream.isOwn ? asItCame(id, handshake) : presented(id, handshake, wanted)),
+      (handshake) => answer(presented(id, handshake, wanted, this.#upstream.isOwn)),
       (error) => answer(Reply.failure(id, forServer(error, this.server)))
     )
   }
@@ -359,21 +377,20 @@ const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
   return null
 }
 
-/** The answer of a server that was told what the client says of itself. */
-const asItCame = (id: string, { result }: Handshake): string => Reply.result(id, Reply.json(result))
-
-/** The server's own answer in the client's version, if the pool knows that, without what sharing cannot honour: a list of everybody's tasks. */
-const presented = (id: string, handshake: Handshake, wanted: string): string => {
-  const { tasks, ...others } = handshake.capabilities
-  const { list: _, ...offered } = tasks ?? {}
-  const capabilities = tasks === undefined ? others : { ...others, tasks: offered }
-  const protocolVersion = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]
+/** The server's own answer to `initialize`: as it came where it was told what the client says of itself. */
+const presented = (id: string, handshake: Handshake, wanted: string, isOwn: boolean): string => {
   try {
-    return Reply.result(id, Reply.json({ ...handshake.result, protocolVersion, capabilities }))
+    const result =
+      isOwn && handshake.era === "legacy" ? handshake.result : Presented.initializeResult(handshake, wanted)
+    return Reply.result(id, Reply.json(result))
   } catch {
     return Reply.failure(id, { code: internalError, message: "the server's answer to initialize is nested too deeply" })
   }
 }
+
+/** What a modern server accepts. */
+const isInfo = (info: { readonly name?: unknown; readonly version?: unknown } | undefined): info is object =>
+  typeof info?.name === "string" && typeof info.version === "string"
 
 const bounded = (value: unknown): string | null => (typeof value === "string" ? value.slice(0, 100) : null)
 

@@ -40,9 +40,13 @@ export interface Client {
   readonly initialized: boolean
   /** The level of `logging/setLevel` as an index into `logLevels`; null where it never asked. */
   readonly level: number | null
-  /** From its `initialize`. */
   /** What it can be asked, from its `initialize`. */
   readonly capabilities: Capabilities
+  /**
+   * What its requests say to a modern server: members of `_meta` as latin-1 JSON text, without its capabilities where
+   * clients are not asked. Null where its requests say so themselves.
+   */
+  readonly meta: ((areAsked: boolean) => string) | null
   readonly clientInfo: { readonly name: string | null; readonly version: string | null }
   /** Milliseconds since the epoch. */
   readonly since: number

@@ -138,7 +138,8 @@ export class Opening implements LineReceiver {
     Effect.flatMap(({ error, result }) => {
       if (error !== null) return Effect.fail(`server/discover was answered with error ${Number(error["code"])}`)
       const handshake = handshakeOf(result)
-      if (handshake?.era !== "modern") return Effect.fail("server/discover was answered without a version of the pool's")
+      if (handshake?.era !== "modern")
+        return Effect.fail("server/discover was answered without a version of the pool's")
       return Effect.succeed(handshake)
     })
   )

@@ -1,0 +1,84 @@
+/** What one era's server says of itself, and its answers, in the words of the other era. Pure. */
+import type { Line } from "../../lines/LineReader.ts"
+import { metaKeys, modernVersion, poolInfo, protocolVersions, supportedVersions } from "../../server/Era.ts"
+import type { Handshake } from "../../server/Opening.ts"
+import { type Envelope, Key } from "../Envelope.ts"
+import type { Edit } from "./Edits.ts"
+
+type Result = { readonly [key: string]: unknown }
+
+/** The result of `initialize`, in the client's version if the pool knows that. */
+export const initializeResult = (handshake: Handshake, wanted: string): Result => {
+  const protocolVersion = protocolVersions.find((version) => version === wanted) ?? protocolVersions[0]
+  const capabilities = shareable(handshake)
+  if (handshake.era === "legacy") return { ...handshake.result, protocolVersion, capabilities }
+  const { instructions } = handshake.result
+  const said = typeof instructions === "string" ? { instructions } : {}
+  return { protocolVersion, capabilities, serverInfo: serverInfo(handshake), ...said }
+}
+
+/** The result of `server/discover`; how long it holds, in milliseconds, where the server does not say. */
+export const discoverResult = (handshake: Handshake, ttl: number): Result => {
+  const { result } = handshake
+  if (handshake.era === "modern") return { ...result, supportedVersions }
+  const { tasks: _, ...capabilities } = shareable(handshake)
+  const { instructions } = result
+  return {
+    resultType: "complete",
+    supportedVersions,
+    capabilities,
+    ...(typeof instructions === "string" ? { instructions } : {}),
+    ttlMs: ttl,
+    cacheScope: "private",
+    _meta: { [metaKeys.server]: serverInfo(handshake) }
+  }
+}
+
+/** What sharing cannot honour is not offered: a list of everybody's tasks. */
+const shareable = ({ capabilities: { tasks, ...others } }: Handshake): Handshake["capabilities"] => {
+  const { list: _, ...offered } = tasks ?? {}
+  return tasks === undefined ? others : { ...others, tasks: offered }
+}
+
+const serverInfo = ({ era, result }: Handshake): unknown => {
+  const meta = result["_meta"] as { readonly [key: string]: unknown } | undefined
+  return (era === "legacy" ? result["serverInfo"] : meta?.[metaKeys.server]) ?? poolInfo
+}
+
+/** What a legacy server's result of a method lacks, as members of JSON text; `ttl` in milliseconds. */
+export const lacking = (method: string, ttl: number): string => {
+  if (lists.has(method)) return `"resultType":"complete","ttlMs":${ttl},"cacheScope":"private"`
+  if (method === "resources/read") return '"resultType":"complete","ttlMs":0,"cacheScope":"private"'
+  return '"resultType":"complete"'
+}
+
+/** These members in a result that begins at `from`; where it says otherwise, that holds. */
+export const completed = (line: Line, from: number, members: string): ReadonlyArray<Edit> => {
+  if (line.bytes[from] !== brace) return []
+  let next = from + 1
+  while (line.bytes[next]! <= space) next++
+  const isEmpty = line.bytes[next] === closingBrace
+  return [{ from: from + 1, to: from + 1, text: isEmpty ? members : `${members},` }]
+}
+
+/** A legacy server's error in the modern era: what is not there is a wrong parameter. */
+export const errorCode = (code: number): number => (code === notFound ? invalidParams : code)
+
+/** Where the result of a response begins; -1 where it is an error. */
+export const resultStart = (line: Line, envelope: Envelope): number => {
+  let quote = envelope.start[Key.outcome]! - 1
+  while (line.bytes[quote] !== quoteMark) quote--
+  return line.bytes[quote - 1] === lastOfResult ? envelope.start[Key.outcome]! : -1
+}
+
+/** The versions of the modern era that a client may name. */
+export const isSpoken = (version: string): boolean => version === modernVersion
+
+const lists: ReadonlySet<string> = new Set(["tools/list", "prompts/list", "resources/list", "resources/templates/list"])
+const notFound = -32002
+const invalidParams = -32602
+const brace = 0x7b
+const closingBrace = 0x7d
+const quoteMark = 0x22
+const lastOfResult = 0x74
+const space = 0x20
