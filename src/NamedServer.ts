@@ -54,7 +54,7 @@ export const statusOf = (
   const replaced = [...before].filter(({ names }) => names.length === 0)
   const processes = [...processesOf(server, false), ...replaced.flatMap((server) => processesOf(server, true))]
   const first = processes.find(({ draining }) => !draining)
-  const clients = [...upstream.clients]
+  const clients = sessionsIn(upstream)
   const failures = [...failuresBefore, ...server.failures()]
     .sort((a, b) => a.at.localeCompare(b.at))
     .slice(-maxFailures)
@@ -97,13 +97,17 @@ export const stepOf = (
 /** What metrics say of it, whichever server it has. */
 export const figuresOf = (named: NamedServer, account: CallAccount): Figures => ({
   traffic: account.trafficOf(named.name),
-  sessions: () => [...named.upstream.clients].length,
+  sessions: () => sessionsIn(named.upstream).length,
   restarts: () => named.restartsBefore + named.server.restarts()
 })
 
 /** Who is connected to it. */
 export const sessionsOf = ({ upstream }: NamedServer): ReadonlyArray<SessionStatus> =>
-  [...upstream.clients].map(sessionOf)
+  sessionsIn(upstream).map(sessionOf)
+
+/** Not what is only a part of a session. */
+const sessionsIn = ({ clients }: NamedServer["upstream"]): ReadonlyArray<Client> =>
+  [...clients].filter(({ role }) => role === "session" || role === "connection")
 
 const sessionOf = (client: Client): SessionStatus => ({
   id: client.id,

@@ -2,7 +2,7 @@
  * A server with a process for each session: the session's own `initialize` goes to it, and what it asks comes back to that
  * session alone. One process is kept spawned for the next session. Whoever makes it must `stop` it in the end.
  */
-import { Clock, Effect, Exit, FiberSet, Result, Scope } from "effect"
+import { Clock, Duration, Effect, Exit, FiberSet, Result, Scope } from "effect"
 import { LocalClient } from "./mux/LocalClient.ts"
 import type { Client, Replaceable, Upstream } from "./mux/Upstream.ts"
 import { type ServerConfigError, type SpawnFailed } from "./PoolError.ts"
@@ -106,6 +106,7 @@ export const make = Effect.fnUntraced(function* (
   }
   const upstream: Replaceable = {
     isOwn: true,
+    listTtl: Duration.toMillis(settings.toolCacheTtl),
     // Each session's own.
     lists: null,
     join: (client) => {

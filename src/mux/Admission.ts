@@ -15,7 +15,7 @@ import type { Questions } from "./Questions.ts"
 import type { Replica } from "./Replica.ts"
 import type { Tasks } from "./Tasks.ts"
 import { Turns } from "./Turns.ts"
-import type { Client } from "./Upstream.ts"
+import { type Client, makesCalls } from "./Upstream.ts"
 
 export interface AdmissionOptions {
   readonly server: string
@@ -73,16 +73,14 @@ export class Admission {
   send({ process, replica }: Placing.Place, call: Call, line: Line, envelope: Envelope, now: number): void {
     call.deadlineFrom = now
     if (this.#executing >= maxKeptCalls) call.kept = null
-    call.member.executing++
-    this.#executing++
+    this.#count(call.member, 1)
     replica.usedAt = now
     replica.request(process, call, line, envelope)
   }
 
   /** What went is with its process no more. */
   returned({ member }: Call): void {
-    member.executing--
-    this.#executing--
+    this.#count(member, -1)
   }
 
   /** It waits for its turn; where that does not come, `errorOf` says what to answer. */
@@ -135,6 +133,12 @@ export class Admission {
     this.#laneTurns.expire(now)
   }
 
+  #count(member: Member, difference: 1 | -1): void {
+    member.executing += difference
+    member.owner.executing += difference
+    this.#executing += difference
+  }
+
   #turnsOf({ isInLane }: Call): Turns {
     return isInLane ? this.#laneTurns : this.#turns
   }
@@ -144,7 +148,7 @@ export class Admission {
     // Who is asked may go on: its answer may depend on it.
     const isAsked = member.asked > 0
     const { maxConcurrency, maxInFlight, places } = this.#options
-    if (!isAsked && (member.executing >= maxInFlight || this.#executing >= maxConcurrency)) return null
+    if (!isAsked && (member.owner.executing >= maxInFlight || this.#executing >= maxConcurrency)) return null
     const isPage = call.concern === "gives a cursor"
     const ordinary = () => (isPage ? Placing.atHome(home) : Placing.ordinary(member, home, places.all))
     const place = call.isInLane ? this.#lane(member, home, waited) : ordinary()
@@ -159,7 +163,7 @@ export class Admission {
       replicas: places.all,
       asker: questions.askerOf(member),
       areOthersWaiting: this.#laneTurns.hasOthers(member),
-      isAlone: everybody.size === 1,
+      isAlone: isOneAlone(everybody),
       waited,
       tasks
     })
@@ -167,6 +171,13 @@ export class Admission {
     places.want(found.wanted, "start")
     return null
   }
+}
+
+/** Whether nobody else makes calls. */
+const isOneAlone = (clients: Iterable<Client>): boolean => {
+  let count = 0
+  for (const { role } of clients) if (makesCalls(role) && ++count > 1) return false
+  return true
 }
 
 /** So many requests are kept at a time, so that they can be made again. */

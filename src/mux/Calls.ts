@@ -5,7 +5,7 @@
 import { Line } from "../lines/LineReader.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
-import type { Member } from "./Member.ts"
+import type { Member, Owner } from "./Member.ts"
 import type { Traffic } from "./Traffic.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 
@@ -225,13 +225,13 @@ export class Calls {
     return !this.#isBlurred
   }
 
-  /** The only client that has calls here which it waits for. */
+  /** The only client that has calls here which it waits for; of its requests one that wants log messages, if one does. */
   soleOwner(): Client | null {
     let owner: Client | null = null
     for (const [, { client }] of this.#calls) {
       if (client === null || client === owner) continue
-      if (owner !== null) return null
-      owner = client
+      if (owner !== null && !isSame(client, owner)) return null
+      if (owner === null || owner.level === null) owner = client
     }
     return owner
   }
@@ -241,6 +241,14 @@ export class Calls {
     if (this.#isBlurred) return false
     for (const abandoned of this.#abandoned.values()) if (abandoned.member !== member) return false
     for (const [, call] of this.#calls) if (call.client !== null && call.member !== member) return false
+    return true
+  }
+
+  /** The same for all that are this one's, where that is one client. */
+  areOnlyOfOwner(owner: Owner): boolean {
+    if (this.#isBlurred || !owner.isOneClient) return false
+    for (const { member } of this.#abandoned.values()) if (member.owner !== owner) return false
+    for (const [, call] of this.#calls) if (call.client !== null && call.member.owner !== owner) return false
     return true
   }
 
@@ -275,6 +283,10 @@ export class Calls {
     if (this.laneOwner === member) [this.laneOwner = null] = this.#inLane.keys()
   }
 }
+
+/** Two requests of one client. */
+const isSame = (one: Client, other: Client): boolean =>
+  one.owner !== null && one.owner.isOneClient && one.owner === other.owner
 
 /** The id in `bytes[from, to)`; -1, which no call has, where it is not one that the pool gives. */
 export const idIn = (bytes: Uint8Array, from: number, to: number): number => {

@@ -10,7 +10,7 @@ export const isPaged = (method: string): boolean => methods.has(method)
 
 /** A member is given a cursor by `process`. */
 export const give = (member: Member, method: string, cursor: string, process: object): void => {
-  const { cursors } = member
+  const { cursors } = member.owner
   cursors.delete(keyOf(method, cursor))
   // The oldest goes first.
   for (const key of cursors.keys()) {
@@ -22,7 +22,7 @@ export const give = (member: Member, method: string, cursor: string, process: ob
 
 /** Whether it was given to this member by `process`. */
 export const isOf = (member: Member, method: string, cursor: string, process: object | null): boolean =>
-  process !== null && member.cursors.get(keyOf(method, cursor)) === process
+  process !== null && member.owner.cursors.get(keyOf(method, cursor)) === process
 
 /** The cursor that a request goes on from; null where it begins. */
 export const asked = (line: Line): string | null =>

@@ -44,6 +44,8 @@ export class LocalClient implements Client {
   readonly out: Out
   /** What it is told is read at once. */
   readonly maxUnread = Infinity
+  readonly role = "session"
+  readonly owner = null
   readonly initialized = true
   readonly level = null
   readonly capabilities = Capabilities.none

@@ -4,6 +4,7 @@ import type { Multiplexer } from "./Multiplexer.ts"
 import type { Peer } from "./Peer.ts"
 import type { Replica } from "./Replica.ts"
 import type { Tasks } from "./Tasks.ts"
+import { type Client, makesCalls } from "./Upstream.ts"
 
 export interface Place {
   readonly replica: Replica
@@ -57,7 +58,8 @@ export const lane = (options: {
   if (own !== undefined) return areOthersWaiting ? null : own
   const free = ready.filter(({ process }) => process.calls.laneOwner === null && !process.isFull)
   const empty = free.filter(({ process }) => process.calls.areOnlyOf(member) && tasks.areOnlyOf(process, member))
-  const quiet = empty.find(({ replica }) => isAlone || ![...replica.clients].some(({ id }) => id !== member.client?.id))
+  const isAnother = ({ id, role }: Client) => id !== member.client?.id && makesCalls(role)
+  const quiet = empty.find(({ replica }) => isAlone || ![...replica.clients].some(isAnother))
   if (quiet !== undefined) return quiet
   const isComing = replicas.some(isStarting)
   if (isComing && waited <= patience) return null

@@ -5,7 +5,8 @@ import type { Client } from "./Upstream.ts"
 
 export class Poison {
   readonly #server: string
-  readonly #crashes = new Map<Client, Map<string, number>>()
+  readonly #crashes = new WeakMap<object, Map<string, number>>()
+  #hasCrashed = false
 
   constructor(server: string) {
     this.#server = server
@@ -13,15 +14,17 @@ export class Poison {
 
   /** The server crashed while it held this call alone. Says whether that goes to the call's account, not the server's. */
   crashed({ client, method, name }: Call): boolean {
-    const tools = this.#crashes.get(client) ?? new Map<string, number>()
+    this.#hasCrashed = true
+    const culprit = client.owner ?? client
+    const tools = this.#crashes.get(culprit) ?? new Map<string, number>()
     const crashes = (tools.get(keyOf(method, name)) ?? 0) + 1
-    this.#crashes.set(client, tools.set(keyOf(method, name), crashes))
+    this.#crashes.set(culprit, tools.set(keyOf(method, name), crashes))
     return crashes <= maxCrashes
   }
 
   refuses(client: Client, method: string, name: string | null): boolean {
-    if (this.#crashes.size === 0) return false
-    return (this.#crashes.get(client)?.get(keyOf(method, name)) ?? 0) >= maxCrashes
+    if (!this.#hasCrashed) return false
+    return (this.#crashes.get(client.owner ?? client)?.get(keyOf(method, name)) ?? 0) >= maxCrashes
   }
 
   /** With what a session's call is refused; null where it is not. */

@@ -255,9 +255,12 @@ export class Questions {
     const calls = [...process.calls.clients()]
     for (const call of calls) call.hasSeenQuestion = true
     asking.learn(process.calls.unanswered(), { areAll: process.calls.areAllKnown })
-    const member = calls[0]?.member
-    if (member === undefined) return refuse("no call is in flight that it could belong to")
-    if (!process.calls.areOnlyOf(member) || !tasks.areOnlyOf(process, member)) {
+    const first = calls[0]?.member
+    if (first === undefined) return refuse("no call is in flight that it could belong to")
+    const isOfOne = process.calls.areOnlyOf(first)
+    // Requests of one client side by side: one that it is not asked about yet.
+    const member = isOfOne ? first : (calls.find(({ member }) => member.asked === 0)?.member ?? first)
+    if ((!isOfOne && !process.calls.areOnlyOfOwner(member.owner)) || !tasks.areOnlyOf(process, member)) {
       return refuse("calls of several clients are in flight; from now on such calls run apart")
     }
     if (member.client === null) return refuse("its client is gone")

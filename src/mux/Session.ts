@@ -17,13 +17,15 @@ import { metaKeys, metaOf, poolInfo } from "../server/Era.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
+import * as Claim from "./era/Claim.ts"
 import * as Edits from "./era/Edits.ts"
+import { ModernSession } from "./era/ModernSession.ts"
 import * as Presented from "./era/Presented.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
-import type { Client, Outcome, Refusal, Upstream } from "./Upstream.ts"
+import type { Client, Outcome, Refusal, Role, Upstream } from "./Upstream.ts"
 import { decodeString, methodOf } from "./Words.ts"
 
 /** Messages are read one after another: one envelope serves all sessions. */
@@ -53,6 +55,7 @@ export interface SessionOptions {
 export class Session implements Client {
   readonly id: number
   readonly server: string
+  readonly owner = null
   readonly out: LineWriter
   readonly maxUnread: number
   /** Milliseconds since the epoch. */
@@ -63,8 +66,6 @@ export class Session implements Client {
   capabilities = Capabilities.none
   initialized = false
   level: number | null = null
-  /** What each further request is refused with, once the session is about to end. */
-  refusal: RequestError | null = null
   inFlight = 0
   /** Requests so far. */
   calls = 0
@@ -74,6 +75,10 @@ export class Session implements Client {
   #closed = false
   /** What it says of itself, as far as a modern server is told. */
   #hello: Pick<Hello, "capabilities" | "clientInfo"> = { capabilities: {}, clientInfo: poolInfo }
+  /** Its requests that say themselves who asks, once there are some. */
+  #modern: ModernSession | null = null
+  #isInitialized = false
+  #refusal: RequestError | null = null
   #meta: { readonly key: string; readonly text: string } | null = null
 
   constructor(options: SessionOptions) {
@@ -90,6 +95,20 @@ export class Session implements Client {
     this.#upstream.join(this)
   }
 
+  get role(): Role {
+    return this.#modern === null || this.#isInitialized ? "session" : "connection"
+  }
+
+  /** What each further request is refused with, once the session is about to end. */
+  get refusal(): RequestError | null {
+    return this.#refusal
+  }
+
+  set refusal(error: RequestError | null) {
+    this.#refusal = error
+    if (error !== null) this.#modern?.endListening()
+  }
+
   /** Bytes from the client. */
   feed(chunk: Buffer): void {
     this.reader.feed(chunk)
@@ -100,6 +119,7 @@ export class Session implements Client {
     if (this.#closed) return
     this.#closed = true
     this.out.discard()
+    this.#modern?.close()
     this.#upstream.leave(this)
   }
 
@@ -196,7 +216,8 @@ export class Session implements Client {
 
   #request(line: Line, method: string): void {
     this.calls++
-    if (this.refusal !== null) return this.fail(this.#raw(line, Key.id), this.refusal)
+    if (this.#refusal !== null) return this.fail(this.#raw(line, Key.id), this.#refusal)
+    if (this.#isModern(line, method)) return this.#modernRequest(line, method)
     switch (method) {
       case "ping":
         return this.#say(Reply.result(this.#raw(line, Key.id), "{}"))
@@ -213,6 +234,26 @@ export class Session implements Client {
         return this.#upstream.list(this, line, this.#envelope, method)
     }
     this.#upstream.request(this, line, this.#envelope, method)
+  }
+
+  /** Whether a request says who asks, or should. */
+  #isModern(line: Line, method: string): boolean {
+    if (this.#envelope.has(Key.meta) && Claim.isMade(line, this.#envelope)) return true
+    if (this.#isInitialized || method === "initialize") return false
+    return this.#modern !== null || method === "server/discover"
+  }
+
+  #modernRequest(line: Line, method: string): void {
+    this.#modern ??= new ModernSession({
+      server: this.server,
+      upstream: this.#upstream,
+      out: this.out,
+      maxUnread: this.maxUnread,
+      settled: () => this.settled(),
+      overflow: () => this.overflow()
+    })
+    this.inFlight++
+    this.#modern.receive(line, this.#envelope, method)
   }
 
   /** What the pool answers itself, or asks the server for all clients; how much of that may wait is bounded here. */
@@ -244,6 +285,7 @@ export class Session implements Client {
         return
       case "notifications/cancelled":
         if (this.#envelope.has(Key.requestId)) {
+          if (this.#modern?.cancel(this.#raw(line, Key.requestId)) === true) return
           this.#upstream.cancel(this, this.#raw(line, Key.requestId), line, this.#envelope)
         }
         return
@@ -272,6 +314,7 @@ export class Session implements Client {
     if (typeof wanted !== "string") {
       return this.fail(id, { code: invalidParams, message: "initialize needs params.protocolVersion" })
     }
+    this.#isInitialized = true
     const info = message.params?.clientInfo
     this.capabilities = Capabilities.read(message.params?.capabilities)
     this.clientInfo = { name: bounded(info?.name), version: bounded(info?.version) }

@@ -77,6 +77,8 @@ export class Sharing implements Replaceable {
   readonly replicas: ReadonlyArray<Replica>
   readonly #options: SharingOptions
   readonly #places: Places
+  /** Where those have their home that share their turns. */
+  readonly #homes = new WeakMap<Member.Owner, Replica>()
   readonly #memberships = new Map<Client, Membership>()
   readonly #leaving = new Map<Client, Leaving>()
   readonly #questions: Questions
@@ -123,6 +125,10 @@ export class Sharing implements Replaceable {
     return this.replicas[0]!.lists
   }
 
+  get listTtl(): number {
+    return this.#options.listTtl
+  }
+
   // --- sessions ---
 
   join(client: Client): void {
@@ -130,7 +136,9 @@ export class Sharing implements Replaceable {
     const known = this.#memberships.get(client)
     // It may come back before it has left.
     this.#leaving.delete(client)
-    const home = known?.home ?? this.#places.homeForNew()
+    const { owner } = client
+    const home = known?.home ?? (owner && this.#homes.get(owner)) ?? this.#places.homeForNew()
+    if (owner !== null) this.#homes.set(owner, home)
     home.clients.add(client)
     const traffic = this.#options.account.trafficOf(client.server)
     this.#memberships.set(client, { member: known?.member ?? Member.make(client), home, traffic })

@@ -50,6 +50,10 @@ export class Switch implements Upstream {
     return this.#current.isOwn
   }
 
+  get listTtl(): number {
+    return this.#current.listTtl
+  }
+
   /**
    * All that comes goes to `next`, which is told what each session has asked for: who it is, its log level, what it watches.
    * Sessions are told of lists that are others there. Calls back once the server before has nothing of theirs under way.

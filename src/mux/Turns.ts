@@ -1,10 +1,11 @@
 /**
  * What sessions may not have under way yet: each one's in order, bounded in bytes and in time, and one of each session
- * after one of every other, so that who has much waiting delays the others by no more than a turn. Plain synchronous code.
+ * after one of every other, so that who has much waiting delays the others by no more than a turn. Those that share their
+ * turns count as one. Plain synchronous code.
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import { Overloaded, QueueTimeout, type RequestError } from "../PoolError.ts"
-import type { Member } from "./Member.ts"
+import type { Member, Owner } from "./Member.ts"
 
 /** It goes, is refused, is withdrawn or goes elsewhere: one of these, once. */
 export interface Turn {
@@ -29,7 +30,7 @@ export class Turns {
   /** Milliseconds. */
   readonly #timeout: number
   /** In the order of their turns. */
-  readonly #lines = new Map<Member, Line>()
+  readonly #lines = new Map<Owner, Line>()
   #isPumping = false
   /** Amidst its going it is not withdrawn any more. */
   #going: Turn | null = null
@@ -45,16 +46,16 @@ export class Turns {
 
   /** Whether a member has something here, which goes first. */
   has(member: Member): boolean {
-    return this.#lines.has(member)
+    return this.#lines.has(member.owner)
   }
 
   /** Whether somebody else has. */
   hasOthers(member: Member): boolean {
-    return this.#lines.size > (this.#lines.has(member) ? 1 : 0)
+    return this.#lines.size > (this.#lines.has(member.owner) ? 1 : 0)
   }
 
   enter(turn: Turn): void {
-    const line = this.#lines.get(turn.member) ?? { turns: [], bytes: 0 }
+    const line = this.#lines.get(turn.member.owner) ?? { turns: [], bytes: 0 }
     const bytes = turn.bytes + overhead
     if (line.bytes > 0 && line.bytes + bytes > maxBytes) {
       const reason = `more than ${maxBytes / 1024 / 1024} MiB of this client's requests are waiting already`
@@ -62,7 +63,7 @@ export class Turns {
     }
     line.turns.push({ ...turn, deadline: Date.now() + this.#timeout })
     line.bytes += bytes
-    this.#lines.set(turn.member, line)
+    this.#lines.set(turn.member.owner, line)
   }
 
   /** Lets go what can, one of each member after the other, until nobody's first can. */
@@ -72,7 +73,7 @@ export class Turns {
     this.#isPumping = true
     for (let isMoving = true; isMoving && this.#lines.size > 0;) {
       isMoving = false
-      for (const member of Array.from(this.#lines.keys())) if (this.#next(member)) isMoving = true
+      for (const owner of Array.from(this.#lines.keys())) if (this.#next(owner)) isMoving = true
     }
     this.#isPumping = false
   }
@@ -85,7 +86,7 @@ export class Turns {
 
   /** Withdraws what a member has here, or those alone that `isId` names. */
   withdraw(member: Member, outcome: CallOutcome, isId: (id: string) => boolean = () => true): void {
-    if (!this.#lines.has(member)) return
+    if (!this.#lines.has(member.owner)) return
     for (const turn of this.#take((turn) => turn.member === member && isId(turn.id))) {
       if (turn !== this.#going) turn.withdrawn(outcome)
     }
@@ -102,30 +103,30 @@ export class Turns {
   }
 
   /** Lets a member's first go, if it can, and puts the member behind the others. */
-  #next(member: Member): boolean {
-    const turn = this.#lines.get(member)?.turns[0]
+  #next(owner: Owner): boolean {
+    const turn = this.#lines.get(owner)?.turns[0]
     if (turn === undefined) return false
     this.#going = turn
     const hasGone = turn.go()
     this.#going = null
     if (!hasGone) return false
     // Its answer may have been the end of its session.
-    const line = this.#lines.get(member)
+    const line = this.#lines.get(owner)
     if (line?.turns[0] !== turn) return true
     line.turns.shift()
     line.bytes -= turn.bytes + overhead
-    this.#lines.delete(member)
-    if (line.turns.length > 0) this.#lines.set(member, line)
+    this.#lines.delete(owner)
+    if (line.turns.length > 0) this.#lines.set(owner, line)
     return true
   }
 
   #take(isTaken: (turn: Turn & { readonly deadline: number }) => boolean): ReadonlyArray<Turn> {
     const taken: Array<Turn> = []
-    for (const [member, line] of this.#lines) {
+    for (const [owner, line] of this.#lines) {
       const left = line.turns.filter((turn) => !isTaken(turn) || (taken.push(turn), false))
       if (left.length === line.turns.length) continue
-      if (left.length === 0) this.#lines.delete(member)
-      else this.#lines.set(member, { turns: left, bytes: left.reduce((sum, { bytes }) => sum + bytes + overhead, 0) })
+      if (left.length === 0) this.#lines.delete(owner)
+      else this.#lines.set(owner, { turns: left, bytes: left.reduce((sum, { bytes }) => sum + bytes + overhead, 0) })
     }
     return taken
   }

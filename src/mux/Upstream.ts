@@ -8,6 +8,7 @@ import type { RequestError } from "../PoolError.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
 import type { Capabilities } from "./Capabilities.ts"
 import type { Envelope } from "./Envelope.ts"
+import type { Owner } from "./Member.ts"
 
 /** A JSON-RPC error object of the server's own, or one of the pool's errors. */
 export type Refusal = RequestError | { readonly code: number; readonly message: string; readonly data?: unknown }
@@ -27,12 +28,24 @@ export interface Out {
   readonly push: (piece: string | Buffer) => void
 }
 
+/**
+ * What a client is: a session; a connection of the modern era, whose requests are clients themselves; one of those; or what
+ * only listens. The last two are part of something that is counted elsewhere.
+ */
+export type Role = "session" | "connection" | "request" | "listener"
+
+/** Whether a server may have to ask it something. */
+export const makesCalls = (role: Role): boolean => role === "session" || role === "request"
+
 /** A session as an upstream sees it. */
 export interface Client {
   /** Unique in the daemon. */
   readonly id: number
   /** The name under which it came to the server. */
   readonly server: string
+  readonly role: Role
+  /** With whom it shares its turns; null where it has its own. */
+  readonly owner: Owner | null
   readonly out: Out
   /** Bytes that may wait in `out`, or one message. */
   readonly maxUnread: number
@@ -72,6 +85,8 @@ export interface Upstream {
   readonly leave: (client: Client) => void
   /** The server has a process for this session alone: it is told what the client says of itself, and takes all it says. */
   readonly isOwn: boolean
+  /** How long its lists are fresh, in milliseconds, where the server does not say less. */
+  readonly listTtl: number
   /**
    * The server's answer to `initialize`: at once where it is known, else when a process is ready. `hello` are the params of
    * the client's own.

@@ -17,6 +17,7 @@ export const make = (server: string, account: CallAccount): Replaceable => {
     account.refuse(client, line, envelope, method, error)
   return {
     isOwn: false,
+    listTtl: 0,
     lists: nothingListed,
     join: () => {},
     leave: () => {},

@@ -98,11 +98,13 @@ export class Opening implements LineReceiver {
   /** The handshake, of the one era or of the other; fails with what is wrong with the server's answer. */
   readonly open: Effect.Effect<Handshake, string> = Effect.suspend(() =>
     this.#options.era === "legacy"
-      ? Effect.catch(this.#initialize, (reason) =>
+      ? this.#initialize.pipe(
           // One that knows no `initialize` says so by an error: what else is wrong with it is the news then.
-          this.#hasRefused ? Effect.mapError(this.#discoverInTime, () => reason) : Effect.fail(reason)
+          Effect.catch((reason) =>
+            this.#hasRefused ? Effect.mapError(this.#discoverInTime, () => reason) : Effect.fail(reason)
+          )
         )
-      : Effect.catch(this.#discover, () => this.#initialize)
+      : this.#discover.pipe(Effect.catch(() => this.#initialize))
   ).pipe(
     Effect.tap(({ era }) =>
       Effect.sync(() => {

@@ -23,6 +23,26 @@ export const write = (out: Sink, line: Line, edits: ReadonlyArray<Edit>): void =
   out.push("\n")
 }
 
+/** The same of a line in pieces; each edit is within one of them. */
+export const writePieces = (out: Sink, pieces: ReadonlyArray<Buffer>, edits: ReadonlyArray<Edit>): void => {
+  const sorted = [...edits].sort((a, b) => a.from - b.from)
+  let offset = 0
+  for (const piece of pieces) {
+    let at = offset
+    const end = offset + piece.length
+    for (let edit = sorted[0]; edit !== undefined && edit.from < end; edit = sorted[0]) {
+      sorted.shift()
+      if (edit.from > at) out.push(piece.subarray(at - offset, edit.from - offset))
+      out.push(edit.text)
+      at = edit.to
+    }
+    if (at === offset) out.push(piece)
+    else if (end > at) out.push(piece.subarray(at - offset))
+    offset = end
+  }
+  out.push("\n")
+}
+
 /** Another id, and that for its progress token too, where a request has one. */
 export const ids = (envelope: Envelope, id: number): ReadonlyArray<Edit> => {
   const text = String(id)

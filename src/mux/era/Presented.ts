@@ -64,6 +64,22 @@ export const completed = (line: Line, from: number, members: string): ReadonlyAr
 /** A legacy server's error in the modern era: what is not there is a wrong parameter. */
 export const errorCode = (code: number): number => (code === notFound ? invalidParams : code)
 
+/**
+ * The pages that have to be opened before a legacy server does what it was asked, as questions of the modern era, which has
+ * no such error; null where an error is another.
+ */
+export const pages = (error: { readonly code?: unknown; readonly data?: unknown } | undefined): Result | null => {
+  if (error?.code !== pageRequired) return null
+  const { elicitations } = (error.data ?? {}) as { readonly elicitations?: unknown }
+  if (!Array.isArray(elicitations) || elicitations.length === 0) return null
+  return Object.fromEntries(
+    (elicitations as ReadonlyArray<object>).map((params, index) => [
+      `page-${index}`,
+      { method: "elicitation/create", params: { ...params, mode: "url" } }
+    ])
+  )
+}
+
 /** Where the result of a response begins; -1 where it is an error. */
 export const resultStart = (line: Line, envelope: Envelope): number => {
   let quote = envelope.start[Key.outcome]! - 1
@@ -76,6 +92,7 @@ export const isSpoken = (version: string): boolean => version === modernVersion
 
 const lists: ReadonlySet<string> = new Set(["tools/list", "prompts/list", "resources/list", "resources/templates/list"])
 const notFound = -32002
+const pageRequired = -32042
 const invalidParams = -32602
 const brace = 0x7b
 const closingBrace = 0x7d

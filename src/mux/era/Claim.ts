@@ -1,0 +1,57 @@
+/**
+ * What a modern request says of who asks, in its `_meta`
+ * (https://modelcontextprotocol.io/specification/2026-07-28/basic/index#meta). Pure.
+ */
+import type { Line } from "../../lines/LineReader.ts"
+import { invalidParams } from "../../PoolError.ts"
+import { metaKeys, modernVersion, supportedVersions, unsupportedVersion } from "../../server/Era.ts"
+import { type Envelope, Key } from "../Envelope.ts"
+import * as LogLevel from "../LogLevel.ts"
+import type { Refusal } from "../Upstream.ts"
+
+/** What it says. */
+export interface Claim {
+  readonly capabilities: { readonly [key: string]: unknown }
+  readonly clientInfo: { readonly [key: string]: unknown } | null
+  /** From where on it wants log messages, as an index into `logLevels`; null where it wants none. */
+  readonly level: number | null
+}
+
+/** Whether a message is of the modern era, whatever else is wrong with it. */
+export const isMade = (line: Line, envelope: Envelope): boolean => {
+  if (!envelope.has(Key.meta)) return false
+  const text = line.bytes.toString("latin1", envelope.start[Key.meta], envelope.end[Key.meta])
+  return text.includes(prefix) && marks.some((key) => text.includes(`"${key}"`))
+}
+
+/** The claim of a request; or what it is refused with. */
+export const read = (line: Line, envelope: Envelope): { readonly claim: Claim } | { readonly refusal: Refusal } => {
+  const meta = envelope.has(Key.meta)
+    ? (JSON.parse(line.bytes.toString("utf8", envelope.start[Key.meta], envelope.end[Key.meta])) as unknown)
+    : undefined
+  if (!isRecord(meta)) return malformed(`params._meta with ${metaKeys.version}`)
+  const version = meta[metaKeys.version]
+  const capabilities = meta[metaKeys.capabilities]
+  if (typeof version !== "string") return malformed(`${metaKeys.version} in params._meta`)
+  if (version !== modernVersion) {
+    const data = { supported: supportedVersions, requested: version }
+    return { refusal: { code: unsupportedVersion, message: "Unsupported protocol version", data } }
+  }
+  if (!isRecord(capabilities)) return malformed(`${metaKeys.capabilities} in params._meta`)
+  const info = meta[metaKeys.client]
+  if (info !== undefined && !isRecord(info)) return malformed(`${metaKeys.client} as an object`)
+  const named = meta[metaKeys.level]
+  const level = named === undefined ? null : LogLevel.indexOf(typeof named === "string" ? named : null)
+  if (level === -1) return malformed(`${metaKeys.level} as one of ${LogLevel.logLevels.join(", ")}`)
+  return { claim: { capabilities, clientInfo: info ?? null, level } }
+}
+
+const malformed = (what: string): { readonly refusal: Refusal } => ({
+  refusal: { code: invalidParams, message: `a request of ${modernVersion} needs ${what}` }
+})
+
+const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const prefix = "io.modelcontextprotocol/"
+const marks = [metaKeys.version, metaKeys.capabilities]
