@@ -4,25 +4,15 @@
  */
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import {
-  forServer,
-  internalError,
-  invalidParams,
-  invalidRequest,
-  Overloaded,
-  parseError,
-  type RequestError
-} from "../PoolError.ts"
-import { metaKeys, metaOf, poolInfo } from "../server/Era.ts"
-import type { Handshake, Hello } from "../server/Opening.ts"
+import { forServer, invalidParams, invalidRequest, Overloaded, parseError, type RequestError } from "../PoolError.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
 import * as Claim from "./era/Claim.ts"
-import * as Edits from "./era/Edits.ts"
 import { ModernSession } from "./era/ModernSession.ts"
-import * as Presented from "./era/Presented.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import * as Introduction from "./Introduction.ts"
 import * as LogLevel from "./LogLevel.ts"
+import * as Mistakes from "./Mistakes.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import type { Client, Outcome, Refusal, Role, Upstream } from "./Upstream.ts"
@@ -73,13 +63,11 @@ export class Session implements Client {
   readonly #connection: SessionOptions["connection"]
   readonly #envelope = envelope
   #closed = false
-  /** What it says of itself, as far as a modern server is told. */
-  #hello: Pick<Hello, "capabilities" | "clientInfo"> = { capabilities: {}, clientInfo: poolInfo }
+  #introduction = Introduction.none
   /** Its requests that say themselves who asks, once there are some. */
   #modern: ModernSession | null = null
   #isInitialized = false
   #refusal: RequestError | null = null
-  #meta: { readonly key: string; readonly text: string } | null = null
 
   constructor(options: SessionOptions) {
     this.id = options.id
@@ -124,14 +112,7 @@ export class Session implements Client {
   }
 
   meta(areAsked: boolean): string {
-    const key = `${areAsked} ${this.level}`
-    if (this.#meta?.key !== key) {
-      const { capabilities, clientInfo } = this.#hello
-      const level = this.level === null ? {} : { [metaKeys.level]: LogLevel.logLevels[this.level] }
-      const meta = { ...metaOf({ capabilities: areAsked ? capabilities : {}, clientInfo }), ...level }
-      this.#meta = { key, text: Edits.members(meta, Reply.json) }
-    }
-    return this.#meta.text
+    return this.#introduction.meta(areAsked, this.level)
   }
 
   answer(id: string, line: Line, envelope: Envelope): void {
@@ -156,7 +137,11 @@ export class Session implements Client {
     const shape = this.#envelope.scan(line.bytes, line.start, line.end)
     if (shape === Shape.message) this.#message(line)
     else if (shape === Shape.batch) this.#batch(line)
-    else this.fail("null", isJson(line) ? notAMessage : { code: parseError, message: "the line is not JSON" })
+    else
+      this.fail(
+        "null",
+        Mistakes.isJson(line) ? Mistakes.notAMessage : { code: parseError, message: "the line is not JSON" }
+      )
   }
 
   /** Batches were part of 2025-03-26 alone, and most servers ignore them: each element goes its own way. */
@@ -167,7 +152,7 @@ export class Session implements Client {
       line.start = from
       line.end = to
       if (this.#envelope.scan(line.bytes, from, to) === Shape.message) this.#message(line)
-      else this.fail("null", notAMessage)
+      else this.fail("null", Mistakes.notAMessage)
     }
   }
 
@@ -199,7 +184,7 @@ export class Session implements Client {
         message: "a message needs a method, a result or an error"
       })
     }
-    const mistake = mistakeIn(line, envelope)
+    const mistake = Mistakes.of(line, envelope)
     if (mistake !== null) {
       if (isRequest) this.fail(this.#raw(line, Key.id), mistake)
       return
@@ -303,33 +288,23 @@ export class Session implements Client {
 
   #initialize(line: Line): void {
     const id = this.#raw(line, Key.id)
-    const message = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
-      readonly params?: {
-        readonly protocolVersion?: unknown
-        readonly capabilities?: object
-        readonly clientInfo?: { readonly name?: unknown; readonly version?: unknown }
-      }
-    }
-    const wanted = message.params?.protocolVersion
-    if (typeof wanted !== "string") {
+    const said = Introduction.read(line)
+    if (said === null) {
       return this.fail(id, { code: invalidParams, message: "initialize needs params.protocolVersion" })
     }
     this.#isInitialized = true
-    const info = message.params?.clientInfo
-    this.capabilities = Capabilities.read(message.params?.capabilities)
-    this.clientInfo = { name: bounded(info?.name), version: bounded(info?.version) }
+    this.#introduction = said
+    this.capabilities = said.capabilities
+    this.clientInfo = said.clientInfo
     this.inFlight++
     const answer = (text: string) => {
       this.#say(text)
       this.settled()
     }
-    this.#hello = { capabilities: message.params?.capabilities ?? {}, clientInfo: isInfo(info) ? info : poolInfo }
-    this.#meta = null
-    const hello: Hello = { capabilities: {}, clientInfo: {}, ...message.params, protocolVersion: wanted }
     this.#upstream.handshake(
       this,
-      hello,
-      (handshake) => answer(presented(id, handshake, wanted, this.#upstream.isOwn)),
+      said.hello,
+      (handshake) => answer(said.answer(id, handshake, this.#upstream.isOwn)),
       (error) => answer(Reply.failure(id, forServer(error, this.server)))
     )
   }
@@ -372,14 +347,7 @@ export class Session implements Client {
 
   /** A line longer than `maxLine` is refused under its own id where its head or tail shows one. */
   #refuseLong(line: LongLine, maxLine: number): void {
-    const head =
-      /^\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,128}"\s*,\s*){0,2}"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*,/.exec(
-        line.head.toString("latin1")
-      )
-    const tail = /,\s*"id"\s*:\s*(\d+|"[^"\\]{0,128}")\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/.exec(
-      line.tail.toString("latin1")
-    )
-    this.fail(head?.[1] ?? tail?.[1] ?? "null", {
+    this.fail(Mistakes.idOf(line) ?? "null", {
       code: invalidRequest,
       message: `the line of ${line.length} bytes is longer than maxLine (${maxLine} bytes)`
     })
@@ -395,48 +363,6 @@ export class Session implements Client {
   }
 }
 
-const notAMessage: Refusal = { code: invalidRequest, message: "this is not a JSON-RPC message" }
-
-/** Of a line that is no object and no array. */
-const isJson = (line: Line): boolean => {
-  try {
-    JSON.parse(line.bytes.toString("utf8", line.start, line.end))
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** What a server would silently ignore, and leave its client waiting for. */
-const mistakeIn = (line: Line, envelope: Envelope): Refusal | null => {
-  const { bytes } = line
-  if (!envelope.has(Key.jsonrpc) || line.copy(envelope.start[Key.jsonrpc]!, envelope.end[Key.jsonrpc]!) !== '"2.0"') {
-    return { code: invalidRequest, message: 'a message needs "jsonrpc":"2.0"' }
-  }
-  if (bytes[envelope.start[Key.method]!] !== quote) return { code: invalidRequest, message: "method must be a string" }
-  if (envelope.has(Key.params) && bytes[envelope.start[Key.params]!] !== brace) {
-    return { code: invalidParams, message: "params must be an object" }
-  }
-  return null
-}
-
-/** The server's own answer to `initialize`: as it came where it was told what the client says of itself. */
-const presented = (id: string, handshake: Handshake, wanted: string, isOwn: boolean): string => {
-  try {
-    const result =
-      isOwn && handshake.era === "legacy" ? handshake.result : Presented.initializeResult(handshake, wanted)
-    return Reply.result(id, Reply.json(result))
-  } catch {
-    return Reply.failure(id, { code: internalError, message: "the server's answer to initialize is nested too deeply" })
-  }
-}
-
-/** What a modern server accepts. */
-const isInfo = (info: { readonly name?: unknown; readonly version?: unknown } | undefined): info is object =>
-  typeof info?.name === "string" && typeof info.version === "string"
-
-const bounded = (value: unknown): string | null => (typeof value === "string" ? value.slice(0, 100) : null)
-
 /** Whether a request has no parameters, and nothing else at length either. */
 const isWhole = (line: Line, envelope: Envelope): boolean => {
   if (line.end - line.start > maxWhole) return false
@@ -450,5 +376,3 @@ const maxWhole = 1024
 const maxWord = 1024
 /** Requests of one client that are not answered yet. */
 const maxInFlight = 4096
-const quote = 0x22
-const brace = 0x7b
