@@ -38,7 +38,8 @@ export class Remembered {
       case "prompts/list":
       case "resources/list":
       case "resources/templates/list":
-        return request.param("cursor") === undefined ? request.method : ""
+        // Who has said no `initialize` is told only of what it listens to.
+        return this.#hello === null || request.param("cursor") !== undefined ? "" : request.method
       default:
         return ""
     }

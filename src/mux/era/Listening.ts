@@ -12,7 +12,7 @@ import * as Capabilities from "../Capabilities.ts"
 import { Envelope, Key, Shape } from "../Envelope.ts"
 import * as Reply from "../Reply.ts"
 import type { Client, Out, Refusal, Upstream } from "../Upstream.ts"
-import { methodOf } from "../Words.ts"
+import { decodeString, methodOf } from "../Words.ts"
 import type { Stream } from "./ModernCall.ts"
 
 /** What a client wants to hear of, as the server can tell it. */
@@ -42,6 +42,9 @@ export class Listening implements Client {
   /** The client's id of its request, which names the subscription, as JSON text. */
   readonly #requestId: string
   readonly #filter: Filter
+  /** Whose process it is that tells, where that is one session's own: it watches, and says what it hears. */
+  readonly #teller: Client | null
+  readonly #isWatched: (uri: string) => boolean
   #heard: ReadonlySet<string> = new Set()
   #uris: Array<string> = []
   #isOver = false
@@ -55,6 +58,9 @@ export class Listening implements Client {
     readonly clientInfo: Client["clientInfo"]
     readonly requestId: string
     readonly filter: Filter
+    readonly teller: Client | null
+    /** Whether another one of the same teller wants to hear of this resource. */
+    readonly isWatched: (uri: string) => boolean
     readonly stream: Stream
     readonly maxUnread: number
   }) {
@@ -66,7 +72,9 @@ export class Listening implements Client {
     this.#filter = options.filter
     this.#stream = options.stream
     this.#maxUnread = options.maxUnread
-    options.upstream.join(this)
+    this.#teller = options.teller
+    this.#isWatched = options.isWatched
+    if (this.#teller === null) options.upstream.join(this)
   }
 
   /** Asks for what it is to hear of; acknowledges what it will. */
@@ -74,7 +82,7 @@ export class Listening implements Client {
     let left = this.#filter.uris.length
     if (left === 0) return this.#acknowledge()
     for (const uri of this.#filter.uris) {
-      this.#upstream.subscribe(this, uri, (outcome) => {
+      this.#upstream.subscribe(this.#teller ?? this, uri, (outcome) => {
         if (this.#isOver) return
         if (outcome.kind === "result") this.#uris.push(uri)
         if (--left === 0) this.#acknowledge()
@@ -86,7 +94,13 @@ export class Listening implements Client {
   cancel(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#upstream.leave(this)
+    if (this.#teller === null) return this.#upstream.leave(this)
+    for (const uri of this.#uris) if (!this.#isWatched(uri)) this.#upstream.unsubscribe(this.#teller, uri)
+  }
+
+  /** Whether it hears of this resource, or of what that is a part of. */
+  watches(uri: string): boolean {
+    return !this.#isOver && this.#uris.some((its) => its === uri || uri.startsWith(its.endsWith("/") ? its : `${its}/`))
   }
 
   /** The server tells nothing any more. */
@@ -127,11 +141,16 @@ export class Listening implements Client {
     const line = Line.of(Buffer.from(this.#pieces.slice(0, -1), "latin1"))
     this.#pieces = ""
     const envelope = this.#envelope
-    if (!this.initialized || envelope.scan(line.bytes, line.start, line.end) !== Shape.message) return
-    if (!envelope.has(Key.method) || envelope.has(Key.id)) return
-    const method = methodOf(line, envelope)
-    if (method === "notifications/resources/updated") this.#notify(method, membersOf(line, envelope))
-    else if (this.#heard.has(method)) this.#notify(method, "")
+    if (envelope.scan(line.bytes, line.start, line.end) !== Shape.message) return
+    if (envelope.has(Key.method) && !envelope.has(Key.id)) this.hear(line, envelope, methodOf(line, envelope))
+  }
+
+  /** The server says something unasked. */
+  hear(line: Line, envelope: Envelope, method: string): void {
+    if (!this.initialized) return
+    if (method === "notifications/resources/updated") {
+      if (this.watches(decodeString(line, envelope, Key.uri) ?? "")) this.#notify(method, membersOf(line, envelope))
+    } else if (this.#heard.has(method)) this.#notify(method, "")
   }
 
   #notify(method: string, members: string): void {

@@ -23,6 +23,8 @@ export interface ModernCallerOptions {
   readonly clientInfo: Client["clientInfo"]
   /** A call has to be held, until its client comes back. */
   readonly onHeld: (call: ModernCall, caller: ModernCaller) => void
+  /** A process of its session's own says something that belongs to no call. */
+  readonly onNews: (line: Line, envelope: Envelope, method: string) => void
   /** Nothing of it is under way. */
   readonly onFree: (caller: ModernCaller) => void
 }
@@ -265,7 +267,7 @@ export class ModernCaller implements Client {
       if (call === undefined || call.token === null || !call.hasRoom(line.end - line.start)) return
       const edit = { from: envelope.start[Key.progressToken]!, to: envelope.end[Key.progressToken]!, text: call.token }
       Edits.write(call.stream!.out, line, [edit])
-    }
+    } else if (this.#options.upstream.isOwn) this.#options.onNews(line, envelope, method)
   }
 }
 

@@ -149,7 +149,7 @@ export class ModernRequests {
     }
     if (method === "subscriptions/listen") {
       this.#release(caller)
-      return this.#listen(call, handshake, line)
+      return this.#listen(call, this.#options.upstream.isOwn ? caller : null, handshake, line)
     }
     const back = caller.translates && mayAsk.has(method) ? retryOf(line) : null
     if (back !== null) {
@@ -169,7 +169,7 @@ export class ModernRequests {
     }
   }
 
-  #listen(call: ModernCall, handshake: Handshake, line: Line): () => void {
+  #listen(call: ModernCall, teller: ModernCaller | null, handshake: Handshake, line: Line): () => void {
     const found = filterOf(line, handshake)
     if ("refusal" in found) return (call.fail(found.refusal), () => {})
     const { maxUnread, server, upstream } = this.#options
@@ -177,7 +177,8 @@ export class ModernRequests {
     const { filter } = found
     const stream = call.stream!
     const about = { id: nextListening--, server, upstream, clientInfo, requestId: call.id }
-    const listening = new Listening({ ...about, filter, stream, maxUnread })
+    const isWatched = (uri: string) => [...this.#listening].some((other) => other.watches(uri))
+    const listening = new Listening({ ...about, filter, stream, maxUnread, teller, isWatched })
     this.#listening.add(listening)
     listening.begin()
     return () => {
@@ -228,6 +229,9 @@ export class ModernRequests {
       owner: this.#owner,
       clientInfo: infoOf(claim),
       onHeld: this.#onHeld,
+      onNews: (line, envelope, method) => {
+        for (const listening of this.#listening) listening.hear(line, envelope, method)
+      },
       onFree: (caller) => this.#release(caller)
     })
     this.#callers.add(caller)
