@@ -91,6 +91,7 @@ export interface Process {
 
 export const makeProcess = (options?: {
   readonly capabilities?: ServerProcess["handshake"]["capabilities"]
+  readonly era?: ServerProcess["handshake"]["era"]
   readonly result?: object
   readonly stdin?: MemoryWritable
   readonly maxLine?: number
@@ -123,7 +124,7 @@ export const makeProcess = (options?: {
       pid: 1,
       startedAt: 0,
       handshake: {
-        era: "legacy",
+        era: options?.era ?? "legacy",
         protocolVersion,
         capabilities,
         result: { protocolVersion, capabilities, serverInfo: { name: "s", version: "1" }, ...options?.result }
