@@ -4,13 +4,15 @@
  */
 import { Effect, Exit, Fiber, FiberSet, Latch, type Schedule, Scope, Semaphore } from "effect"
 import type { ServerEntry } from "./config/PoolConfig.ts"
+import type { PoolSettings } from "./config/ServerSpec.ts"
+import * as HeldServers from "./HeldServers.ts"
 import * as Metrics from "./Metrics.ts"
 import type { CallAccount } from "./mux/CallAccount.ts"
 import { Switch } from "./mux/Switch.ts"
 import type { Replaceable } from "./mux/Upstream.ts"
 import * as Vacancy from "./mux/Vacancy.ts"
 import { figuresOf, type NamedServer, stepOf } from "./NamedServer.ts"
-import * as PooledServer from "./PooledServer.ts"
+import type * as PooledServer from "./PooledServer.ts"
 import * as PoolPlan from "./PoolPlan.ts"
 import type { ServerChange } from "./PoolStatus.ts"
 import type { Reaper } from "./server/Reaper.ts"
@@ -39,17 +41,6 @@ export interface PoolServers {
   readonly stopAll: Effect.Effect<void>
 }
 
-/** A server that the pool holds. */
-interface Held {
-  readonly server: PooledServer.PooledServer
-  readonly scope: Scope.Closeable
-  /** Where it is to be found by those that have the same process; null where nobody can. */
-  readonly process: string | null
-  /** Names that have gone elsewhere, and whose sessions have something under way here. */
-  leaving: number
-  isEnding: boolean
-}
-
 /** The servers of the entries, none of which is started. */
 export const make = Effect.fnUntraced(function* (
   entries: ReadonlyArray<ServerEntry>,
@@ -71,55 +62,8 @@ export const make = Effect.fnUntraced(function* (
   const onePut = yield* Semaphore.make(1)
   let byName = new Map<string, NamedServer>()
   let names: ReadonlyArray<string> = []
-  const held = new Map<PooledServer.PooledServer, Held>()
-  const byProcess = new Map<string, PooledServer.PooledServer>()
-
-  const end = (it: Held) =>
-    Effect.uninterruptible(
-      Effect.suspend(() => {
-        it.isEnding = true
-        return it.server.stop.pipe(
-          Effect.andThen(Scope.close(it.scope, Exit.void)),
-          Effect.andThen(Effect.sync(() => held.delete(it.server)))
-        )
-      })
-    )
-  // A scope closes what it holds one after another; servers stop side by side.
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => Effect.forEach([...held.values()], end, { concurrency: "unbounded", discard: true }))
-  )
+  const held = yield* HeldServers.make(options)
   const run = yield* FiberSet.makeRuntime<never>()
-
-  const open = Effect.fnUntraced(function* (entry: ServerEntry, log: PooledServer.PooledServer["log"] | undefined) {
-    const scope = Scope.makeUnsafe("sequential")
-    const server = yield* PooledServer.make(entry, {
-      restartSchedule: options.restartSchedule,
-      start: options.start,
-      account,
-      log,
-      onChange: (change, names) => {
-        for (const name of names) onChange({ ...change, server: name })
-      }
-    }).pipe(Scope.provide(scope), Effect.provide(context))
-    const process = entry._tag === "Configured" ? PoolPlan.processOf(entry.spec) : null
-    held.set(server, { server, scope, process, leaving: 0, isEnding: false })
-    return server
-  })
-
-  /** Ends a server that no name has, once nothing of its sessions is under way there, or after an hour. */
-  const releaseIfUnused = (server: PooledServer.PooledServer) => {
-    const it = held.get(server)
-    if (it === undefined || it.isEnding || server.names.length > 0) return
-    if (it.process !== null && byProcess.get(it.process) === server) byProcess.delete(it.process)
-    if (it.leaving === 0) run(end(it))
-    else
-      run(
-        Effect.andThen(
-          Effect.sleep(patience),
-          Effect.suspend(() => (it.isEnding ? Effect.void : end(it)))
-        )
-      )
-  }
 
   /** A name has another server behind it, or none; calls back once its sessions have nothing under way at the one before. */
   const move = (
@@ -128,17 +72,14 @@ export const make = Effect.fnUntraced(function* (
     next: Replaceable,
     done: () => void
   ) => {
-    const it = held.get(server)!
-    server.names.splice(server.names.indexOf(name), 1)
-    it.leaving++
+    const left = held.leave(server, name)
     before.add(server)
     upstream.moveTo(next, () => {
-      it.leaving--
       before.delete(server)
       done()
-      releaseIfUnused(server)
+      left()
     })
-    releaseIfUnused(server)
+    held.release(server)
   }
 
   const renamed = () => {
@@ -154,9 +95,7 @@ export const make = Effect.fnUntraced(function* (
     const { name } = entry
     const settings = PoolPlan.settingsOf(entry)
     const known = byName.get(name)
-    const { process } = held.get(server)!
-    if (process !== null) byProcess.set(process, server)
-    server.names.push(name)
+    held.take(server, name)
     if (known !== undefined) {
       const { server: before } = known
       const from = before.state()
@@ -212,38 +151,43 @@ export const make = Effect.fnUntraced(function* (
       return { server: entry.name, outcome: isSame ? "unchanged" : "changed", reason: null }
     })
     if (movers.length === 0) return stayed
-    const server = present ?? (yield* open(leader, logOf(movers)))
+    const server = present ?? (yield* held.open(leader, logOf(movers)))
     yield* Effect.forEach(movers, (entry) => warnOfOthersSettings(entry, present?.names[0] ?? leader.name, server), {
       discard: true
     })
 
     const added = new Set(movers.filter(({ name }) => !byName.has(name)).map(({ name }) => name))
-    const changeOf = ({ name }: ServerEntry): ServerChange => {
+    const changeOf = ({ name }: ServerEntry, server: PooledServer.PooledServer): ServerChange => {
       const state = server.state()
       const isWell = state !== "failed" && state !== "crash-loop" && state !== "restarting"
       const reason = isWell ? null : (server.failures().at(-1)?.message ?? `it is ${state}`)
       return { server: name, outcome: added.has(name) ? "added" : "changed", reason }
     }
-    const takeOver = Effect.uninterruptible(
-      Effect.suspend(() => Effect.forEach(movers, (entry) => attach(entry, server, isConfigured), { discard: true }))
-    )
+    const takeOver = (server: PooledServer.PooledServer) =>
+      Effect.uninterruptible(Effect.forEach(movers, (entry) => attach(entry, server, isConfigured), { discard: true }))
+    const changes = (server: PooledServer.PooledServer) => [
+      ...stayed,
+      ...movers.map((entry) => changeOf(entry, server))
+    ]
     if (!movers.some(({ name }) => isServed(name))) {
       const isWanted = start && movers.some(({ name }) => added.has(name) || isOn(name))
       // Before they come, so that what waits with them goes on waiting.
       const starting = yield* Effect.forkChild(isWanted ? server.begin : Effect.void, { startImmediately: true })
       if (server.settings.sharing.policy === "per-session") yield* Fiber.join(starting)
-      yield* takeOver
+      yield* takeOver(server)
       yield* Fiber.join(starting)
-      return [...stayed, ...movers.map(changeOf)]
+      return changes(server)
     }
     yield* server.start
     const isReady = yield* server.proven
     // It may have been stopped by hand meanwhile, and then stays so.
     const isWanted = server.names.length > 0 || movers.some(({ name }) => added.has(name) || isOn(name))
     if (isReady || !isWanted) {
-      yield* takeOver
+      const twin = isReady && isWanted ? yield* readyTwinOf(server) : undefined
+      yield* takeOver(twin ?? server)
       if (!isWanted) yield* server.stop
-      return [...stayed, ...movers.map(changeOf)]
+      held.release(server)
+      return changes(twin ?? server)
     }
     const failure = server.failures().at(-1) ?? null
     const kept = yield* Effect.forEach(
@@ -253,16 +197,27 @@ export const make = Effect.fnUntraced(function* (
         const named = byName.get(name)
         if (named === undefined || !isServed(name)) {
           yield* attach(entry, server, isConfigured)
-          return changeOf(entry)
+          return changeOf(entry, server)
         }
         if (failure !== null) named.failuresBefore = [...named.failuresBefore, failure].slice(-maxFailures)
         onChange(yield* stepOf(name, "running", named.server, failure))
         return { server: name, outcome: "kept", reason: failure === null ? "it does not start" : explained(failure) }
       })
     )
-    const it = held.get(server)
-    if (it !== undefined && server.names.length === 0) yield* end(it)
+    if (server.names.length === 0) yield* held.end(server)
     return [...stayed, ...kept]
+  })
+
+  /** Some name may have got such a process while this one, which nobody has, was started: then that serves all. */
+  const readyTwinOf = Effect.fnUntraced(function* (
+    server: PooledServer.PooledServer
+  ): Effect.fn.Return<PooledServer.PooledServer | undefined> {
+    const twin = held.twinOf(server)
+    if (twin === undefined || server.names.length > 0 || !isSameButStart(twin.settings, server.settings))
+      return undefined
+    yield* twin.start
+    // It may have lost its last name since.
+    return (yield* twin.proven) && held.twinOf(server) === twin ? twin : undefined
   })
 
   /** The log goes on where the names that it tells of take all their server's place. */
@@ -276,8 +231,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const warnOfOthersSettings = (entry: ServerEntry, leader: string, server: PooledServer.PooledServer) =>
-    // A project's starts with the first call, whatever the others do: it need not be told.
-    PoolPlan.isSameSupervision(server.settings, { ...PoolPlan.settingsOf(entry), start: server.settings.start })
+    isSameButStart(server.settings, PoolPlan.settingsOf(entry))
       ? Effect.void
       : Effect.logWarning(
           `${entry.name} is the same process as ${leader}: the pool settings of ${leader} hold for both`
@@ -298,7 +252,7 @@ export const make = Effect.fnUntraced(function* (
       if (!byName.has(named.name)) account.forget(named.name)
     }
     // Nobody's call may keep its sessions open for ever.
-    run(Effect.andThen(Effect.sleep(patience), Effect.sync(over)))
+    run(Effect.andThen(Effect.sleep(HeldServers.patience), Effect.sync(over)))
     move(named, named.server, Vacancy.make(named.name, account), over)
     yield* Effect.logInfo(`${named.name} is no longer configured`).pipe(Effect.annotateLogs({ server: named.name }))
   })
@@ -321,7 +275,7 @@ export const make = Effect.fnUntraced(function* (
     const settled = new Set(asTheyAre.map(({ server }) => server))
     const groups = PoolPlan.group(
       entries.filter(({ name }) => !settled.has(name)),
-      (process) => byProcess.get(process)
+      held.ofProcess
     )
     const changed = yield* Effect.forEach(groups, (group) => settle(group, how), { concurrency: "unbounded" })
     return new Map([...asTheyAre, ...changed.flat()].map((change) => [change.server, change]))
@@ -382,12 +336,12 @@ export const make = Effect.fnUntraced(function* (
         concurrency: "unbounded",
         discard: true
       }),
-    stopAll: Effect.suspend(() =>
-      Effect.forEach([...held.keys()], ({ stop }) => stop, { concurrency: "unbounded", discard: true })
-    )
+    stopAll: held.stopAll
   }
 })
 
-/** How long what was replaced or removed may take to answer what it has. */
-const patience = "1 hour"
+/** A project's starts with the first call, whatever the others do: nobody need be told. */
+const isSameButStart = (a: PoolSettings, b: PoolSettings): boolean =>
+  PoolPlan.isSameSupervision(a, { ...b, start: a.start })
+
 const maxFailures = 20

@@ -415,6 +415,30 @@ describe("reload", () => {
 })
 
 describe("put", () => {
+  it.live("shares with what a reload is starting meanwhile", () =>
+    Effect.gen(function* () {
+      const { connect, marker, pool, reload } = yield* TestPool.make(({ server }) => ({ one: server("one") }))
+      const client = yield* connect("one")
+      const { server } = TestPool.fixtures(marker)
+      const same = yield* entryOf({ "one@/a": server("new") })
+      const reloading = yield* Effect.forkChild(
+        reload(({ server }) => ({ one: server("new") })),
+        { startImmediately: true }
+      )
+      assert.deepInclude(yield* pool.put(same), { outcome: "added" })
+      assert.deepStrictEqual(yield* Fiber.join(reloading), { one: "changed" })
+      const { pid } = yield* Tools.stats(client)
+      assert.deepStrictEqual(
+        (yield* pool.status).map((status) => status.pid),
+        [pid, pid]
+      )
+      yield* Effect.forEach(
+        (yield* Processes.withMarker(marker)).filter((other) => other !== pid),
+        Processes.gone
+      )
+    })
+  )
+
   it.live("adds servers that a reload leaves alone, and that share what is there", () =>
     Effect.gen(function* () {
       const { marker, pool, reload } = yield* TestPool.make(({ server }) => ({ one: server("one") }))
