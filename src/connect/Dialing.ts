@@ -35,9 +35,19 @@ export interface Receiver {
 
 export const dial = (wanted: Wanted, receiver: Receiver): void => {
   const { runtimeDir, server } = wanted
+  const preferred = (onError: () => void, other?: Socket) =>
+    open(
+      RuntimeDir.connectSocket(runtimeDir),
+      (socket) => {
+        other?.destroy()
+        ask(socket, wanted, receiver)
+      },
+      onError
+    )
   const direct = (socket: Socket) => {
     const listen: Way["listen"] = (onData, onEnd) => void socket.on("data", onData).on("end", onEnd).on("close", onEnd)
-    receiver.onOpen({ socket, hasWords: false, server, listen })
+    // A daemon that has opened this one just now has opened that before.
+    preferred(() => receiver.onOpen({ socket, hasWords: false, server, listen }), socket)
   }
   const absent = () => look(runtimeDir, receiver.onAbsent)
   const elsewhere = () => {
@@ -45,11 +55,7 @@ export const dial = (wanted: Wanted, receiver: Receiver): void => {
     if (other === undefined) absent()
     else open(other, direct, absent)
   }
-  open(
-    RuntimeDir.connectSocket(runtimeDir),
-    (socket) => ask(socket, wanted, receiver),
-    () => open(RuntimeDir.serverSocket(runtimeDir, server), direct, elsewhere)
-  )
+  preferred(() => open(RuntimeDir.serverSocket(runtimeDir, server), direct, elsewhere))
 }
 
 /** Whether a daemon is there: null, or why nothing is at its control socket. */
