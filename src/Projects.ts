@@ -89,8 +89,10 @@ export const make = Effect.fnUntraced(function* (
   const remove = (address: string) =>
     Effect.suspend(() => {
       known.delete(address)
+      // A name of the configuration may look like an address.
+      const isOwn = config.servers.some(({ name }) => name === address)
       return FiberMap.remove(putting, address).pipe(
-        Effect.andThen(Effect.ignore(pool.remove(address))),
+        Effect.andThen(isOwn ? Effect.void : Effect.ignore(pool.remove(address))),
         Effect.andThen(serve)
       )
     })

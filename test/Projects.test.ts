@@ -314,6 +314,19 @@ describe("what nobody uses", () => {
       assert.deepStrictEqual(pool.news(), [`remove git@${at("a")}`])
     })
   )
+  it.effect("does not take a name of the configuration with it that looks like its address", () =>
+    Effect.gen(function* () {
+      const { at, open, pool, put, reload } = yield* setUp(perProject({}), { "a/x": "" })
+      const address = yield* open("git", "a")
+      const { mcpServers } = perProject({})
+      put("config.json", { mcpServers: { ...mcpServers, [`git@${at("a")}`]: { command: "own" } } })
+      yield* reload
+      pool.news()
+      yield* TestClock.adjust("31 minutes")
+      assert.deepStrictEqual(pool.news(), [])
+      assert.include(pool.served(), address)
+    })
+  )
   it.effect("makes room where very many projects are open", () =>
     Effect.gen(function* () {
       const names = Array.from({ length: 257 }, (_, i) => `p${i}`)

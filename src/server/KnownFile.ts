@@ -38,9 +38,20 @@ export const write = (folder: Folder, spec: ServerSpec, document: unknown): void
     // What stands under that name is a killed pool's of the same pid.
     fs.rmSync(next, { force: true })
     fs.writeFileSync(next, text, { mode: 0o600, flag: "wx" })
+    const isNew = !fs.existsSync(file)
     fs.renameSync(next, file)
+    if (isNew) forgetOld(path.join(directory, name))
   } catch {
     discard(next)
+  }
+}
+
+/** A changed server has another fingerprint, and nobody asks for the old one again. */
+const forgetOld = (folder: string): void => {
+  const oldest = Date.now() - maxAge
+  for (const entry of fs.readdirSync(folder)) {
+    const file = path.join(folder, entry)
+    if (fs.lstatSync(file).mtimeMs < oldest) discard(file)
   }
 }
 
@@ -59,7 +70,11 @@ const textOf = (file: string, maxSize: number): string => {
   try {
     const stats = fs.fstatSync(descriptor)
     const isOwn = stats.isFile() && stats.uid === process.getuid?.() && stats.size <= maxSize
-    return isOwn ? fs.readFileSync(descriptor, "utf8") : ""
+    if (!isOwn) return ""
+    const now = new Date()
+    // It is of use: see `forgetOld`.
+    fs.futimesSync(descriptor, now, now)
+    return fs.readFileSync(descriptor, "utf8")
   } finally {
     fs.closeSync(descriptor)
   }
@@ -67,3 +82,6 @@ const textOf = (file: string, maxSize: number): string => {
 
 const fileOf = (directory: string, { name }: Folder, spec: ServerSpec): string =>
   path.join(directory, name, `${spec.fingerprint}.json`)
+
+/** Milliseconds since it was last read or written: 90 days. */
+const maxAge = 90 * 24 * 60 * 60_000

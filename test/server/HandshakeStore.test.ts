@@ -109,6 +109,25 @@ describe("HandshakeStore", () => {
     })
   )
 
+  it.effect("forgets what nobody has asked for in 90 days when another server comes", () =>
+    Effect.gen(function* () {
+      const { directory, file, store } = yield* setUp
+      const of = (name: string) => Effect.map(specOf({ args: [name] }), (spec) => HandshakeStore.make(directory, spec)!)
+      const [old, read, next] = yield* Effect.all([of("old"), of("read"), of("next")])
+      const longAgo = new Date(Date.now() - 91 * 24 * 60 * 60_000)
+      for (const it of [store, old, read]) it.write(answers)
+      const folder = path.dirname(file)
+      for (const name of fs.readdirSync(folder)) fs.utimesSync(path.join(folder, name), longAgo, longAgo)
+      store.write(answersOf("{}"))
+      assert.isNotNull(read.read())
+      next.write(answers)
+      assert.deepStrictEqual(
+        [store, old, read, next].map((it) => it.read() !== null),
+        [true, false, true, true]
+      )
+    })
+  )
+
   it.effect("keeps nothing where the fingerprint does not tell all, or there is no directory", () =>
     Effect.gen(function* () {
       const { directory, file, spec } = yield* setUp
