@@ -29,6 +29,8 @@ import { ConfigFileError } from "./PoolError.ts"
 import type { ToolStatus } from "./PoolStatus.ts"
 import * as Projects from "./Projects.ts"
 import * as Reload from "./Reload.ts"
+import * as RuntimeDir from "./RuntimeDir.ts"
+import * as Turn from "./Turn.ts"
 import { version } from "./version.ts"
 
 /** What `mcp-pool serve` was told. */
@@ -122,6 +124,8 @@ const serve = Effect.fnUntraced(function* (
   const sessions = yield* SocketSessions.SocketSessions
   const shutdown = yield* Shutdown.Shutdown
   const { runtimeDir } = options
+  // Who has started this daemon may have ended since.
+  yield* Effect.sync(() => Turn.giveBack(RuntimeDir.wakingTurn(runtimeDir)))
   yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
   const startedAt = new Date().toISOString()
   yield* Effect.gen(function* () {

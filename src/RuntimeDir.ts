@@ -34,6 +34,9 @@ export const controlSocket = (runtimeDir: string): string => join(runtimeDir, "c
 /** The socket at which `mcp-pool connect` asks for a server, for a project. */
 export const connectSocket = (runtimeDir: string): string => join(runtimeDir, "connect.sock")
 
+/** The turn of the `connect` that starts a daemon; see `Turn.ts`. */
+export const wakingTurn = (runtimeDir: string): string => join(runtimeDir, "waking")
+
 /** One directory a server, so that a sandbox can mount exactly the servers it may use. */
 export const serverDir = (runtimeDir: string, name: string): string => join(runtimeDir, "servers", slug(name))
 

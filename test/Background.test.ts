@@ -152,6 +152,16 @@ describe("serve", () => {
     })
   )
 
+  it.live("takes the turn away from a connect that started a daemon and ended", () =>
+    Effect.gen(function* () {
+      const { runtimeDir, serve } = yield* setUp
+      const turn = RuntimeDir.wakingTurn(runtimeDir)
+      fs.writeFileSync(turn, "1")
+      yield* (yield* serve(["--background", "--config", "mcp.json"], poor)).serving
+      assert.isFalse(fs.existsSync(turn))
+    })
+  )
+
   it.live("starts its log anew in the background where that has grown long, and keeps one", () =>
     Effect.gen(function* () {
       const { runtimeDir } = yield* setUp
