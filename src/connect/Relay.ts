@@ -279,11 +279,8 @@ export class Relay {
     try {
       if (this.#waking === null) {
         const { Waking } = await seldom.waking()
-        this.#waking = new Waking({
-          runtimeDir,
-          command,
-          onFailure: (message, isKilled) => this.#startFailed(message, isKilled)
-        })
+        const onFailure = (message: string, wasEnded: boolean) => this.#startFailed(message, wasEnded)
+        this.#waking = new Waking({ runtimeDir, command, onFailure })
       }
       // First: it may fail at once.
       this.#again()
@@ -315,11 +312,11 @@ export class Relay {
     else (await seldom.refusal()).refuse(error, noDaemon)
   }
 
-  /** What was started has ended: for nothing, where another was quicker, or one that was killed has to be started again. */
-  #startFailed(message: string, isKilled: boolean): void {
+  /** What was started has ended: for nothing, where another was quicker, or one that somebody ended has to be started again. */
+  #startFailed(message: string, wasEnded: boolean): void {
     if (this.#connection !== null) return
     const now = Date.now()
-    if (isKilled && now - this.#since < killedPatience) {
+    if (wasEnded && now - this.#since < endedPatience) {
       this.#pauseStarts(now)
       return this.#later(shortest)
     }
@@ -382,8 +379,8 @@ const longestRetry = 30_000
 /** Milliseconds until another daemon is started, where more than one went as soon as it had come. */
 const firstPause = 250
 const longestPause = 2000
-/** Milliseconds for which a daemon that is killed at its start is started again. */
-const killedPatience = 10_000
+/** Milliseconds for which a daemon that somebody ends at its start is started again. */
+const endedPatience = 10_000
 /** Milliseconds after which a connection was a good one. */
 const longEnough = 5000
 /** Milliseconds for which a successor is waited for. */

@@ -9,7 +9,7 @@ import * as Turn from "../Turn.ts"
 
 export class Waking {
   readonly #runtimeDir: string
-  readonly #onFailure: (message: string, isKilled: boolean) => void
+  readonly #onFailure: (message: string, wasEnded: boolean) => void
   readonly #command: ReadonlyArray<string>
   #hasTurn = false
   #child: ChildProcess | null = null
@@ -19,8 +19,11 @@ export class Waking {
     readonly runtimeDir: string
     /** What runs the daemon until it ends. */
     readonly command: ReadonlyArray<string>
-    /** Called where a daemon could not be started, or ended before it was there: with what it said last. */
-    readonly onFailure: (message: string, isKilled: boolean) => void
+    /**
+     * Called where a daemon could not be started, or ended before it was there: with what it said last, and whether somebody
+     * else ended it.
+     */
+    readonly onFailure: (message: string, wasEnded: boolean) => void
   }) {
     this.#runtimeDir = options.runtimeDir
     this.#command = options.command
@@ -64,7 +67,7 @@ export class Waking {
   }
 
   get #turn(): string {
-    return join(this.#runtimeDir, "waking")
+    return RuntimeDir.wakingTurn(this.#runtimeDir)
   }
 
   #spawn(): void {
@@ -79,15 +82,15 @@ export class Waking {
     fs().closeSync(log)
     child.unref()
     this.#child = child
-    const failed = (how: string, isKilled: boolean) => {
+    const failed = (how: string, wasEnded: boolean) => {
       if (this.#child !== child) return
       const said = lastLine(path, from)
       this.release()
-      this.#onFailure(said === "" ? how : `${how}: ${said}`, isKilled)
+      this.#onFailure(said === "" ? how : `${how}: ${said}`, wasEnded)
     }
     child.once("error", (error) => failed(`the daemon could not be started: ${error.message}`, false))
     child.once("exit", (code, signal) =>
-      failed(`the daemon ended at its start (${signal ?? `code ${code}`})`, signal !== null)
+      failed(`the daemon ended at its start (${signal ?? `code ${code}`})`, signal !== null || code === 0)
     )
   }
 }

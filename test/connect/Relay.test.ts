@@ -276,10 +276,11 @@ describe("connect without a daemon", () => {
     })
   )
 
-  it.live("starts another where the one that it started was killed, and its host sees nothing of it", () =>
+  it.live("starts another where what it started was killed or asked to stop, and its host sees nothing of it", () =>
     Effect.gen(function* () {
       const { host, runtimeDir, starts } = yield* startScene
       yield* (yield* starts.next).say({ die: true })
+      yield* (yield* starts.next).kill
       yield* starts.next
       const connection = yield* HostProcess.welcome(yield* ScriptedDaemon.listenAt(runtimeDir))
       yield* host.say(hello)
