@@ -17,18 +17,30 @@ export interface Claim {
   readonly level: number | null
 }
 
+type Said = { readonly claim: Claim } | { readonly refusal: Refusal }
+
 /** Whether a message is of the modern era, whatever else is wrong with it. */
 export const isMade = (line: Line, envelope: Envelope): boolean => {
   if (!envelope.has(Key.meta)) return false
-  const text = line.bytes.toString("latin1", envelope.start[Key.meta], envelope.end[Key.meta])
-  return text.includes(prefix) && marks.some((key) => text.includes(`"${key}"`))
+  const text = line.copy(envelope.start[Key.meta]!, envelope.end[Key.meta]!)
+  return known.has(text) || (text.includes(prefix) && marks.some((key) => text.includes(`"${key}"`)))
 }
 
 /** The claim of a request; or what it is refused with. */
-export const read = (line: Line, envelope: Envelope): { readonly claim: Claim } | { readonly refusal: Refusal } => {
-  const meta = envelope.has(Key.meta)
-    ? (JSON.parse(line.bytes.toString("utf8", envelope.start[Key.meta], envelope.end[Key.meta])) as unknown)
-    : undefined
+export const read = (line: Line, envelope: Envelope): Said => {
+  if (!envelope.has(Key.meta)) return malformed(`params._meta with ${metaKeys.version}`)
+  // A client says the same of itself again and again.
+  const text = line.copy(envelope.start[Key.meta]!, envelope.end[Key.meta]!)
+  const before = known.get(text)
+  if (before !== undefined) return before
+  const said = readMeta(JSON.parse(Buffer.from(text, "latin1").toString("utf8")))
+  if (text.length > longest || "refusal" in said) return said
+  if (known.size >= maxKnown) known.clear()
+  known.set(text, said)
+  return said
+}
+
+const readMeta = (meta: unknown): Said => {
   if (!isRecord(meta)) return malformed(`params._meta with ${metaKeys.version}`)
   const version = meta[metaKeys.version]
   const capabilities = meta[metaKeys.capabilities]
@@ -55,3 +67,7 @@ const isRecord = (value: unknown): value is { readonly [key: string]: unknown } 
 
 const prefix = "io.modelcontextprotocol/"
 const marks = [metaKeys.version, metaKeys.capabilities]
+const known = new Map<string, Said>()
+const maxKnown = 256
+/** Bytes. */
+const longest = 1024
