@@ -12,11 +12,11 @@
 import { Effect, Layer, type LogLevel, Option, Stream } from "effect"
 import * as fs from "node:fs"
 import * as net from "node:net"
-import * as Background from "./Background.ts"
+import * as Background from "./daemon/Background.ts"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { DaemonStatus } from "./control/ControlApi.ts"
 import * as Shutdown from "./control/Shutdown.ts"
-import * as DaemonRecord from "./DaemonRecord.ts"
+import * as DaemonRecord from "./daemon/DaemonRecord.ts"
 import * as ConnectListener from "./listen/ConnectListener.ts"
 import * as ConnectSocket from "./listen/ConnectSocket.ts"
 import * as HeldConnections from "./listen/HeldConnections.ts"
@@ -27,8 +27,8 @@ import * as Logs from "./Logs.ts"
 import * as McpPool from "./McpPool.ts"
 import { ConfigFileError } from "./PoolError.ts"
 import type { ToolStatus } from "./PoolStatus.ts"
-import * as Projects from "./Projects.ts"
-import * as Reload from "./Reload.ts"
+import * as Projects from "./daemon/Projects.ts"
+import * as Reload from "./daemon/Reload.ts"
 import * as RuntimeDir from "./RuntimeDir.ts"
 import * as Turn from "./Turn.ts"
 import { version } from "./version.ts"
@@ -135,7 +135,7 @@ const serve = Effect.fnUntraced(function* (
     const daemon = { pid: process.pid, version, startedAt, runtimeDir, http: null }
     yield* Layer.build(ControlServer.layer({ listener, daemon }))
     if (watched.length > 0) {
-      const ConfigWatch = yield* Effect.promise(() => import("./ConfigWatch.ts"))
+      const ConfigWatch = yield* Effect.promise(() => import("./daemon/ConfigWatch.ts"))
       yield* Effect.forkChild(Stream.runForEach(ConfigWatch.changes(watched), () => reloadOrLog))
     }
     const { onReady } = options

@@ -30,7 +30,11 @@ const install = Command.make(
   Effect.fnUntraced(function* ({ config, dryRun, force }) {
     const { Service, ServiceConfig, keeper, directory } = yield* prepare
     const [DaemonRecord, { unwritable }, { ServiceUnwritable, previewLines }] = yield* Effect.promise(() =>
-      Promise.all([import("../DaemonRecord.ts"), import("../service/Description.ts"), import("./serviceView.ts")])
+      Promise.all([
+        import("../daemon/DaemonRecord.ts"),
+        import("../service/Description.ts"),
+        import("./serviceView.ts")
+      ])
     )
     const { PATH: path = "" } = yield* HostEnvironment
     const configFiles = config.map((file) => Path.resolve(file))

@@ -12,7 +12,7 @@ import { McpPool } from "../../src/McpPool.ts"
 import type { LogEntry } from "../../src/server/LogEntry.ts"
 import type { Drained, ServerStatus, SessionStatus, ToolStatus } from "../../src/PoolStatus.ts"
 import { type RestartFailed, ServerNotFound } from "../../src/PoolError.ts"
-import * as Reload from "../../src/Reload.ts"
+import * as Reload from "../../src/daemon/Reload.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import type { Failure, ServerState, StateChange } from "../../src/server/ServerState.ts"
 

@@ -2,8 +2,8 @@
 import { Effect, Option, Schedule, type Scope } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { HostEnvironment } from "./config/Environment.ts"
-import { variable, type Variables } from "./config/Interpolation.ts"
+import { HostEnvironment } from "../config/Environment.ts"
+import { variable, type Variables } from "../config/Interpolation.ts"
 import * as DaemonRecord from "./DaemonRecord.ts"
 
 /** What a daemon was told, or one before it. */

@@ -3,16 +3,16 @@
  * they have. Lives as long as the name is configured.
  */
 import { Clock, Effect, type Latch, type Scope } from "effect"
-import type { ServerEntry } from "./config/PoolConfig.ts"
-import type { PoolSettings } from "./config/ServerSpec.ts"
-import type { Figures } from "./Metrics.ts"
-import type { CallAccount } from "./mux/CallAccount.ts"
-import type { Switch } from "./mux/Switch.ts"
-import type { Client } from "./mux/Upstream.ts"
+import type { ServerEntry } from "../config/PoolConfig.ts"
+import type { PoolSettings } from "../config/ServerSpec.ts"
+import type { Figures } from "../Metrics.ts"
+import type { CallAccount } from "../mux/CallAccount.ts"
+import type { Switch } from "../mux/Switch.ts"
+import type { Client } from "../mux/Upstream.ts"
 import type { PooledServer } from "./PooledServer.ts"
-import type { ServerStatus, SessionStatus } from "./PoolStatus.ts"
-import * as ProcessTable from "./server/ProcessTable.ts"
-import type { Failure, StateChange } from "./server/ServerState.ts"
+import type { ServerStatus, SessionStatus } from "../PoolStatus.ts"
+import * as ProcessTable from "../server/ProcessTable.ts"
+import type { Failure, StateChange } from "../server/ServerState.ts"
 
 /** A name, and what stands behind it. */
 export interface NamedServer {

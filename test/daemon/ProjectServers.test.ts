@@ -3,23 +3,23 @@ import { Context, Effect, Layer, Logger, Stream } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import * as BridgeProtocol from "../src/BridgeProtocol.ts"
-import * as PoolConfig from "../src/config/PoolConfig.ts"
-import * as ConnectListener from "../src/listen/ConnectListener.ts"
-import * as ConnectSocket from "../src/listen/ConnectSocket.ts"
-import * as SocketSessions from "../src/listen/SocketSessions.ts"
-import * as UnixListener from "../src/listen/UnixListener.ts"
-import * as McpPool from "../src/McpPool.ts"
-import * as Projects from "../src/Projects.ts"
-import * as Reload from "../src/Reload.ts"
-import * as RuntimeDir from "../src/RuntimeDir.ts"
-import * as Spawned from "./cli/Spawned.ts"
-import * as LineClient from "./support/LineClient.ts"
-import * as ServeProcess from "./support/ServeProcess.ts"
-import * as TestPool from "./support/TestPool.ts"
+import * as BridgeProtocol from "../../src/BridgeProtocol.ts"
+import * as PoolConfig from "../../src/config/PoolConfig.ts"
+import * as ConnectListener from "../../src/listen/ConnectListener.ts"
+import * as ConnectSocket from "../../src/listen/ConnectSocket.ts"
+import * as SocketSessions from "../../src/listen/SocketSessions.ts"
+import * as UnixListener from "../../src/listen/UnixListener.ts"
+import * as McpPool from "../../src/McpPool.ts"
+import * as Projects from "../../src/daemon/Projects.ts"
+import * as Reload from "../../src/daemon/Reload.ts"
+import * as RuntimeDir from "../../src/RuntimeDir.ts"
+import * as Spawned from "../cli/Spawned.ts"
+import * as LineClient from "../support/LineClient.ts"
+import * as ServeProcess from "../support/ServeProcess.ts"
+import * as TestPool from "../support/TestPool.ts"
 
 const script = fileURLToPath(
-  new URL("../node_modules/@modelcontextprotocol/server-filesystem/dist/index.js", import.meta.url)
+  new URL("../../node_modules/@modelcontextprotocol/server-filesystem/dist/index.js", import.meta.url)
 )
 
 /** The real filesystem server for some directories. */

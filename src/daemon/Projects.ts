@@ -4,16 +4,16 @@
  * as its layer's scope.
  */
 import { Clock, Duration, Effect, Fiber, FiberMap, Layer, Option, Schedule, type Scope } from "effect"
-import * as Address from "./config/Address.ts"
-import * as ClaudeFile from "./config/ClaudeFile.ts"
-import { HostEnvironment } from "./config/Environment.ts"
-import type * as PoolConfig from "./config/PoolConfig.ts"
-import type { Project } from "./config/Project.ts"
-import { type Found, Opener, type Wanted } from "./listen/Opener.ts"
-import { UnixListener } from "./listen/UnixListener.ts"
-import { McpPool } from "./McpPool.ts"
-import type { ServerChange } from "./PoolStatus.ts"
-import { type OpenError, ProjectNotTrusted } from "./PoolError.ts"
+import * as Address from "../config/Address.ts"
+import * as ClaudeFile from "../config/ClaudeFile.ts"
+import { HostEnvironment } from "../config/Environment.ts"
+import type * as PoolConfig from "../config/PoolConfig.ts"
+import type { Project } from "../config/Project.ts"
+import { type Found, Opener, type Wanted } from "../listen/Opener.ts"
+import { UnixListener } from "../listen/UnixListener.ts"
+import { McpPool } from "../McpPool.ts"
+import type { ServerChange } from "../PoolStatus.ts"
+import { type OpenError, ProjectNotTrusted } from "../PoolError.ts"
 import { Reload } from "./Reload.ts"
 
 /** What `connect` asks for is what its project has; `initial` is the pool's own configuration until it is read again. */
@@ -196,7 +196,7 @@ interface Known {
 
 /** Loaded with the first project: a pool's first process does not wait for them. */
 const modules = Effect.promise(async () => {
-  const [Project, Trust] = await Promise.all([import("./config/Project.ts"), import("./config/Trust.ts")])
+  const [Project, Trust] = await Promise.all([import("../config/Project.ts"), import("../config/Trust.ts")])
   return { Project, Trust }
 })
 

@@ -1,6 +1,6 @@
 /** What a configuration asks of a pool that runs: which names share a process, and which of them need another one. Pure. */
-import type { ServerEntry } from "./config/PoolConfig.ts"
-import { defaultPool, type PoolSettings, type ServerSpec } from "./config/ServerSpec.ts"
+import type { ServerEntry } from "../config/PoolConfig.ts"
+import { defaultPool, type PoolSettings, type ServerSpec } from "../config/ServerSpec.ts"
 
 /** A server that is there, as far as a plan looks at it. */
 export interface Present {

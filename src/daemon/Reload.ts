@@ -3,11 +3,11 @@
  * long as the daemon.
  */
 import { Context, Effect, Layer, type Scope, Semaphore } from "effect"
-import type { PoolConfig } from "./config/PoolConfig.ts"
-import * as UnixListener from "./listen/UnixListener.ts"
-import { McpPool } from "./McpPool.ts"
-import type { ConfigFileError, ServerConfigError } from "./PoolError.ts"
-import type { ReloadReport, ServerChange } from "./PoolStatus.ts"
+import type { PoolConfig } from "../config/PoolConfig.ts"
+import * as UnixListener from "../listen/UnixListener.ts"
+import { McpPool } from "../McpPool.ts"
+import type { ConfigFileError, ServerConfigError } from "../PoolError.ts"
+import type { ReloadReport, ServerChange } from "../PoolStatus.ts"
 
 /** Puts servers beside the configuration's own, and looks again whether they are as it says now. */
 export type Reloader = (config: PoolConfig) => Effect.Effect<ReadonlyArray<ServerChange>>
@@ -24,7 +24,7 @@ export class Reload extends Context.Service<
     /** Runs with each reload, after the configuration's own servers are changed, until the scope closes. */
     readonly register: (reloader: Reloader) => Effect.Effect<void, never, Scope.Scope>
   }
->()("effect-mcp-pool/Reload") {}
+>()("effect-mcp-pool/daemon/Reload") {}
 
 /** Where the configuration comes from. */
 export interface Options {

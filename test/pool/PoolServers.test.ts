@@ -1,11 +1,11 @@
 /** What a new configuration makes of a pool that runs, over real sockets and real processes. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Option, Stream } from "effect"
-import * as PoolConfig from "../src/config/PoolConfig.ts"
-import * as LineClient from "./support/LineClient.ts"
-import * as Processes from "./support/Processes.ts"
-import * as TestPool from "./support/TestPool.ts"
-import * as Tools from "./support/Tools.ts"
+import * as PoolConfig from "../../src/config/PoolConfig.ts"
+import * as LineClient from "../support/LineClient.ts"
+import * as Processes from "../support/Processes.ts"
+import * as TestPool from "../support/TestPool.ts"
+import * as Tools from "../support/Tools.ts"
 
 const toolsOf = ({ result }: LineClient.Message) => (result?.["tools"] ?? []) as ReadonlyArray<unknown>
 

@@ -3,13 +3,13 @@
  * session alone. One process is kept spawned for the next session. Whoever makes it must `stop` it in the end.
  */
 import { Clock, Duration, Effect, Exit, FiberSet, Result, Scope } from "effect"
-import { LocalClient } from "./mux/LocalClient.ts"
-import type { Client, Replaceable, Upstream } from "./mux/Upstream.ts"
-import { type ServerConfigError, type SpawnFailed } from "./PoolError.ts"
-import { type Hello, helloOf } from "./server/Opening.ts"
-import type { Reaper } from "./server/Reaper.ts"
-import type { ServerState, Trigger } from "./server/ServerState.ts"
-import * as Stock from "./server/Stock.ts"
+import { LocalClient } from "../mux/LocalClient.ts"
+import type { Client, Replaceable, Upstream } from "../mux/Upstream.ts"
+import { type ServerConfigError, type SpawnFailed } from "../PoolError.ts"
+import { type Hello, helloOf } from "../server/Opening.ts"
+import type { Reaper } from "../server/Reaper.ts"
+import type { ServerState, Trigger } from "../server/ServerState.ts"
+import * as Stock from "../server/Stock.ts"
 import * as SupervisedSharing from "./SupervisedSharing.ts"
 
 interface Own {

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Option } from "effect"
 import * as fs from "node:fs"
-import * as DaemonRecord from "../src/DaemonRecord.ts"
-import * as TestPool from "./support/TestPool.ts"
+import * as DaemonRecord from "../../src/daemon/DaemonRecord.ts"
+import * as TestPool from "../support/TestPool.ts"
 
 const record: DaemonRecord.DaemonRecord = {
   configFiles: ["/home/me/mcp.json"],

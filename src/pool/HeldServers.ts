@@ -3,14 +3,14 @@
  * under way there. Lives as long as the pool; closing its scope ends them all.
  */
 import { Effect, Exit, FiberSet, type Schedule, Scope } from "effect"
-import type { ServerEntry } from "./config/PoolConfig.ts"
-import type { CallAccount } from "./mux/CallAccount.ts"
+import type { ServerEntry } from "../config/PoolConfig.ts"
+import type { CallAccount } from "../mux/CallAccount.ts"
 import * as PooledServer from "./PooledServer.ts"
 import * as PoolPlan from "./PoolPlan.ts"
-import type { Reaper } from "./server/Reaper.ts"
-import type { Ended } from "./server/RestartPolicy.ts"
-import type { ServerLog } from "./server/ServerLog.ts"
-import type { StateChange } from "./server/ServerState.ts"
+import type { Reaper } from "../server/Reaper.ts"
+import type { Ended } from "../server/RestartPolicy.ts"
+import type { ServerLog } from "../server/ServerLog.ts"
+import type { StateChange } from "../server/ServerState.ts"
 
 /** What a pool runs, whatever the names. */
 export interface HeldServers {

@@ -3,17 +3,17 @@
  * its failures, wired together. Lives until the pool has no use for it; whoever makes it must stop it in the end.
  */
 import { Effect, type Schedule, type Scope } from "effect"
-import { variable } from "./config/Interpolation.ts"
-import * as PoolConfig from "./config/PoolConfig.ts"
-import { defaultPool, type PoolSettings } from "./config/ServerSpec.ts"
-import type { CallAccount } from "./mux/CallAccount.ts"
+import { variable } from "../config/Interpolation.ts"
+import * as PoolConfig from "../config/PoolConfig.ts"
+import { defaultPool, type PoolSettings } from "../config/ServerSpec.ts"
+import type { CallAccount } from "../mux/CallAccount.ts"
 import * as PerSession from "./PerSession.ts"
-import type { ToolStatus } from "./PoolStatus.ts"
-import * as Failures from "./server/Failures.ts"
-import type { Reaper } from "./server/Reaper.ts"
-import type { Ended } from "./server/RestartPolicy.ts"
-import * as ServerLog from "./server/ServerLog.ts"
-import type { Failure, StateChange } from "./server/ServerState.ts"
+import type { ToolStatus } from "../PoolStatus.ts"
+import * as Failures from "../server/Failures.ts"
+import type { Reaper } from "../server/Reaper.ts"
+import type { Ended } from "../server/RestartPolicy.ts"
+import * as ServerLog from "../server/ServerLog.ts"
+import type { Failure, StateChange } from "../server/ServerState.ts"
 import * as SupervisedSharing from "./SupervisedSharing.ts"
 
 /** One server, under one name or several. */

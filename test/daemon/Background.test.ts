@@ -6,18 +6,18 @@ import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import * as DaemonRecord from "../src/DaemonRecord.ts"
-import * as RuntimeDir from "../src/RuntimeDir.ts"
-import type { Found } from "./fixtures/environment.ts"
-import { command } from "./cli/CommandLine.ts"
-import * as LineClient from "./support/LineClient.ts"
-import * as Processes from "./support/Processes.ts"
-import * as ServeProcess from "./support/ServeProcess.ts"
-import * as TestPool from "./support/TestPool.ts"
-import * as Tools from "./support/Tools.ts"
+import * as DaemonRecord from "../../src/daemon/DaemonRecord.ts"
+import * as RuntimeDir from "../../src/RuntimeDir.ts"
+import type { Found } from "../fixtures/environment.ts"
+import { command } from "../cli/CommandLine.ts"
+import * as LineClient from "../support/LineClient.ts"
+import * as Processes from "../support/Processes.ts"
+import * as ServeProcess from "../support/ServeProcess.ts"
+import * as TestPool from "../support/TestPool.ts"
+import * as Tools from "../support/Tools.ts"
 
 const poor = "/usr/bin:/bin"
-const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
+const bin = fileURLToPath(new URL("../../src/bin.ts", import.meta.url))
 
 interface Log {
   readonly message: string
