@@ -5,7 +5,8 @@
 import { Line } from "../lines/LineReader.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
-import type { Member, Owner } from "./Member.ts"
+import type { Member } from "./Member.ts"
+import type { Owner } from "./Owner.ts"
 import type { Traffic } from "./Traffic.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 

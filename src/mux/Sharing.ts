@@ -15,6 +15,7 @@ import * as Cursors from "./Cursors.ts"
 import { Envelope, Key } from "./Envelope.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
+import type * as Owner from "./Owner.ts"
 import { type Endings, isSameId, type Multiplexer } from "./Multiplexer.ts"
 import { done as nothingToDo } from "./Outcome.ts"
 import { Places, type PlacesOptions } from "./Places.ts"
@@ -78,7 +79,7 @@ export class Sharing implements Replaceable {
   readonly #options: SharingOptions
   readonly #places: Places
   /** Where those have their home that share their turns. */
-  readonly #homes = new WeakMap<Member.Owner, Replica>()
+  readonly #homes = new WeakMap<Owner.Owner, Replica>()
   readonly #memberships = new Map<Client, Membership>()
   readonly #leaving = new Map<Client, Leaving>()
   readonly #questions: Questions

@@ -5,7 +5,8 @@
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import { Overloaded, QueueTimeout, type RequestError } from "../PoolError.ts"
-import type { Member, Owner } from "./Member.ts"
+import type { Member } from "./Member.ts"
+import type { Owner } from "./Owner.ts"
 
 /** It goes, is refused, is withdrawn or goes elsewhere: one of these, once. */
 export interface Turn {

@@ -8,7 +8,7 @@ import type { RequestError } from "../PoolError.ts"
 import type { Handshake, Hello } from "../server/Opening.ts"
 import type { Capabilities } from "./Capabilities.ts"
 import type { Envelope } from "./Envelope.ts"
-import type { Owner } from "./Member.ts"
+import type { Owner } from "./Owner.ts"
 
 /** A JSON-RPC error object of the server's own, or one of the pool's errors. */
 export type Refusal = RequestError | { readonly code: number; readonly message: string; readonly data?: unknown }

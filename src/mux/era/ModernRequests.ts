@@ -16,7 +16,7 @@ import {
 import { protocolVersions } from "../../server/Era.ts"
 import type { Handshake, Hello } from "../../server/Opening.ts"
 import { Envelope, Key } from "../Envelope.ts"
-import * as Member from "../Member.ts"
+import * as Owner from "../Owner.ts"
 import * as Reply from "../Reply.ts"
 import type { Client, Refusal, Upstream } from "../Upstream.ts"
 import { decodeString, nameOf } from "../Words.ts"
@@ -51,7 +51,7 @@ interface Held {
 
 export class ModernRequests {
   readonly #options: ModernRequestsOptions
-  readonly #owner: Member.Owner
+  readonly #owner: Owner.Owner
   readonly #envelope = new Envelope()
   readonly #callers = new Set<ModernCaller>()
   readonly #listening = new Set<Listening>()
@@ -64,7 +64,7 @@ export class ModernRequests {
 
   constructor(options: ModernRequestsOptions) {
     this.#options = options
-    this.#owner = Member.makeOwner({ isOneClient: options.socket === null })
+    this.#owner = Owner.make({ isOneClient: options.socket === null })
   }
 
   /** Requests that are not answered, calls that are held, and subscriptions. */
