@@ -226,7 +226,7 @@ describe("McpPool.transport", () => {
     })
   )
 
-  it.live("bears what a client of SDK 2 does first: a probe for a newer protocol, and another start", () =>
+  it.live("bears a probe that does not say who asks, and another start, as SDK 2 has it", () =>
     Effect.gen(function* () {
       const { pool } = yield* one
       const transport: Transport2 = yield* pool.transport("one")
@@ -237,7 +237,7 @@ describe("McpPool.transport", () => {
         transport.send({ jsonrpc: "2.0", id: "server-discover-probe-1", method: "server/discover", params: {} })
       )
       const { error, id } = yield* Effect.promise(() => probed.promise)
-      assert.deepStrictEqual([id, error?.code], ["server-discover-probe-1", -32601])
+      assert.deepStrictEqual([id, error?.code], ["server-discover-probe-1", -32602])
       // It takes the open transport over, and its protocol starts every transport.
       transport.onmessage = undefined
       transport.start = () => Promise.resolve()
