@@ -17,6 +17,7 @@ import * as PoolConfig from "./config/PoolConfig.ts"
 import type { DaemonStatus } from "./control/ControlApi.ts"
 import * as Shutdown from "./control/Shutdown.ts"
 import * as DaemonRecord from "./daemon/DaemonRecord.ts"
+import type { HttpOptions } from "./http/HttpOptions.ts"
 import * as ConnectListener from "./listen/ConnectListener.ts"
 import * as ConnectSocket from "./listen/ConnectSocket.ts"
 import * as HeldConnections from "./listen/HeldConnections.ts"
@@ -44,6 +45,8 @@ export interface Options {
   readonly background?: boolean | undefined
   /** A changed file reloads. */
   readonly watchConfig?: boolean | undefined
+  /** How HTTP is served, if it is. */
+  readonly http?: HttpOptions | undefined
   readonly logFormat: Logs.Format
   /** The least severe level that is logged; `Info` unless given, and `Debug` logs every call. */
   readonly logLevel?: LogLevel.LogLevel
@@ -115,6 +118,11 @@ const reloadOrLog = Reload.Reload.pipe(
 const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFileError =>
   new ConfigFileError({ column, file, line, reason: `${reason} (or name a host's own file with --config)` })
 
+const listenHttp = Effect.fnUntraced(function* (http: HttpOptions, runtimeDir: string) {
+  const HttpListener = yield* Effect.promise(() => import("./listen/HttpListener.ts"))
+  return yield* HttpListener.make({ ...http, runtimeDir })
+})
+
 const serve = Effect.fnUntraced(function* (
   options: Options,
   watched: ReadonlyArray<string>,
@@ -129,10 +137,12 @@ const serve = Effect.fnUntraced(function* (
   yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
   const startedAt = new Date().toISOString()
   yield* Effect.gen(function* () {
+    // An address that somebody else has is found out before any process is launched.
+    const http = options.http === undefined ? null : yield* listenHttp(options.http, runtimeDir)
     yield* Effect.forkChild(pool.startAll, { startImmediately: true })
     // Spawned first, loaded afterwards: servers start while the daemon reads its own code.
     const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))
-    const daemon = { pid: process.pid, version, startedAt, runtimeDir, http: null }
+    const daemon = { pid: process.pid, version, startedAt, runtimeDir, http }
     yield* Layer.build(ControlServer.layer({ listener, daemon }))
     if (watched.length > 0) {
       const ConfigWatch = yield* Effect.promise(() => import("./daemon/ConfigWatch.ts"))

@@ -272,6 +272,17 @@ export class SocketUnusable extends Schema.TaggedError<SocketUnusable>()("Socket
   }
 }
 
+/** HTTP cannot be served as it was asked for. */
+export class HttpUnusable extends Schema.TaggedError<HttpUnusable>()("HttpUnusable", {
+  /** The address or the file. */
+  what: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `cannot serve HTTP: ${this.what}: ${this.reason}`
+  }
+}
+
 /** Another daemon serves the runtime directory, or is about to. */
 export class DaemonRunning extends Schema.TaggedError<DaemonRunning>()("DaemonRunning", {
   runtimeDir: Schema.String

@@ -37,6 +37,12 @@ export const connectSocket = (runtimeDir: string): string => join(runtimeDir, "c
 /** The turn of the `connect` that starts a daemon; see `Turn.ts`. */
 export const wakingTurn = (runtimeDir: string): string => join(runtimeDir, "waking")
 
+/** The socket at which HTTP is served to this user's programs. */
+export const httpSocket = (runtimeDir: string): string => join(runtimeDir, "http.sock")
+
+/** What a program must show that asks over TCP. */
+export const httpTokenFile = (runtimeDir: string): string => join(runtimeDir, "http-token")
+
 /** One directory a server, so that a sandbox can mount exactly the servers it may use. */
 export const serverDir = (runtimeDir: string, name: string): string => join(runtimeDir, "servers", slug(name))
 

@@ -1,6 +1,7 @@
 /** `mcp-pool serve` in the command tree; an ordinary command line is taken by `serveMain.ts` before the tree is loaded. */
 import { Effect, Option } from "effect"
 import { Command, Flag, GlobalFlag } from "effect/cli"
+import { http, httpFlags } from "./httpFlags.ts"
 import { runtimeDir } from "./root.ts"
 import { serveDaemon } from "./serveDaemon.ts"
 
@@ -26,12 +27,13 @@ export const serve = Command.make(
       Flag.withDescription("Reload when a configuration file changes, as mcp-pool reload does"),
       Flag.withDefault(false)
     ),
+    ...httpFlags,
     logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
       Flag.withDescription("How to log to stderr (default: pretty on a terminal, else json)"),
       Flag.optional
     )
   },
-  Effect.fnUntraced(function* ({ background, config, logFormat, strict, watchConfig }) {
+  Effect.fnUntraced(function* ({ background, config, logFormat, strict, watchConfig, ...flags }) {
     const level = yield* GlobalFlag.LogLevel
     yield* serveDaemon({
       configFiles: config,
@@ -39,6 +41,7 @@ export const serve = Command.make(
       strict,
       background,
       watchConfig,
+      http: yield* http(flags),
       logFormat: Option.getOrUndefined(logFormat),
       logLevel: Option.getOrElse(level, () => "Info" as const)
     })
@@ -47,6 +50,7 @@ export const serve = Command.make(
   Command.withDescription("Run the daemon in the foreground: start every configured server and share it"),
   Command.withExamples([
     { command: "mcp-pool serve", description: "The servers of ~/.config/mcp-pool/config.json" },
-    { command: "mcp-pool serve --config .mcp.json", description: "The servers that a host's own file names" }
+    { command: "mcp-pool serve --config .mcp.json", description: "The servers that a host's own file names" },
+    { command: "mcp-pool serve --http 8080", description: "Over HTTP too, for programs on this machine with its token" }
   ])
 )

@@ -2,6 +2,7 @@
 import { Clock, Console, Effect, type LogLevel } from "effect"
 import { homedir } from "node:os"
 import type { DaemonStatus } from "../control/ControlApi.ts"
+import type { HttpOptions } from "../http/HttpOptions.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import * as YoungGeneration from "./youngGeneration.ts"
@@ -15,6 +16,8 @@ export interface ServeOptions {
   readonly background: boolean
   /** A changed file reloads. */
   readonly watchConfig: boolean
+  /** How HTTP is served, if it is. */
+  readonly http?: HttpOptions | undefined
   /** Undefined: pretty on a terminal, else JSON lines. */
   readonly logFormat: "pretty" | "json" | undefined
   readonly logLevel: LogLevel.LogLevel

@@ -279,8 +279,9 @@ export class List {
     const end = `${id}}\n`
     this.#options.account.end(call, "ok", answer.length + end.length - 1, now)
     if (hasRoom(client, answer.length)) {
-      client.out.push(answer)
-      client.out.push(end)
+      const out = client.answerTo(id)
+      out.push(answer)
+      out.push(end)
     }
     client.settled()
   }
@@ -292,7 +293,7 @@ export class List {
     else {
       const answer = Reply.error(id, outcome.text)
       account.end(call, "rejected", answer.length - 1, Date.now())
-      if (hasRoom(client, answer.length)) client.out.push(answer)
+      if (hasRoom(client, answer.length)) client.answerTo(id).push(answer)
     }
     client.settled()
   }

@@ -42,6 +42,8 @@ export class LocalClient implements Client {
   readonly id: number
   readonly server: string
   readonly out: Out
+  readonly answerTo: () => Out
+  readonly during: () => Out
   /** What it is told is read at once. */
   readonly maxUnread = Infinity
   readonly role = "session"
@@ -67,7 +69,10 @@ export class LocalClient implements Client {
     this.server = options.server
     this.#upstream = options.upstream
     this.#onNotification = options.onNotification
-    this.out = { unread: 0, push: (piece) => this.#push(piece) }
+    const out: Out = { unread: 0, push: (piece) => this.#push(piece) }
+    this.out = out
+    this.answerTo = () => out
+    this.during = () => out
   }
 
   open(): void {

@@ -245,7 +245,7 @@ export class Multiplexer implements LineReceiver, Peer {
     this.#options.account.end(call, outcome, length, this.#readAt())
     if (Delivery.hasRoom(call.client, length)) {
       const { end, start } = this.#envelope
-      Splice.pieces(call.client.out, pieces, start[Key.id]!, end[Key.id]!, call.id)
+      Splice.pieces(call.client.answerTo(call.id), pieces, start[Key.id]!, end[Key.id]!, call.id)
     }
     this.#options.onSettled(call, outcome)
     return true

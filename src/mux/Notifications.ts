@@ -4,7 +4,7 @@
  */
 import type { Line } from "../lines/LineReader.ts"
 import { idIn } from "./Calls.ts"
-import { deliver, hasRoom } from "./Delivery.ts"
+import { deliver, deliverDuring, hasRoom } from "./Delivery.ts"
 import { type Envelope, Key } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import type { Peer } from "./Peer.ts"
@@ -53,7 +53,7 @@ export class Notifications {
         return this.#completed(line)
       default: {
         const owner = this.#calls.soleOwner()
-        if (owner !== null) deliver(owner, line)
+        if (owner !== null) deliverDuring(owner, line)
         else this.#toAll(line)
       }
     }
@@ -75,7 +75,7 @@ export class Notifications {
     if (call.client === null || call.token === null) return
     if (!hasRoom(call.client, line.end - line.start)) return
     call.isDelivered = true
-    Splice.one(call.client.out, line, envelope, Key.progressToken, call.token)
+    Splice.one(call.client.during(call.id), line, envelope, Key.progressToken, call.token)
   }
 
   /** The request that made a task is answered, and its progress token holds until the task is over. */
@@ -117,10 +117,10 @@ export class Notifications {
     if (logMessages === "none") return
     const level = LogLevel.severityOf(decodeString(line, envelope, Key.level))
     const owner = this.#calls.soleOwner()
-    const readers = owner !== null ? [owner] : logMessages === "all" ? clients : []
-    for (const client of readers) {
-      if (client.initialized && LogLevel.wants(client, level, isLevelAsked())) deliver(client, line)
-    }
+    const wants = (client: Client) => client.initialized && LogLevel.wants(client, level, isLevelAsked())
+    if (owner !== null) {
+      if (wants(owner)) deliverDuring(owner, line)
+    } else if (logMessages === "all") for (const client of clients) if (wants(client)) deliver(client, line)
   }
 }
 

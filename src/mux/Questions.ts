@@ -85,7 +85,7 @@ export class Questions {
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
     const own = nextId++
     this.#begin(own, { process, member, client, id, token, take: null }, params)
-    Splice.request(client.out, line, envelope, own)
+    Splice.request(client.during(null), line, envelope, own)
   }
 
   /**
@@ -102,7 +102,7 @@ export class Questions {
     const question: Question = { process, member, client, id: "null", token: null, take }
     this.#begin(own, question, params)
     const text = Reply.request(own, method, params)
-    if (Delivery.hasRoom(client, text.length)) client.out.push(text)
+    if (Delivery.hasRoom(client, text.length)) client.during(null).push(text)
     return () => {
       if (this.#questions.get(own) === question) this.#takeBack(own, question, "its request is over")
     }
@@ -116,7 +116,7 @@ export class Questions {
 
   #takeBack(own: number, question: Question, reason: string): void {
     const text = Reply.notification("notifications/cancelled", { requestId: own, reason })
-    if (Delivery.hasRoom(question.client, text.length)) question.client.out.push(text)
+    if (Delivery.hasRoom(question.client, text.length)) question.client.during(null).push(text)
     this.#end(own, question)
   }
 
@@ -159,7 +159,7 @@ export class Questions {
     for (const [own, question] of this.#questions) {
       if (question.process !== process || canonicalId(question.id) !== wanted) continue
       if (Delivery.hasRoom(question.client, line.end - line.start)) {
-        Splice.one(question.client.out, line, envelope, Key.requestId, String(own))
+        Splice.one(question.client.during(null), line, envelope, Key.requestId, String(own))
       }
       this.#end(own, question)
     }

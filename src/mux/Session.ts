@@ -15,18 +15,21 @@ import * as LogLevel from "./LogLevel.ts"
 import * as Mistakes from "./Mistakes.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
-import type { Client, Outcome, Refusal, Role, Upstream } from "./Upstream.ts"
+import type { Requests, SessionOut } from "./SessionOut.ts"
+import type { Client, Out, Outcome, Refusal, Role, Upstream } from "./Upstream.ts"
 import { decodeString, methodOf } from "./Words.ts"
 
 /** Messages are read one after another: one envelope serves all sessions. */
 const envelope = new Envelope()
 
-export interface SessionOptions {
+export interface SessionOptions<O extends SessionOut> {
   /** Unique in the daemon. */
   readonly id: number
   readonly server: string
   readonly upstream: Upstream
-  readonly out: LineWriter
+  readonly out: O
+  /** Where what belongs to its requests goes, if not to `out`. */
+  readonly requests?: Requests | undefined
   /** Bytes. */
   readonly maxLine: number
   /** Bytes. */
@@ -36,17 +39,17 @@ export interface SessionOptions {
     /** Closes it at once; the reason is logged. */
     readonly close: (reason: string) => void
     /** Each request is answered. */
-    readonly onIdle: () => void
+    readonly onIdle?: (() => void) | undefined
     /** A short line that is no message of MCP: true where it has been taken. */
     readonly onWord?: ((text: string) => boolean) | undefined
   }
 }
 
-export class Session implements Client {
+export class Session<O extends SessionOut = LineWriter> implements Client {
   readonly id: number
   readonly server: string
   readonly owner = null
-  readonly out: LineWriter
+  readonly out: O
   readonly maxUnread: number
   /** Milliseconds since the epoch. */
   readonly since = Date.now()
@@ -60,7 +63,8 @@ export class Session implements Client {
   /** Requests so far. */
   calls = 0
   readonly #upstream: Upstream
-  readonly #connection: SessionOptions["connection"]
+  readonly #connection: SessionOptions<O>["connection"]
+  readonly #requests: Requests | null
   readonly #envelope = envelope
   #closed = false
   #introduction = Introduction.none
@@ -69,16 +73,17 @@ export class Session implements Client {
   #isInitialized = false
   #refusal: RequestError | null = null
 
-  constructor(options: SessionOptions) {
+  constructor(options: SessionOptions<O>) {
     this.id = options.id
     this.server = options.server
     this.out = options.out
     this.maxUnread = options.maxUnread
     this.#upstream = options.upstream
     this.#connection = options.connection
+    this.#requests = options.requests ?? null
     this.reader = new LineReader({
       maxLine: options.maxLine,
-      receiver: { onLine: (line) => this.#receive(line), onLongLine: (line) => this.#refuseLong(line, options.maxLine) }
+      receiver: { onLine: (line) => this.receive(line), onLongLine: (line) => this.#refuseLong(line, options.maxLine) }
     })
     this.#upstream.join(this)
   }
@@ -115,24 +120,33 @@ export class Session implements Client {
     return this.#introduction.meta(areAsked, this.level)
   }
 
+  answerTo(id: string): Out {
+    return this.#requests === null ? this.out : this.#requests.answerTo(id)
+  }
+
+  during(id: string | null): Out {
+    return this.#requests === null ? this.out : this.#requests.during(id)
+  }
+
   answer(id: string, line: Line, envelope: Envelope): void {
-    if (hasRoom(this, line.end - line.start)) Splice.one(this.out, line, envelope, Key.id, id)
+    if (hasRoom(this, line.end - line.start)) Splice.one(this.answerTo(id), line, envelope, Key.id, id)
   }
 
   fail(id: string, refusal: Refusal): void {
-    this.#say(Reply.failure(id, "_tag" in refusal ? forServer(refusal, this.server) : refusal))
+    this.#say(id, Reply.failure(id, "_tag" in refusal ? forServer(refusal, this.server) : refusal))
   }
 
   settled(): void {
     this.inFlight--
-    if (this.inFlight === 0) this.#connection.onIdle()
+    if (this.inFlight === 0) this.#connection.onIdle?.()
   }
 
   overflow(): void {
     this.#connection.close("it does not read: more than maxUnread is waiting for it")
   }
 
-  #receive(line: Line): void {
+  /** One line from the client. */
+  receive(line: Line): void {
     if (this.#closed) return
     const shape = this.#envelope.scan(line.bytes, line.start, line.end)
     if (shape === Shape.message) this.#message(line)
@@ -201,11 +215,12 @@ export class Session implements Client {
 
   #request(line: Line, method: string): void {
     this.calls++
+    if (this.#requests?.begin(this.#raw(line, Key.id), method) === false) return
     if (this.#refusal !== null) return this.fail(this.#raw(line, Key.id), this.#refusal)
     if (this.#isModern(line, method)) return this.#modernRequest(line, method)
     switch (method) {
       case "ping":
-        return this.#say(Reply.result(this.#raw(line, Key.id), "{}"))
+        return this.#succeed(this.#raw(line, Key.id))
       case "initialize":
       case "logging/setLevel":
       case "resources/subscribe":
@@ -223,6 +238,8 @@ export class Session implements Client {
 
   /** Whether a request says who asks, or should. */
   #isModern(line: Line, method: string): boolean {
+    // Where each request has a way of its own, modern ones come by another.
+    if (this.#requests !== null) return false
     if (this.#envelope.has(Key.meta) && Claim.isMade(line, this.#envelope)) return true
     if (this.#isInitialized || method === "initialize") return false
     return this.#modern !== null || method === "server/discover"
@@ -269,10 +286,7 @@ export class Session implements Client {
         if (this.#upstream.isOwn) this.#upstream.notify(this, line)
         return
       case "notifications/cancelled":
-        if (this.#envelope.has(Key.requestId)) {
-          if (this.#modern?.cancel(this.#raw(line, Key.requestId)) === true) return
-          this.#upstream.cancel(this, this.#raw(line, Key.requestId), line, this.#envelope)
-        }
+        if (this.#envelope.has(Key.requestId)) this.#cancel(this.#raw(line, Key.requestId), line)
         return
       case "notifications/progress":
         if (this.#envelope.has(Key.progressToken)) this.#upstream.answerProgress(this, line, this.#envelope)
@@ -298,7 +312,7 @@ export class Session implements Client {
     this.clientInfo = said.clientInfo
     this.inFlight++
     const answer = (text: string) => {
-      this.#say(text)
+      this.#say(id, text)
       this.settled()
     }
     this.#upstream.handshake(
@@ -334,13 +348,13 @@ export class Session implements Client {
     const uri = this.#envelope.has(Key.uri) ? decodeString(line, this.#envelope, Key.uri) : null
     if (uri === null) return this.fail(id, { code: invalidParams, message: "resources/unsubscribe needs params.uri" })
     this.#upstream.unsubscribe(this, uri)
-    this.#say(Reply.result(id, "{}"))
+    this.#succeed(id)
   }
 
   #answer(id: string): (outcome: Outcome) => void {
     return (outcome) => {
       if (outcome.kind === "refused") this.fail(id, outcome.error)
-      else this.#say(outcome.kind === "result" ? Reply.result(id, outcome.text) : Reply.error(id, outcome.text))
+      else this.#say(id, outcome.kind === "result" ? Reply.result(id, outcome.text) : Reply.error(id, outcome.text))
       this.settled()
     }
   }
@@ -357,9 +371,20 @@ export class Session implements Client {
     return line.copy(this.#envelope.start[key]!, this.#envelope.end[key]!)
   }
 
-  #say(text: string): void {
+  #cancel(id: string, line: Line): void {
+    if (this.#modern?.cancel(id) === true) return
+    const before = this.inFlight
+    this.#upstream.cancel(this, id, line, this.#envelope)
+    if (this.inFlight < before) this.#requests?.cancelled(id)
+  }
+
+  #succeed(id: string): void {
+    this.#say(id, Reply.result(id, "{}"))
+  }
+
+  #say(id: string, text: string): void {
     if (this.out.unread > this.maxUnread) return this.overflow()
-    this.out.push(text)
+    this.answerTo(id).push(text)
   }
 }
 

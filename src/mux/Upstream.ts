@@ -46,8 +46,13 @@ export interface Client {
   readonly role: Role
   /** With whom it shares its turns; null where it has its own. */
   readonly owner: Owner | null
+  /** Where goes what belongs to no request of its; what is unread there is all that it has not taken yet. */
   readonly out: Out
-  /** Bytes that may wait in `out`, or one message. */
+  /** Where the answer to its request `id` (JSON text as it came) goes: one line. */
+  readonly answerTo: (id: string) => Out
+  /** Where goes what belongs to its request `id`, or where that is null to one of those that are in flight. */
+  readonly during: (id: string | null) => Out
+  /** Bytes that may wait for it, or one message. */
   readonly maxUnread: number
   /** It has sent `notifications/initialized`: what is everybody's is for it too. */
   readonly initialized: boolean
@@ -97,7 +102,7 @@ export interface Upstream {
     onHandshake: (handshake: Handshake) => void,
     onRefusal: (error: RequestError) => void
   ) => void
-  /** Forwards a request; its answer goes to `client.out` under the id as it came. */
+  /** Forwards a request; its answer goes to the client under the id as it came. */
   readonly request: (client: Client, line: Line, envelope: Envelope, method: string) => void
   /** The same for a list from its beginning, without further parameters: what is known of it may be the answer. */
   readonly list: (client: Client, line: Line, envelope: Envelope, method: string) => void

@@ -27,6 +27,8 @@ export class Listening implements Client {
   readonly role = "listener"
   readonly owner = null
   readonly out: Out = { unread: 0, push: (piece) => this.#push(piece) }
+  readonly answerTo = (): Out => this.out
+  readonly during = (): Out => this.out
   readonly maxUnread = Infinity
   readonly capabilities = Capabilities.none
   readonly clientInfo: Client["clientInfo"]

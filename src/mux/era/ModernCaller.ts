@@ -36,6 +36,8 @@ export class ModernCaller implements Client {
   readonly role = "request"
   readonly owner: Owner
   readonly out: Out = { unread: 0, push: (piece) => this.#push(piece) }
+  readonly answerTo = (): Out => this.out
+  readonly during = (): Out => this.out
   /** What belongs to a call is bounded there. */
   readonly maxUnread = Infinity
   readonly capabilities = all

@@ -1,0 +1,139 @@
+/**
+ * One stream of events of a session (https://html.spec.whatwg.org/multipage/server-sent-events.html): numbered, kept for a
+ * client that loses its connection, and carried on over the next connection that asks for it.
+ */
+import type { ServerResponse } from "node:http"
+import type { Message } from "./Answers.ts"
+import type { EventLog } from "./EventStore.ts"
+import * as Headers from "./Headers.ts"
+import { Reading } from "./Reading.ts"
+
+/** Where a connection takes a stream up. */
+export interface Taking {
+  /** Its client's revision. */
+  readonly version: string | undefined
+  /** The number of the last event that it has. */
+  readonly after: number
+  readonly headers?: ReadonlyArray<string> | undefined
+}
+
+export class EventStream {
+  /** Within its session. */
+  readonly number: number
+  readonly #log: EventLog
+  #response: ServerResponse | null = null
+  /** Nothing follows. */
+  isEnded = false
+  #last = 0
+  #sent = 0
+  #isQuiet = true
+  #looks = 0
+  #reading = new Reading()
+
+  constructor(number: number, log: EventLog) {
+    this.number = number
+    this.#log = log
+  }
+
+  /** Whether a connection carries it. */
+  get isCarried(): boolean {
+    return this.#response !== null
+  }
+
+  /** Bytes that its client has not taken yet. */
+  get unread(): number {
+    return this.#response?.writableLength ?? 0
+  }
+
+  /** The number of the last event that was written to a connection. */
+  get sent(): number {
+    return this.#sent
+  }
+
+  /** Goes on over this connection, from the event after the last one that the client has; one before it is let go. */
+  carry(response: ServerResponse, { after, headers = [], version }: Taking): void {
+    this.#response?.end()
+    this.#response = response
+    this.#reading = new Reading()
+    response.writeHead(200, [...eventHeaders, ...headers])
+    response.once("close", () => {
+      if (this.#response === response) this.#response = null
+    })
+    if (Headers.isPrimed(version)) this.#write(`id: ${this.#id(after)}\nretry: ${retry}\ndata: \n\n`)
+    else response.flushHeaders()
+    for (const { message, number } of this.#log.after(this.number, after)) this.#event(number, message)
+    if (this.isEnded) response.end()
+  }
+
+  /** Sends a message, or keeps it until somebody comes for it. */
+  send(json: Message): void {
+    const message = onOneLine(json)
+    const number = ++this.#last
+    this.#log.add(this.number, number, message)
+    if (this.#response !== null) this.#event(number, message)
+  }
+
+  /** Nothing follows. */
+  end(): void {
+    this.isEnded = true
+    this.#response?.end()
+  }
+
+  /** Called now and then: says that it is still there where nothing else was said, and lets go of who does not read. */
+  look(): void {
+    const response = this.#response
+    if (response === null) return
+    if (this.#reading.isOver(response)) response.destroy()
+    else if (this.#isQuiet && response.writableLength === 0 && ++this.#looks >= quiet) {
+      this.#looks = 0
+      response.write(":\n\n")
+    }
+    if (!this.#isQuiet) this.#looks = 0
+    this.#isQuiet = true
+  }
+
+  #id(number: number): string {
+    return `${this.number}-${number}`
+  }
+
+  #event(number: number, message: Message): void {
+    this.#sent = number
+    const head = `event: message\nid: ${this.#id(number)}\ndata: `
+    if (typeof message === "string") return this.#write(`${head}${message}\n\n`)
+    this.#write(head)
+    this.#write(message)
+    this.#write("\n\n")
+  }
+
+  #write(piece: Message): void {
+    this.#isQuiet = false
+    if (typeof piece === "string") this.#response!.write(piece, "latin1")
+    else this.#response!.write(piece)
+  }
+}
+
+/** The stream and the event that an event's id names; undefined where it is none. */
+export const parseId = (id: string): { readonly stream: number; readonly number: number } | undefined => {
+  const found = /^(\d{1,9})-(\d{1,9})$/.exec(id)
+  return found === null ? undefined : { stream: Number(found[1]), number: Number(found[2]) }
+}
+
+/** A carriage return ends a line of an event; in JSON it is a space. */
+const onOneLine = (json: Message): Message => {
+  if (!json.includes("\r")) return json
+  if (typeof json === "string") return json.replaceAll("\r", " ")
+  return Buffer.from(json.toString("latin1").replaceAll("\r", " "), "latin1")
+}
+
+const eventHeaders = [
+  "content-type",
+  "text/event-stream",
+  "cache-control",
+  "no-cache, no-transform",
+  "x-accel-buffering",
+  "no"
+]
+/** Milliseconds that a client waits before it comes back. */
+const retry = 1000
+/** How many looks in a row may find that nothing was said. */
+const quiet = 3

@@ -1,0 +1,98 @@
+/**
+ * All sessions over HTTP, by the ids that their clients know: random, good for one server each, and of no use to who may
+ * not ask at all. Plain synchronous code; lives as long as the listener.
+ */
+import * as Crypto from "node:crypto"
+import type { Endpoint } from "../McpPool.ts"
+import type { Session } from "../mux/Session.ts"
+import type { SessionOut } from "../mux/SessionOut.ts"
+import { EventStore } from "./EventStore.ts"
+import { HttpSession } from "./HttpSession.ts"
+
+export interface HttpSessionsOptions {
+  /** Looks without a use after which a session is closed. */
+  readonly maxIdle: number
+  /** A session begins; what is returned is called when it is over. */
+  readonly onOpen: (session: HttpSession, endpoint: Endpoint) => () => void
+  /** The pool closes one: why. */
+  readonly onClose: (session: Session<SessionOut>, reason: string) => void
+}
+
+export class HttpSessions {
+  readonly #store = new EventStore({ maxBytes: maxStored, maxAge: maxStoredAge })
+  readonly #options: HttpSessionsOptions
+  readonly #sessions = new Map<string, { readonly session: HttpSession; readonly leave: () => void }>()
+
+  constructor(options: HttpSessionsOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  /** The session of that id, if it is one with this server. */
+  get(id: string, server: string): HttpSession | undefined {
+    const session = this.#sessions.get(id)?.session
+    return session?.session.server === server ? session : undefined
+  }
+
+  /** Begins one; undefined where there are as many as there may be, and somebody waits in each. */
+  open(server: string, endpoint: Endpoint): HttpSession | undefined {
+    if (this.#sessions.size >= maxSessions && !this.#makeRoom()) return undefined
+    const session: HttpSession = new HttpSession({
+      id: Crypto.randomUUID(),
+      server,
+      endpoint,
+      store: this.#store,
+      onClose: (reason) => {
+        if (session.isClosed) return
+        this.#options.onClose(session.session, reason)
+        this.close(session, 404, reason)
+      }
+    })
+    this.#sessions.set(session.id, { session, leave: this.#options.onOpen(session, endpoint) })
+    return session
+  }
+
+  /** Ends one; from here on its id is nobody's. */
+  close(session: HttpSession, status: 404 | 503, message: string): void {
+    const known = this.#sessions.get(session.id)
+    if (known === undefined) return
+    this.#sessions.delete(session.id)
+    known.leave()
+    session.close(status, message)
+  }
+
+  /** Ends all. */
+  closeAll(status: 404 | 503, message: string): void {
+    for (const { session } of this.#sessions.values()) this.close(session, status, message)
+  }
+
+  /** Called now and then. */
+  look(): void {
+    this.#store.tick()
+    for (const { session } of this.#sessions.values()) {
+      session.look()
+      if (session.idle > this.#options.maxIdle) this.close(session, 404, "the session was not used for long")
+    }
+  }
+
+  /** Ends the one that was not used for longest; false where all are used. */
+  #makeRoom(): boolean {
+    let longest: HttpSession | undefined
+    for (const { session } of this.#sessions.values()) {
+      if (session.isUsed || (longest !== undefined && longest.idle >= session.idle)) continue
+      longest = session
+    }
+    if (longest === undefined) return false
+    this.close(longest, 404, "another session took its place")
+    return true
+  }
+}
+
+const maxSessions = 4096
+/** Bytes, of all sessions. */
+const maxStored = 64 * 1024 * 1024
+/** Looks: five minutes. */
+const maxStoredAge = 60

@@ -1,0 +1,163 @@
+/**
+ * Serves the pool over HTTP: at an address, and at `<runtimeDir>/http.sock` for this user's programs. Lives as long as its
+ * layer's scope; closing it ends every session and every stream. Loaded only where HTTP is asked for.
+ */
+import { Cause, Effect, Exit, type Fiber, Schedule, type Scope } from "effect"
+import { format as prometheusText } from "effect/observability/PrometheusMetrics"
+import type * as http from "node:http"
+import type * as net from "node:net"
+import * as Access from "../http/Access.ts"
+import * as Address from "../http/Address.ts"
+import { Gateway } from "../http/Gateway.ts"
+import type { HttpSession } from "../http/HttpSession.ts"
+import { HttpSessions } from "../http/HttpSessions.ts"
+import * as TokenFile from "../http/TokenFile.ts"
+import { type Endpoint, McpPool } from "../McpPool.ts"
+import type { Upstream } from "../mux/Upstream.ts"
+import { HttpUnusable, type SocketUnusable } from "../PoolError.ts"
+import * as RuntimeDir from "../RuntimeDir.ts"
+import type { HttpOptions } from "../http/HttpOptions.ts"
+import * as SocketFile from "./SocketFile.ts"
+
+/** Listens until the scope closes, and says at which URL. */
+export const make = Effect.fnUntraced(function* (
+  options: HttpOptions & { readonly runtimeDir: string }
+): Effect.fn.Return<{ readonly url: string }, HttpUnusable | SocketUnusable, McpPool | Scope.Scope> {
+  const { address, allowedHosts, auth, runtimeDir } = options
+  const shown = Address.url(address)
+  if (auth === "none" && !Address.isLoopback(address.host)) {
+    return yield* new HttpUnusable({
+      what: shown,
+      reason:
+        "others than this machine would get there without a token: leave --http-auth none away, or listen on 127.0.0.1"
+    })
+  }
+  const { createServer } = yield* Effect.promise(() => import("node:http"))
+  const pool = yield* McpPool
+  const services = yield* Effect.context<never>()
+  const say = Effect.runSyncWith(services)
+  const fork = Effect.runForkWith(services)
+  const digest = auth === "none" ? null : Access.digestOf(yield* TokenFile.load(runtimeDir))
+  const own = Access.hostOf(Address.url(address).slice("http://".length))
+  const hosts = new Set([...Access.localHosts, ...(own === undefined ? [] : [own]), ...allowedHosts])
+
+  /** One waits for all sessions of a server. */
+  const groups = new Map<Upstream, { readonly members: Set<HttpSession>; readonly watch: Fiber.Fiber<void> }>()
+  const join = (session: HttpSession, { removed, upstream }: Endpoint) => {
+    const group = groups.get(upstream) ?? {
+      members: new Set<HttpSession>(),
+      watch: fork(
+        Effect.andThen(
+          removed,
+          Effect.sync(() => closeAll(upstream))
+        )
+      )
+    }
+    groups.set(upstream, group)
+    group.members.add(session)
+    return () => {
+      group.members.delete(session)
+      if (group.members.size > 0) return
+      groups.delete(upstream)
+      group.watch.interruptUnsafe()
+    }
+  }
+  const closeAll = (upstream: Upstream) => {
+    for (const session of groups.get(upstream)?.members ?? []) {
+      sessions.close(session, 404, "the server is configured no more")
+    }
+  }
+
+  const sessions = new HttpSessions({
+    maxIdle: Math.max(1, Math.round(options.idle / lookInterval)),
+    onOpen: join,
+    onClose: ({ clientInfo, id, server }, reason) =>
+      say(
+        Effect.logWarning(`session closed: ${reason}`).pipe(
+          Effect.annotateLogs({ server, session: id, client: clientInfo.name ?? "unknown" })
+        )
+      )
+  })
+  const gateway = new Gateway({
+    rules: { hosts, digest },
+    sessions,
+    find: (name) => {
+      const found = Effect.runSyncExit(pool.endpoint(name))
+      if (Exit.isSuccess(found)) return found.value
+      const [error] = found.cause.reasons.filter(Cause.isFailReason)
+      if (error === undefined) throw Cause.squash(found.cause)
+      return error.error
+    },
+    sendMetrics: (response) => {
+      const text = say(prometheusText())
+      response.writeHead(200, ["content-type", "text/plain; version=0.0.4; charset=utf-8"])
+      response.end(text)
+    },
+    onBug: (cause) => say(Effect.logError("this is a bug", cause))
+  })
+
+  const serverOf = (isLocal: boolean) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const server = createServer(limits, (request, response) => gateway.handle(request, response, isLocal))
+        server.keepAliveTimeout = keepAlive
+        server.maxConnections = maxConnections
+        return server
+      }),
+      (server) => Effect.sync(() => server.closeAllConnections())
+    )
+  const overTcp = yield* serverOf(false)
+  const overSocket = yield* serverOf(true)
+  yield* SocketFile.listen(overSocket, { path: RuntimeDir.httpSocket(runtimeDir) })
+  const port = yield* Effect.acquireRelease(bind(overTcp, address), () => Effect.sync(() => void overTcp.close()))
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      Effect.sync(() => sessions.look()),
+      Schedule.spaced(lookInterval)
+    )
+  )
+  // First of all: streams end with their last event, and what was answered goes out.
+  yield* Effect.addFinalizer(() =>
+    Effect.callback<void>((resume) => {
+      gateway.end()
+      sessions.closeAll(503, "the pool has ended")
+      overTcp.closeIdleConnections()
+      overSocket.closeIdleConnections()
+      setTimeout(() => resume(Effect.void), lastWords)
+    })
+  )
+  const url = Address.url({ host: address.host, port })
+  yield* Effect.logInfo(`HTTP at ${url}${auth === "none" ? " without a token" : ""}`)
+  return { url }
+})
+
+/** Says at which port it listens. */
+const bind = (server: http.Server, { host, port }: Address.Address): Effect.Effect<number, HttpUnusable> =>
+  Effect.callback((resume) => {
+    const onError = (error: Error) =>
+      resume(Effect.fail(new HttpUnusable({ what: Address.url({ host, port }), reason: reasonOf(error) })))
+    server.once("error", onError)
+    server.listen({ host, port }, () => {
+      server.off("error", onError)
+      // One connection that cannot be accepted (no descriptors left) is no reason to end.
+      server.on("error", () => {})
+      resume(Effect.succeed((server.address() as net.AddressInfo).port))
+    })
+  })
+
+const reasonOf = (error: NodeJS.ErrnoException): string =>
+  error.code === "EADDRINUSE" ? "another program listens there: choose another port" : error.message
+
+/** What a connection may take: bytes of headers, and milliseconds. */
+const limits: http.ServerOptions = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 2000,
+  requireHostHeader: false
+}
+const keepAlive = 60_000
+const maxConnections = 8192
+/** Milliseconds. */
+const lookInterval = 5000
+const lastWords = 50
