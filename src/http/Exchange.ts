@@ -38,6 +38,7 @@ export class Exchange {
   #refusals: Array<Message> = []
   #stream: EventStream | null = null
   #looks = 0
+  #isClosed = false
 
   constructor(owner: ExchangeOwner, options: ExchangeOptions) {
     this.#owner = owner
@@ -91,6 +92,7 @@ export class Exchange {
   /** The whole body has been read. */
   handedOver(): void {
     this.#isReading = false
+    if (this.#isClosed) return
     const answers = this.#answers
     const refusals = this.#refusals
     const { isBatch, response } = this.#options
@@ -114,6 +116,7 @@ export class Exchange {
 
   /** Its session is over. */
   close(status: 404 | 503, message: string): void {
+    this.#isClosed = true
     const { response } = this.#options
     if (this.#stream === null) refuse(response, status, { code: invalidRequest, message })
     else this.#end()

@@ -103,7 +103,7 @@ export class HttpSession implements Requests, ExchangeOwner {
     } finally {
       this.#current = null
     }
-    if (!this.#isClosed) exchange.handedOver()
+    exchange.handedOver()
   }
 
   /** The client listens from here on to what belongs to no request. */
@@ -146,7 +146,6 @@ export class HttpSession implements Requests, ExchangeOwner {
     if (this.#isClosed) return
     this.#isClosed = true
     this.session.close()
-    this.#current?.close(status, message)
     for (const { exchange } of this.#waiting.values()) exchange.close(status, message)
     for (const stream of this.#streams.values()) stream.end()
     this.#waiting.clear()

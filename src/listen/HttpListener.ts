@@ -19,11 +19,18 @@ import * as RuntimeDir from "../RuntimeDir.ts"
 import type { HttpOptions } from "../http/HttpOptions.ts"
 import * as SocketFile from "./SocketFile.ts"
 
+/** What a listener is told. */
+export interface Options extends HttpOptions {
+  readonly runtimeDir: string
+  /** How long a connection may take for a request, in milliseconds; half a minute unless given. */
+  readonly requestTimeout?: number | undefined
+}
+
 /** Listens until the scope closes, and says at which URL. */
 export const make = Effect.fnUntraced(function* (
-  options: HttpOptions & { readonly runtimeDir: string }
+  options: Options
 ): Effect.fn.Return<{ readonly url: string }, HttpUnusable | SocketUnusable, McpPool | Scope.Scope> {
-  const { address, allowedHosts, auth, runtimeDir } = options
+  const { address, allowedHosts, auth, requestTimeout = 30_000, runtimeDir } = options
   const shown = Address.url(address)
   if (auth === "none" && !Address.isLoopback(address.host)) {
     return yield* new HttpUnusable({
@@ -99,7 +106,9 @@ export const make = Effect.fnUntraced(function* (
   const serverOf = (isLocal: boolean) =>
     Effect.acquireRelease(
       Effect.sync(() => {
-        const server = createServer(limits, (request, response) => gateway.handle(request, response, isLocal))
+        const server = createServer({ ...limits, ...timeouts(requestTimeout) }, (request, response) =>
+          gateway.handle(request, response, isLocal)
+        )
         server.keepAliveTimeout = keepAlive
         server.maxConnections = maxConnections
         return server
@@ -148,14 +157,16 @@ const bind = (server: http.Server, { host, port }: Address.Address): Effect.Effe
 const reasonOf = (error: NodeJS.ErrnoException): string =>
   error.code === "EADDRINUSE" ? "another program listens there: choose another port" : error.message
 
-/** What a connection may take: bytes of headers, and milliseconds. */
+/** What a connection may take. */
 const limits: http.ServerOptions = {
   maxHeaderSize: 16 * 1024,
-  headersTimeout: 10_000,
-  requestTimeout: 30_000,
-  connectionsCheckingInterval: 2000,
   requireHostHeader: false
 }
+const timeouts = (requestTimeout: number): http.ServerOptions => ({
+  requestTimeout,
+  headersTimeout: Math.min(requestTimeout, 10_000),
+  connectionsCheckingInterval: Math.min(requestTimeout, 2000)
+})
 const keepAlive = 60_000
 const maxConnections = 8192
 /** Milliseconds. */
