@@ -121,6 +121,14 @@ export class NoProject extends Schema.TaggedError<NoProject>()("NoProject", {
   }
 }
 
+/** Flags that are understood each, and not together. */
+export class FlagsDisagree extends Schema.TaggedError<FlagsDisagree>()("FlagsDisagree", { reason: Schema.String }) {
+  override readonly [Runtime.errorExitCode] = exitCode.usage
+  override get message(): string {
+    return this.reason
+  }
+}
+
 /** Entries that were rewritten do not answer. */
 export class NotAnswering extends Schema.TaggedError<NotAnswering>()("NotAnswering", { entries: Schema.Int }) {
   override readonly [Runtime.errorExitCode] = exitCode.unavailable

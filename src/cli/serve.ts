@@ -1,7 +1,7 @@
 /** `mcp-pool serve` in the command tree; an ordinary command line is taken by `serveMain.ts` before the tree is loaded. */
 import { Effect, Option } from "effect"
 import { Command, Flag, GlobalFlag } from "effect/cli"
-import { http, httpFlags } from "./httpFlags.ts"
+import { httpFlags, httpOptions } from "./httpFlags.ts"
 import { runtimeDir } from "./root.ts"
 import { serveDaemon } from "./serveDaemon.ts"
 
@@ -41,7 +41,7 @@ export const serve = Command.make(
       strict,
       background,
       watchConfig,
-      http: yield* http(flags),
+      http: yield* httpOptions(flags),
       logFormat: Option.getOrUndefined(logFormat),
       logLevel: Option.getOrElse(level, () => "Info" as const)
     })

@@ -43,7 +43,7 @@ export class Gateway {
     this.#options = options
   }
 
-  /** From here on no message is taken. */
+  /** From here on no session begins. */
   end(): void {
     this.#isEnding = true
   }
@@ -103,9 +103,9 @@ export class Gateway {
     } else if (method !== "DELETE") return refuseMethod(response, "GET, POST, DELETE")
     const version = textOf(headers["mcp-protocol-version"])
     if (!Headers.isKnownVersion(version)) return refuseVersion(response, version)
-    if (this.#isEnding) return refuseRequest(response, 503, "the pool is about to end: ask again in a moment")
     const id = textOf(headers["mcp-session-id"])
     if (id === undefined) {
+      if (this.#isEnding) return refuseRequest(response, 503, "the pool is about to end: ask again in a moment")
       if (method === "POST") return this.#beginning(request, response, name, version)
       return refuseRequest(response, 400, "the request needs the header Mcp-Session-Id")
     }

@@ -29,6 +29,8 @@ export interface HttpSessionOptions {
   readonly store: EventStore
   /** The pool closes it; the reason is logged. */
   readonly onClose: (reason: string) => void
+  /** Each of its requests is answered. */
+  readonly onIdle: () => void
 }
 
 /** A request that waits for its answer. */
@@ -56,7 +58,7 @@ export class HttpSession implements Requests, ExchangeOwner {
   #current: Exchange | null = null
   #isClosed = false
 
-  constructor({ endpoint, id, onClose, server, store }: HttpSessionOptions) {
+  constructor({ endpoint, id, onClose, onIdle, server, store }: HttpSessionOptions) {
     this.id = id
     const { maxLine, maxUnread } = endpoint.settings
     this.maxLine = maxLine
@@ -69,7 +71,7 @@ export class HttpSession implements Requests, ExchangeOwner {
       requests: this,
       maxLine,
       maxUnread,
-      connection: { close: onClose }
+      connection: { close: onClose, onIdle }
     })
   }
 

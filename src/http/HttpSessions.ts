@@ -21,14 +21,24 @@ export interface HttpSessionsOptions {
 export class HttpSessions {
   readonly #store = new EventStore({ maxBytes: maxStored, maxAge: maxStoredAge })
   readonly #options: HttpSessionsOptions
+  /** Set while it is waited for until all is answered. */
+  #onAnswered: (() => void) | null = null
   readonly #sessions = new Map<string, { readonly session: HttpSession; readonly leave: () => void }>()
 
   constructor(options: HttpSessionsOptions) {
     this.#options = options
   }
 
-  get size(): number {
-    return this.#sessions.size
+  /** All of them. */
+  get all(): ReadonlyArray<Session<SessionOut>> {
+    return Array.from(this.#sessions.values(), ({ session }) => session.session)
+  }
+
+  /** Calls back once all that was asked is answered; what is returned takes that back. */
+  whenAnswered(done: () => void): () => void {
+    this.#onAnswered = done
+    this.#tellAnswered()
+    return () => (this.#onAnswered = null)
   }
 
   /** The session of that id, if it is one with this server. */
@@ -49,7 +59,8 @@ export class HttpSessions {
         if (session.isClosed) return
         this.#options.onClose(session.session, reason)
         this.close(session, 404, reason)
-      }
+      },
+      onIdle: () => this.#tellAnswered()
     })
     this.#sessions.set(session.id, { session, leave: this.#options.onOpen(session, endpoint) })
     return session
@@ -62,6 +73,7 @@ export class HttpSessions {
     this.#sessions.delete(session.id)
     known.leave()
     session.close(status, message)
+    this.#tellAnswered()
   }
 
   /** Ends all. */
@@ -76,6 +88,13 @@ export class HttpSessions {
       session.look()
       if (session.idle > this.#options.maxIdle) this.close(session, 404, "the session was not used for long")
     }
+  }
+
+  #tellAnswered(): void {
+    if (this.#onAnswered === null) return
+    for (const { session } of this.#sessions.values()) if (session.session.inFlight > 0) return
+    this.#onAnswered()
+    this.#onAnswered = null
   }
 
   /** Ends the one that was not used for longest; false where all are used. */

@@ -2,7 +2,7 @@
  * Serves the pool over HTTP: at an address, and at `<runtimeDir>/http.sock` for this user's programs. Lives as long as its
  * layer's scope; closing it ends every session and every stream. Loaded only where HTTP is asked for.
  */
-import { Cause, Effect, Exit, type Fiber, Schedule, type Scope } from "effect"
+import { Cause, type Duration, Effect, Exit, type Fiber, Schedule, type Scope } from "effect"
 import { format as prometheusText } from "effect/observability/PrometheusMetrics"
 import type * as http from "node:http"
 import type * as net from "node:net"
@@ -15,9 +15,11 @@ import * as TokenFile from "../http/TokenFile.ts"
 import { type Endpoint, McpPool } from "../McpPool.ts"
 import type { Upstream } from "../mux/Upstream.ts"
 import { HttpUnusable, type SocketUnusable } from "../PoolError.ts"
+import type { Drained } from "../PoolStatus.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import type { HttpOptions } from "../http/HttpOptions.ts"
 import * as SocketFile from "./SocketFile.ts"
+import * as SocketSessions from "./SocketSessions.ts"
 
 /** What a listener is told. */
 export interface Options extends HttpOptions {
@@ -29,7 +31,11 @@ export interface Options extends HttpOptions {
 /** Listens until the scope closes, and says at which URL. */
 export const make = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<{ readonly url: string }, HttpUnusable | SocketUnusable, McpPool | Scope.Scope> {
+): Effect.fn.Return<
+  { readonly url: string },
+  HttpUnusable | SocketUnusable,
+  McpPool | SocketSessions.SocketSessions | Scope.Scope
+> {
   const { address, allowedHosts, auth, requestTimeout = 30_000, runtimeDir } = options
   const shown = Address.url(address)
   if (auth === "none" && !Address.isLoopback(address.host)) {
@@ -103,6 +109,23 @@ export const make = Effect.fnUntraced(function* (
     onBug: (cause) => say(Effect.logError("this is a bug", cause))
   })
 
+  const hold = Effect.sync(() => {
+    gateway.end()
+    for (const session of sessions.all) session.refusal ??= SocketSessions.endingOf(session)
+  })
+  const drain = Effect.fnUntraced(function* (deadline: Duration.Input): Effect.fn.Return<Drained> {
+    const affected = sessions.all
+    const calls = affected.reduce((sum, { inFlight }) => sum + inFlight, 0)
+    yield* hold
+    yield* Effect.callback<void>((resume) => {
+      const takeBack = sessions.whenAnswered(() => resume(Effect.void))
+      return Effect.sync(takeBack)
+    }).pipe(Effect.timeoutOption(deadline))
+    const cutOff = sessions.all.filter(({ inFlight }) => inFlight > 0)
+    return { sessions: affected.length, calls, cutOff: cutOff.map(SocketSessions.cutOffOf) }
+  })
+  yield* (yield* SocketSessions.SocketSessions).include({ hold, drain })
+
   const serverOf = (isLocal: boolean) =>
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -127,13 +150,13 @@ export const make = Effect.fnUntraced(function* (
   )
   // First of all: streams end with their last event, and what was answered goes out.
   yield* Effect.addFinalizer(() =>
-    Effect.callback<void>((resume) => {
+    Effect.sync(() => {
       gateway.end()
       sessions.closeAll(503, "the pool has ended")
-      overTcp.closeIdleConnections()
-      overSocket.closeIdleConnections()
-      setTimeout(() => resume(Effect.void), lastWords)
-    })
+    }).pipe(
+      Effect.andThen(Effect.all([closed(overTcp), closed(overSocket)], { concurrency: "unbounded" })),
+      Effect.timeoutOption(lastWords)
+    )
   )
   const url = Address.url({ host: address.host, port })
   yield* Effect.logInfo(`HTTP at ${url}${auth === "none" ? " without a token" : ""}`)
@@ -152,6 +175,18 @@ const bind = (server: http.Server, { host, port }: Address.Address): Effect.Effe
       server.on("error", () => {})
       resume(Effect.succeed((server.address() as net.AddressInfo).port))
     })
+  })
+
+/** Returns once nobody is connected any more. */
+const closed = (server: http.Server): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    // What has just ended is idle once it has gone out.
+    const idle = setInterval(() => server.closeIdleConnections(), 5)
+    server.close(() => {
+      clearInterval(idle)
+      resume(Effect.void)
+    })
+    return Effect.sync(() => clearInterval(idle))
   })
 
 const reasonOf = (error: NodeJS.ErrnoException): string =>

@@ -25,6 +25,14 @@ export interface Accepted {
   readonly isHalfOpen?: boolean | undefined
 }
 
+/** Sessions that are no connections of a Unix socket. */
+export interface Others {
+  /** Nothing that is new is begun from now on. */
+  readonly hold: Effect.Effect<void>
+  /** The same, and returns once all is answered, or at the deadline. */
+  readonly drain: (deadline: Duration.Input) => Effect.Effect<Drained>
+}
+
 /** Why the daemon ends. */
 type EndReason = Exclude<BridgeProtocol.Closing["reason"], "removed">
 
@@ -47,6 +55,8 @@ export class SocketSessions extends Context.Service<
       readonly reason: EndReason
       readonly deadline: Duration.Input
     }) => Effect.Effect<Drained>
+    /** Until the scope closes, what is asked of all sessions is asked of these too. */
+    readonly include: (others: Others) => Effect.Effect<void, never, Scope.Scope>
   }
 >()("effect-mcp-pool/listen/SocketSessions") {}
 
@@ -80,6 +90,7 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
   const fork = Effect.runForkWith(services)
   const groups = new Map<Upstream, Group>()
   const connections = new Set<Connection>()
+  const others = new Set<Others>()
   /** They came while the daemon ends. */
   const late = new Set<net.Socket>()
   let watch: NodeJS.Timeout | null = null
@@ -135,13 +146,7 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
 
   const silence = (connection: Connection) => {
     connection.isSilenced = true
-    connection.session.refusal ??= new ServerUnavailable({
-      server: connection.session.server,
-      state: "stopping",
-      failure: null,
-      hint: "this connection is about to close: ask again over a new one",
-      nextAttemptAt: null
-    })
+    connection.session.refusal ??= endingOf(connection.session)
     look(connection)
   }
 
@@ -269,10 +274,17 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
     return { sessions: affected.length, calls, cutOff: cutOff.map(({ session }) => cutOffOf(session)) }
   })
 
-  const hold = Effect.sync(() => {
+  const hold = Effect.suspend(() => {
     isEnding = true
     for (const connection of connections) if (connection.isConnect) pause(connection)
+    return Effect.forEach(others, ({ hold }) => hold, { discard: true })
   })
+
+  const include: SocketSessions["Service"]["include"] = (its) =>
+    Effect.acquireRelease(
+      Effect.sync(() => void others.add(its)),
+      () => Effect.sync(() => others.delete(its))
+    )
 
   const drain: SocketSessions["Service"]["drain"] = ({ deadline, reason }) =>
     Effect.suspend(() => {
@@ -280,7 +292,8 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
       endReason = reason
       const affected = [...connections]
       for (const connection of affected) if (!connection.isConnect) connection.reason ??= reason
-      return answered(affected, deadline)
+      const drained = [answered(affected, deadline), ...Array.from(others, (its) => its.drain(deadline))]
+      return Effect.map(Effect.all(drained, { concurrency: "unbounded" }), together)
     })
 
   /** One waits for all sessions of a server. */
@@ -325,13 +338,34 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
       }
     })
   )
-  return SocketSessions.of({ accept, hold, drain })
+  return SocketSessions.of({ accept, hold, drain, include })
 })
 
 /** One for all listeners of a daemon: they get the same, since a layer that is built already is not built again. */
 export const layer: Layer.Layer<SocketSessions> = Layer.effect(SocketSessions, make)
 
-const cutOffOf = ({ clientInfo, inFlight, server }: Session): CutOff => ({
+const together = (all: ReadonlyArray<Drained>): Drained => ({
+  sessions: all.reduce((sum, { sessions }) => sum + sessions, 0),
+  calls: all.reduce((sum, { calls }) => sum + calls, 0),
+  cutOff: all.flatMap(({ cutOff }) => cutOff)
+})
+
+/** What a session's requests are refused with once it is about to end. */
+export const endingOf = ({ server }: Pick<Session, "server">): ServerUnavailable =>
+  new ServerUnavailable({
+    server,
+    state: "stopping",
+    failure: null,
+    hint: "this connection is about to close: ask again over a new one",
+    nextAttemptAt: null
+  })
+
+/** A session as one that a deadline cut off. */
+export const cutOffOf = ({
+  clientInfo,
+  inFlight,
+  server
+}: Pick<Session, "clientInfo" | "inFlight" | "server">): CutOff => ({
   server,
   client: clientInfo.name,
   calls: inFlight

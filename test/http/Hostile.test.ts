@@ -4,6 +4,7 @@ import { Effect, Logger } from "effect"
 import * as net from "node:net"
 import { defaultIdle } from "../../src/http/HttpOptions.ts"
 import * as HttpListener from "../../src/listen/HttpListener.ts"
+import * as SocketSessions from "../../src/listen/SocketSessions.ts"
 import * as McpPool from "../../src/McpPool.ts"
 import * as HttpClient from "../support/HttpClient.ts"
 import * as LineClient from "../support/LineClient.ts"
@@ -19,7 +20,7 @@ const setUp = Effect.fnUntraced(function* (requestTimeout?: number) {
   const options = { address, auth: "none", allowedHosts, idle: defaultIdle, runtimeDir, requestTimeout } as const
   const listener = yield* HttpListener.make(options).pipe(
     Effect.provideService(McpPool.McpPool, pool),
-    Effect.provide(Logger.layer([]))
+    Effect.provide([Logger.layer([]), SocketSessions.layer])
   )
   const session = yield* HttpClient.begin(listener, "shared")
   const serves = Effect.gen(function* () {

@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import type { HttpOptions } from "../../src/http/HttpOptions.ts"
 import { defaultIdle } from "../../src/http/HttpOptions.ts"
 import * as HttpListener from "../../src/listen/HttpListener.ts"
+import * as SocketSessions from "../../src/listen/SocketSessions.ts"
 import * as McpPool from "../../src/McpPool.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import * as HttpClient from "../support/HttpClient.ts"
@@ -27,7 +28,7 @@ const listen = (
 ) =>
   HttpListener.make({ ...usual, ...options }).pipe(
     Effect.provideService(McpPool.McpPool, pool),
-    Effect.provide(Logger.layer([]))
+    Effect.provide([Logger.layer([]), SocketSessions.layer])
   )
 
 const setUp = Effect.fnUntraced(function* (
