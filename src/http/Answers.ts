@@ -2,8 +2,15 @@
 import type { ServerResponse } from "node:http"
 import { json } from "../mux/Reply.ts"
 
-/** A message in a body: latin-1 text, or bytes. */
-export type Message = string | Buffer
+/** A message: latin-1 text, or a long one in the pieces in which it came. */
+export type Message = string | LongMessage
+
+/** Pieces of a message; strings are latin-1. */
+export interface LongMessage {
+  readonly pieces: ReadonlyArray<string | Buffer>
+  /** Bytes. */
+  readonly length: number
+}
 
 /** Answers with JSON. */
 export const sendJson = (
@@ -13,8 +20,19 @@ export const sendJson = (
   headers: ReadonlyArray<string> = []
 ): void => {
   response.writeHead(status, ["content-type", "application/json", "content-length", String(message.length), ...headers])
-  if (typeof message === "string") response.end(message, "latin1")
-  else response.end(message)
+  if (typeof message === "string") return void response.end(message, "latin1")
+  writePieces(response, message)
+  response.end()
+}
+
+/** Writes a long message as it is. */
+export const writePieces = (response: ServerResponse, { pieces }: LongMessage): void => {
+  response.cork()
+  for (const piece of pieces) {
+    if (typeof piece === "string") response.write(piece, "latin1")
+    else response.write(piece)
+  }
+  response.uncork()
 }
 
 /** Refuses a request, in words for a person; `code` is the JSON-RPC error's. */

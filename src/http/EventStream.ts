@@ -3,7 +3,7 @@
  * client that loses its connection, and carried on over the next connection that asks for it.
  */
 import type { ServerResponse } from "node:http"
-import type { Message } from "./Answers.ts"
+import { type Message, writePieces } from "./Answers.ts"
 import type { EventLog } from "./EventStore.ts"
 import * as Headers from "./Headers.ts"
 import { Reading } from "./Reading.ts"
@@ -101,14 +101,13 @@ export class EventStream {
     const head = `event: message\nid: ${this.#id(number)}\ndata: `
     if (typeof message === "string") return this.#write(`${head}${message}\n\n`)
     this.#write(head)
-    this.#write(message)
+    writePieces(this.#response!, message)
     this.#write("\n\n")
   }
 
-  #write(piece: Message): void {
+  #write(text: string): void {
     this.#isQuiet = false
-    if (typeof piece === "string") this.#response!.write(piece, "latin1")
-    else this.#response!.write(piece)
+    this.#response!.write(text, "latin1")
   }
 }
 
@@ -120,9 +119,10 @@ export const parseId = (id: string): { readonly stream: number; readonly number:
 
 /** A carriage return ends a line of an event; in JSON it is a space. */
 const onOneLine = (json: Message): Message => {
-  if (!json.includes("\r")) return json
   if (typeof json === "string") return json.replaceAll("\r", " ")
-  return Buffer.from(json.toString("latin1").replaceAll("\r", " "), "latin1")
+  if (!json.pieces.some((piece) => piece.includes("\r"))) return json
+  const text = (piece: string | Buffer) => (typeof piece === "string" ? piece : piece.toString("latin1"))
+  return { pieces: json.pieces.map((piece) => text(piece).replaceAll("\r", " ")), length: json.length }
 }
 
 const eventHeaders = [

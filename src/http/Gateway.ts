@@ -153,7 +153,7 @@ export class Gateway {
       if (session === undefined) return refuseRequest(response, 503, "there are too many sessions")
       const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
       const onAnswer = (message: Message) => {
-        const isRefused = message.toString("latin1").startsWith(`{"jsonrpc":"2.0","id":${id},"error":`)
+        const isRefused = typeof message === "string" && message.startsWith(`{"jsonrpc":"2.0","id":${id},"error":`)
         if (isRefused) this.#options.sessions.close(session, 404, "it did not begin")
         return !isRefused
       }

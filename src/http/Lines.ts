@@ -1,11 +1,12 @@
-/** Lines that come in pieces, made whole again: what a session writes, one message at a time. */
+/** Lines that come in pieces, one message at a time: what a session writes. */
 import type { Out } from "../mux/Upstream.ts"
 import type { Message } from "./Answers.ts"
 
 export abstract class Lines implements Out {
   abstract readonly unread: number
   #text = ""
-  #pieces: Array<Buffer> = []
+  #pieces: Array<string | Buffer> = []
+  #length = 0
 
   /** Takes a message. */
   protected abstract take(message: Message): void
@@ -13,7 +14,8 @@ export abstract class Lines implements Out {
   /** Forgets a line that has begun. */
   protected reset(): void {
     this.#text = ""
-    this.#pieces = []
+    if (this.#pieces.length > 0) this.#pieces = []
+    this.#length = 0
   }
 
   push(piece: string | Buffer): void {
@@ -22,13 +24,14 @@ export abstract class Lines implements Out {
       this.#text += piece.slice(0, -1)
     } else {
       this.#seal()
-      if (piece[piece.length - 1] !== lineFeed) return void this.#pieces.push(piece)
-      this.#pieces.push(piece.subarray(0, -1))
+      const isLast = piece[piece.length - 1] === lineFeed
+      this.#add(isLast ? piece.subarray(0, -1) : piece)
+      if (!isLast) return
     }
     let message: Message = this.#text
     if (this.#pieces.length > 0) {
       this.#seal()
-      message = Buffer.concat(this.#pieces)
+      message = { pieces: this.#pieces, length: this.#length }
     }
     this.reset()
     this.take(message)
@@ -36,8 +39,13 @@ export abstract class Lines implements Out {
 
   #seal(): void {
     if (this.#text === "") return
-    this.#pieces.push(Buffer.from(this.#text, "latin1"))
+    this.#add(this.#text)
     this.#text = ""
+  }
+
+  #add(piece: string | Buffer): void {
+    this.#pieces.push(piece)
+    this.#length += piece.length
   }
 }
 
