@@ -25,3 +25,14 @@ describe("the executable's connect", () => {
     }
   })
 })
+
+describe("the executable's serve", () => {
+  it("is one file, and imports nothing that is slow to", () => {
+    const all = imports("serveMain.js")
+    assert.deepStrictEqual(
+      all.filter((it) => it.startsWith("./")),
+      []
+    )
+    for (const slow of ["node:crypto", "node:http", "node:https", "node:worker_threads"]) assert.notInclude(all, slow)
+  })
+})

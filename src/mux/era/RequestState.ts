@@ -4,13 +4,13 @@
  *
  * https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/mrtr
  */
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
+import type * as Crypto from "node:crypto"
 
 /** How long a call is held for its client's answer, in milliseconds. */
 export const maxHeld = 60_000
 
 /** A handle for a call. */
-export const makeHandle = (): string => randomBytes(16).toString("base64url")
+export const makeHandle = (): string => crypto().randomBytes(16).toString("base64url")
 
 /** What it says. */
 export interface State {
@@ -33,13 +33,17 @@ export const verify = (server: string, text: string, now: number): State | null 
   if (found === null) return null
   const [, handle = "", round, until, signature = ""] = found
   const wanted = signatureOf(server, text.slice(0, -signature.length - 1))
-  if (!timingSafeEqual(wanted, Buffer.from(signature, "base64url"))) return null
+  if (!crypto().timingSafeEqual(wanted, Buffer.from(signature, "base64url"))) return null
   return Number(until) < now ? null : { handle, round: Number(round), until: Number(until) }
 }
 
 const signatureOf = (server: string, text: string): Buffer =>
-  createHmac("sha256", (key ??= randomBytes(32)))
+  crypto()
+    .createHmac("sha256", (key ??= crypto().randomBytes(32)))
     .update(`${server}\n${text}`)
     .digest()
+
+// An import of it touches all that it exports, which costs each start of the daemon milliseconds.
+const crypto = (): typeof Crypto => process.getBuiltinModule("node:crypto")
 
 let key: Buffer | null = null
