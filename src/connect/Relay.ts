@@ -375,7 +375,7 @@ const longestWanted = 500
 const longestIdle = 5000
 /** Milliseconds between attempts after something went wrong. */
 const firstRetry = 2000
-const longestRetry = 30_000
+const longestRetry = 10_000
 /** Milliseconds until another daemon is started, where more than one went as soon as it had come. */
 const firstPause = 250
 const longestPause = 2000
