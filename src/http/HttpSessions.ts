@@ -2,7 +2,6 @@
  * All sessions over HTTP, by the ids that their clients know: random, good for one server each, and of no use to who may
  * not ask at all. Plain synchronous code; lives as long as the listener.
  */
-import * as Crypto from "node:crypto"
 import type { Endpoint } from "../McpPool.ts"
 import type { Session } from "../mux/Session.ts"
 import type { SessionOut } from "../mux/SessionOut.ts"
@@ -51,7 +50,7 @@ export class HttpSessions {
   open(server: string, endpoint: Endpoint): HttpSession | undefined {
     if (this.#sessions.size >= maxSessions && !this.#makeRoom()) return undefined
     const session: HttpSession = new HttpSession({
-      id: Crypto.randomUUID(),
+      id: crypto.randomUUID(),
       server,
       endpoint,
       store: this.#store,

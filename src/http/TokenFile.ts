@@ -1,6 +1,5 @@
 /** The token of HTTP: a file for its owner alone, made once and kept, so that hosts' entries go on working. */
 import { Effect } from "effect"
-import * as Crypto from "node:crypto"
 import * as fs from "node:fs"
 import { HttpUnusable } from "../PoolError.ts"
 import { httpTokenFile } from "../RuntimeDir.ts"
@@ -33,7 +32,7 @@ const read = (file: string): string | null | undefined => {
 }
 
 const make = (file: string): string => {
-  const token = Crypto.randomBytes(32).toString("base64url")
+  const token = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url")
   fs.writeFileSync(file, `${token}\n`, { mode: 0o600, flag: "wx" })
   return token
 }
