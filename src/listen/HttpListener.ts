@@ -45,7 +45,7 @@ export const make = Effect.fnUntraced(function* (
         "others than this machine would get there without a token: leave --http-auth none away, or listen on 127.0.0.1"
     })
   }
-  const { createServer } = yield* Effect.promise(() => import("node:http"))
+  const { createServer }: typeof http = process.getBuiltinModule("node:http")
   const pool = yield* McpPool
   const services = yield* Effect.context<never>()
   const say = Effect.runSyncWith(services)
