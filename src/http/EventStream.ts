@@ -20,7 +20,7 @@ export interface Taking {
 export class EventStream {
   /** Within its session. */
   readonly number: number
-  readonly #log: EventLog
+  readonly #log: EventLog | null
   #response: ServerResponse | null = null
   /** Nothing follows. */
   isEnded = false
@@ -30,7 +30,7 @@ export class EventStream {
   #looks = 0
   #reading = new Reading()
 
-  constructor(number: number, log: EventLog) {
+  constructor(number: number, log: EventLog | null) {
     this.number = number
     this.#log = log
   }
@@ -59,9 +59,10 @@ export class EventStream {
     response.once("close", () => {
       if (this.#response === response) this.#response = null
     })
-    if (Headers.isPrimed(version)) this.#write(`id: ${this.#id(after)}\nretry: ${retry}\ndata: \n\n`)
+    if (this.#log === null) response.flushHeaders()
+    else if (Headers.isPrimed(version)) this.#write(`id: ${this.#id(after)}\nretry: ${retry}\ndata: \n\n`)
     else response.flushHeaders()
-    for (const { message, number } of this.#log.after(this.number, after)) this.#event(number, message)
+    for (const { message, number } of this.#log?.after(this.number, after) ?? []) this.#event(number, message)
     if (this.isEnded) response.end()
   }
 
@@ -69,7 +70,7 @@ export class EventStream {
   send(json: Message): void {
     const message = onOneLine(json)
     const number = ++this.#last
-    this.#log.add(this.number, number, message)
+    this.#log?.add(this.number, number, message)
     if (this.#response !== null) this.#event(number, message)
   }
 
@@ -98,7 +99,8 @@ export class EventStream {
 
   #event(number: number, message: Message): void {
     this.#sent = number
-    const head = `event: message\nid: ${this.#id(number)}\ndata: `
+    const id = this.#log === null ? "" : `id: ${this.#id(number)}\n`
+    const head = `event: message\n${id}data: `
     if (typeof message === "string") return this.#write(`${head}${message}\n\n`)
     this.#write(head)
     writePieces(this.#response!, message)

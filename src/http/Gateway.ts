@@ -11,7 +11,8 @@ import type { Endpoint } from "../McpPool.ts"
 import { Envelope, Key, Shape } from "../mux/Envelope.ts"
 import { methodOf } from "../mux/Words.ts"
 import { invalidRequest, parseError, type ServerNotFound } from "../PoolError.ts"
-import { protocolVersions } from "../server/Era.ts"
+import * as Claim from "../mux/era/Claim.ts"
+import { modernVersion, supportedVersions, unsupportedVersion } from "../server/Era.ts"
 import * as Access from "./Access.ts"
 import { accept, type Message, refuse, sendJson } from "./Answers.ts"
 import * as Body from "./Body.ts"
@@ -19,11 +20,13 @@ import { parseId } from "./EventStream.ts"
 import * as Headers from "./Headers.ts"
 import type { HttpSession } from "./HttpSession.ts"
 import type { HttpSessions } from "./HttpSessions.ts"
+import type { ModernPosts } from "./ModernPosts.ts"
 import * as Route from "./Route.ts"
 
 export interface GatewayOptions {
   readonly rules: Access.Rules
   readonly sessions: HttpSessions
+  readonly posts: ModernPosts
   readonly find: (name: string) => Endpoint | ServerNotFound
   /** Writes the pool's figures. */
   readonly sendMetrics: (response: ServerResponse) => void
@@ -102,11 +105,13 @@ export class Gateway {
       }
     } else if (method !== "DELETE") return refuseMethod(response, "GET, POST, DELETE")
     const version = textOf(headers["mcp-protocol-version"])
-    if (!Headers.isKnownVersion(version)) return refuseVersion(response, version)
-    const id = textOf(headers["mcp-session-id"])
+    const id = version === modernVersion ? undefined : textOf(headers["mcp-session-id"])
+    const standsAlone = method === "POST" && id === undefined
+    if (version === modernVersion && !standsAlone) return refuseMethod(response, "POST")
+    if (!standsAlone && !Headers.isKnownVersion(version)) return refuseVersion(response, version)
     if (id === undefined) {
       if (this.#isEnding) return refuseRequest(response, 503, "the pool is about to end: ask again in a moment")
-      if (method === "POST") return this.#beginning(request, response, name, version)
+      if (standsAlone) return this.#alone(request, response, name, version)
       return refuseRequest(response, 400, "the request needs the header Mcp-Session-Id")
     }
     const session = this.#options.sessions.get(id, name)
@@ -136,8 +141,8 @@ export class Gateway {
     })
   }
 
-  /** A message without a session begins one. */
-  #beginning(request: IncomingMessage, response: ServerResponse, name: string, version: string | undefined): void {
+  /** A message without a session begins one, or is of the modern era. */
+  #alone(request: IncomingMessage, response: ServerResponse, name: string, version: string | undefined): void {
     const endpoint = this.#options.find(name)
     if ("message" in endpoint) return refuseRequest(response, 404, endpoint.message)
     this.#read(request, response, endpoint.settings.maxLine, (body) => {
@@ -145,8 +150,17 @@ export class Gateway {
       const envelope = this.#envelope
       const shape = envelope.scan(line.bytes, line.start, line.end)
       if (shape === Shape.invalid) return refuse(response, 400, { code: parseError, message: "the body is not JSON" })
+      if (shape === Shape.message && envelope.irregular) return refuseRequest(response, 400, "a key stands there twice")
+      const isMade = shape === Shape.message && Claim.isMade(line, envelope)
       const isRequest = shape === Shape.message && envelope.has(Key.id) && envelope.has(Key.method)
-      if (!isRequest || envelope.irregular || methodOf(line, envelope) !== "initialize") {
+      const begins = isRequest && !isMade && methodOf(line, envelope) === "initialize"
+      if (shape === Shape.message && !begins && (isMade || version === modernVersion)) {
+        const { headers } = request
+        const said = { version, method: textOf(headers["mcp-method"]), name: textOf(headers["mcp-name"]) }
+        return this.#options.posts.post(line, envelope, { endpoint, headers: said, response, server: name })
+      }
+      if (version === modernVersion || !Headers.isKnownVersion(version)) return refuseVersion(response, version)
+      if (!begins) {
         return refuseRequest(response, 400, "without the header Mcp-Session-Id a message must be initialize")
       }
       const session = this.#options.sessions.open(name, endpoint)
@@ -220,7 +234,7 @@ const refuseVersion = (response: ServerResponse, requested: string | undefined):
   refuse(response, 400, {
     code: unsupportedVersion,
     message: "Unsupported protocol version",
-    data: { supported: protocolVersions, requested }
+    data: { supported: supportedVersions, requested }
   })
 
 const isArray = (body: Buffer): boolean => {
@@ -231,7 +245,6 @@ const isArray = (body: Buffer): boolean => {
 const nothingHere = `nothing is here: a server is at ${Route.pathOf("NAME")}`
 /** Bytes. */
 const maxBody = 4 * 1024 * 1024
-const unsupportedVersion = -32022
 /** Up to here a line is cheaper as a string than as bytes. */
 const short = 64 * 1024
 const space = 0x20

@@ -34,7 +34,7 @@ export class HttpSessions {
   }
 
   /** Calls back once all that was asked is answered; what is returned takes that back. */
-  whenAnswered(done: () => void): () => void {
+  readonly whenAnswered = (done: () => void): (() => void) => {
     this.#onAnswered = done
     this.#tellAnswered()
     return () => (this.#onAnswered = null)

@@ -9,8 +9,8 @@ import type * as net from "node:net"
 import * as Access from "../http/Access.ts"
 import * as Address from "../http/Address.ts"
 import { Gateway } from "../http/Gateway.ts"
-import type { HttpSession } from "../http/HttpSession.ts"
 import { HttpSessions } from "../http/HttpSessions.ts"
+import { ModernPosts } from "../http/ModernPosts.ts"
 import * as TokenFile from "../http/TokenFile.ts"
 import { type Endpoint, McpPool } from "../McpPool.ts"
 import type { Upstream } from "../mux/Upstream.ts"
@@ -54,36 +54,28 @@ export const make = Effect.fnUntraced(function* (
   const own = Access.hostOf(Address.url(address).slice("http://".length))
   const hosts = new Set([...Access.localHosts, ...(own === undefined ? [] : [own]), ...allowedHosts])
 
-  /** One waits for all sessions of a server. */
-  const groups = new Map<Upstream, { readonly members: Set<HttpSession>; readonly watch: Fiber.Fiber<void> }>()
-  const join = (session: HttpSession, { removed, upstream }: Endpoint) => {
-    const group = groups.get(upstream) ?? {
-      members: new Set<HttpSession>(),
-      watch: fork(
-        Effect.andThen(
-          removed,
-          Effect.sync(() => closeAll(upstream))
-        )
-      )
-    }
+  /** Who is to be told when a server is configured no more; one waits for all of them. */
+  const groups = new Map<Upstream, Group>()
+  const join = ({ removed, upstream }: Endpoint, onRemoved: () => void) => {
+    const tellAll = Effect.sync(() => {
+      for (const tell of groups.get(upstream)?.members ?? []) tell()
+    })
+    const begin = (): Group => ({ members: new Set(), watch: fork(Effect.andThen(removed, tellAll)) })
+    const group = groups.get(upstream) ?? begin()
     groups.set(upstream, group)
-    group.members.add(session)
+    group.members.add(onRemoved)
     return () => {
-      group.members.delete(session)
+      group.members.delete(onRemoved)
       if (group.members.size > 0) return
       groups.delete(upstream)
       group.watch.interruptUnsafe()
     }
   }
-  const closeAll = (upstream: Upstream) => {
-    for (const session of groups.get(upstream)?.members ?? []) {
-      sessions.close(session, 404, "the server is configured no more")
-    }
-  }
 
   const sessions = new HttpSessions({
     maxIdle: Math.max(1, Math.round(options.idle / lookInterval)),
-    onOpen: join,
+    onOpen: (session, endpoint) =>
+      join(endpoint, () => sessions.close(session, 404, "the server is configured no more")),
     onClose: ({ clientInfo, id, server }, reason) =>
       say(
         Effect.logWarning(`session closed: ${reason}`).pipe(
@@ -91,7 +83,12 @@ export const make = Effect.fnUntraced(function* (
         )
       )
   })
+  const posts = new ModernPosts({
+    socketOf: (server) => RuntimeDir.serverSocket(runtimeDir, server),
+    onOpen: join
+  })
   const gateway = new Gateway({
+    posts,
     rules: { hosts, digest },
     sessions,
     find: (name) => {
@@ -109,18 +106,22 @@ export const make = Effect.fnUntraced(function* (
     onBug: (cause) => say(Effect.logError("this is a bug", cause))
   })
 
+  const look = Effect.sync(() => {
+    sessions.look()
+    posts.look()
+  })
   const hold = Effect.sync(() => {
     gateway.end()
+    posts.endListening()
     for (const session of sessions.all) session.refusal ??= SocketSessions.endingOf(session)
   })
   const drain = Effect.fnUntraced(function* (deadline: Duration.Input): Effect.fn.Return<Drained> {
     const affected = sessions.all
-    const calls = affected.reduce((sum, { inFlight }) => sum + inFlight, 0)
+    const calls = affected.reduce((sum, { inFlight }) => sum + inFlight, posts.inFlight)
     yield* hold
-    yield* Effect.callback<void>((resume) => {
-      const takeBack = sessions.whenAnswered(() => resume(Effect.void))
-      return Effect.sync(takeBack)
-    }).pipe(Effect.timeoutOption(deadline))
+    const answered = ({ whenAnswered }: Answering) =>
+      Effect.callback<void>((resume) => Effect.sync(whenAnswered(() => resume(Effect.void))))
+    yield* Effect.all([answered(sessions), answered(posts)], { concurrency: 2 }).pipe(Effect.timeoutOption(deadline))
     const cutOff = sessions.all.filter(({ inFlight }) => inFlight > 0)
     return { sessions: affected.length, calls, cutOff: cutOff.map(SocketSessions.cutOffOf) }
   })
@@ -142,17 +143,13 @@ export const make = Effect.fnUntraced(function* (
   const overSocket = yield* serverOf(true)
   yield* SocketFile.listen(overSocket, { path: RuntimeDir.httpSocket(runtimeDir) })
   const port = yield* Effect.acquireRelease(bind(overTcp, address), () => Effect.sync(() => void overTcp.close()))
-  yield* Effect.forkScoped(
-    Effect.repeat(
-      Effect.sync(() => sessions.look()),
-      Schedule.spaced(lookInterval)
-    )
-  )
+  yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(lookInterval)))
   // First of all: streams end with their last event, and what was answered goes out.
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       gateway.end()
       sessions.closeAll(503, "the pool has ended")
+      posts.close()
     }).pipe(
       Effect.andThen(Effect.all([closed(overTcp), closed(overSocket)], { concurrency: "unbounded" })),
       Effect.timeoutOption(lastWords)
@@ -162,6 +159,17 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.logInfo(`HTTP at ${url}${auth === "none" ? " without a token" : ""}`)
   return { url }
 })
+
+/** Who use a server. */
+interface Group {
+  readonly members: Set<() => void>
+  readonly watch: Fiber.Fiber<void>
+}
+
+/** What can be waited for. */
+interface Answering {
+  readonly whenAnswered: (done: () => void) => () => void
+}
 
 /** Says at which port it listens. */
 const bind = (server: http.Server, { host, port }: Address.Address): Effect.Effect<number, HttpUnusable> =>

@@ -1,0 +1,41 @@
+/**
+ * What the headers of a modern request say beside its body, so that who stands between need not read that: they must agree.
+ * Pure. https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
+ */
+import type { Refusal } from "../mux/Upstream.ts"
+import { modernVersion } from "../server/Era.ts"
+
+/** The headers, as they came. */
+export interface ModernHeaders {
+  readonly version: string | undefined
+  readonly method: string | undefined
+  readonly name: string | undefined
+}
+
+/** Why a request is refused whose method is `method`, and whose body names `name`; null where all agree. */
+export const mismatch = (headers: ModernHeaders, method: string, name: string | null): Refusal | null => {
+  if (headers.version !== modernVersion) {
+    return disagree("MCP-Protocol-Version", headers.version, `the body is of ${modernVersion}`)
+  }
+  if (headers.method !== method) return disagree("Mcp-Method", headers.method, `the method is ${method}`)
+  if (!named.has(method) || name === null) return null
+  const said = headers.name === undefined ? undefined : decoded(headers.name)
+  return said === name ? null : disagree("Mcp-Name", headers.name, `the body names ${name}`)
+}
+
+const disagree = (header: string, value: string | undefined, body: string): Refusal => ({
+  code: headerMismatch,
+  message: `the headers and the body disagree: ${value === undefined ? `there is no ${header}` : `${header} is ${value}`}, and ${body}`,
+  data: { mismatch: { header: value ?? null, body } }
+})
+
+/** A value that no header may hold comes as `=?base64?…?=`, of UTF-8; undefined where that is malformed. */
+const decoded = (value: string): string | undefined => {
+  const encoded = /^=\?base64\?(.*)\?=$/.exec(value)?.[1]
+  if (encoded === undefined) return value
+  const bytes = Buffer.from(encoded, "base64")
+  return bytes.toString("base64") === encoded ? bytes.toString("utf8") : undefined
+}
+
+const headerMismatch = -32020
+const named: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"])

@@ -1,0 +1,133 @@
+/**
+ * The requests of 2026-07-28 that come over HTTP: to each server as those of one owner, since all have the same token.
+ * Plain synchronous code; lives as long as the listener.
+ */
+import type { ServerResponse } from "node:http"
+import type { Line } from "../lines/LineReader.ts"
+import type { Endpoint } from "../McpPool.ts"
+import * as Claim from "../mux/era/Claim.ts"
+import { ModernRequests } from "../mux/era/ModernRequests.ts"
+import { type Envelope, Key } from "../mux/Envelope.ts"
+import * as Mistakes from "../mux/Mistakes.ts"
+import * as Reply from "../mux/Reply.ts"
+import type { Refusal, Upstream } from "../mux/Upstream.ts"
+import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
+import { invalidRequest } from "../PoolError.ts"
+import { accept, sendJson } from "./Answers.ts"
+import { mismatch, type ModernHeaders } from "./ModernHeaders.ts"
+import { ModernPost } from "./ModernPost.ts"
+
+export interface ModernPostsOptions {
+  /** Where a server's own socket is. */
+  readonly socketOf: (server: string) => string
+  /** A server has its first request; it is told of when the server is configured no more. */
+  readonly onOpen: (endpoint: Endpoint, onRemoved: () => void) => void
+}
+
+/** What was asked, and where the answer goes. */
+export interface ModernAsked {
+  readonly server: string
+  readonly endpoint: Endpoint
+  readonly headers: ModernHeaders
+  readonly response: ServerResponse
+}
+
+export class ModernPosts {
+  readonly #options: ModernPostsOptions
+  readonly #requests = new Map<Upstream, ModernRequests>()
+  readonly #open = new Set<ModernPost>()
+  #onAnswered: (() => void) | null = null
+
+  constructor(options: ModernPostsOptions) {
+    this.#options = options
+  }
+
+  /** Requests that are not answered; subscriptions are none. */
+  get inFlight(): number {
+    let count = 0
+    for (const post of this.#open) if (!post.isListening) count++
+    return count
+  }
+
+  /** A message, which an envelope has been made of. */
+  post(line: Line, envelope: Envelope, { endpoint, headers, response, server }: ModernAsked): void {
+    const hasId = envelope.has(Key.id)
+    const id = hasId ? line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!) : "null"
+    const refuse = (refusal: Refusal) => sendJson(response, 400, Reply.failure(id, refusal).trimEnd())
+    if (!envelope.has(Key.method)) return refuse({ code: invalidRequest, message: "a message needs a method" })
+    const mistake = Mistakes.of(line, envelope)
+    if (mistake !== null) return refuse(mistake)
+    const method = methodOf(line, envelope)
+    if (!hasId) {
+      const isOther = headers.method !== undefined && headers.method !== method
+      return isOther ? refuse(mismatch(headers, method, null)!) : accept(response, 202)
+    }
+    const said = Claim.read(line, envelope)
+    if ("refusal" in said) return refuse(said.refusal)
+    const name =
+      method === "resources/read"
+        ? envelope.has(Key.uri)
+          ? decodeString(line, envelope, Key.uri)
+          : null
+        : nameOf(line, envelope)
+    const disagreement = mismatch(headers, method, name)
+    if (disagreement !== null) return refuse(disagreement)
+    const post = new ModernPost(response, () => {
+      this.#open.delete(post)
+      this.#tellAnswered()
+    })
+    this.#open.add(post)
+    const request = this.#of(server, endpoint).receive(line, envelope, method, post)
+    response.once("close", () => {
+      if (!this.#open.has(post)) return
+      request.cancel()
+      post.ended()
+    })
+  }
+
+  /** Subscriptions end, and their clients are told. */
+  endListening(): void {
+    for (const requests of this.#requests.values()) requests.endListening()
+  }
+
+  /** Calls back once all that was asked is answered; what is returned takes that back. */
+  readonly whenAnswered = (done: () => void): (() => void) => {
+    this.#onAnswered = done
+    this.#tellAnswered()
+    return () => (this.#onAnswered = null)
+  }
+
+  /** Ends all. */
+  close(): void {
+    this.endListening()
+    for (const requests of this.#requests.values()) requests.close()
+    this.#requests.clear()
+    for (const post of this.#open) post.ended()
+  }
+
+  /** Called now and then. */
+  look(): void {
+    for (const post of this.#open) post.look()
+  }
+
+  #of(server: string, endpoint: Endpoint): ModernRequests {
+    const { settings, upstream } = endpoint
+    const known = this.#requests.get(upstream)
+    if (known !== undefined) return known
+    const socket = this.#options.socketOf(server)
+    const requests = new ModernRequests({ server, upstream, maxUnread: settings.maxUnread, socket })
+    this.#requests.set(upstream, requests)
+    this.#options.onOpen(endpoint, () => {
+      this.#requests.delete(upstream)
+      requests.endListening()
+      requests.close()
+    })
+    return requests
+  }
+
+  #tellAnswered(): void {
+    if (this.#onAnswered === null || this.inFlight > 0) return
+    this.#onAnswered()
+    this.#onAnswered = null
+  }
+}
