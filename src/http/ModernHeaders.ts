@@ -23,6 +23,13 @@ export const mismatch = (headers: ModernHeaders, method: string, name: string | 
   return said === name ? null : disagree("Mcp-Name", headers.name, `the body names ${name}`)
 }
 
+/** The same where the body's own version is refused: that the header says another comes first. */
+export const otherVersion = ({ version }: ModernHeaders, refusal: Refusal): Refusal | null => {
+  const { requested } = (("data" in refusal ? refusal.data : undefined) ?? {}) as { readonly requested?: unknown }
+  if (typeof requested !== "string" || requested === version) return null
+  return disagree("MCP-Protocol-Version", version, `the body is of ${requested.slice(0, 100)}`)
+}
+
 const disagree = (header: string, value: string | undefined, body: string): Refusal => ({
   code: headerMismatch,
   message: `the headers and the body disagree: ${value === undefined ? `there is no ${header}` : `${header} is ${value}`}, and ${body}`,

@@ -14,7 +14,7 @@ import type { Refusal, Upstream } from "../mux/Upstream.ts"
 import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
 import { invalidRequest } from "../PoolError.ts"
 import { accept, sendJson } from "./Answers.ts"
-import { mismatch, type ModernHeaders } from "./ModernHeaders.ts"
+import { mismatch, type ModernHeaders, otherVersion } from "./ModernHeaders.ts"
 import { ModernPost } from "./ModernPost.ts"
 
 export interface ModernPostsOptions {
@@ -63,7 +63,7 @@ export class ModernPosts {
       return isOther ? refuse(mismatch(headers, method, null)!) : accept(response, 202)
     }
     const said = Claim.read(line, envelope)
-    if ("refusal" in said) return refuse(said.refusal)
+    if ("refusal" in said) return refuse(otherVersion(headers, said.refusal) ?? said.refusal)
     const name =
       method === "resources/read"
         ? envelope.has(Key.uri)
