@@ -3,6 +3,7 @@ import { Data, Effect, Schedule, type Scope } from "effect"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import * as net from "node:net"
+import * as os from "node:os"
 import * as path from "node:path"
 import { type Era, serve } from "../test/fixtures/conformance/http.ts"
 import * as Program from "./program.ts"
@@ -67,7 +68,11 @@ const mcpProxy: Target = {
 const pool = (settings: object): Target["start"] =>
   Effect.fnUntraced(function* ({ args }, directory) {
     const config = path.join(directory, "mcp.json")
-    const runtimeDir = path.join(directory, "run")
+    // The path of a socket is short, and a suite's name is not.
+    const runtimeDir = yield* Effect.acquireRelease(
+      Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "pool-"))),
+      (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+    )
     const mcpServers = { conformance: { command: process.execPath, args, pool: settings } }
     fs.writeFileSync(config, JSON.stringify({ mcpServers }))
     const serve = ["serve", "--http", "127.0.0.1:0", "--http-auth", "none", "--config", config]

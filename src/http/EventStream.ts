@@ -80,6 +80,16 @@ export class EventStream {
     this.#response?.end()
   }
 
+  /** Its session is over, and looks after nothing any more: who does not read what is left is let go. */
+  close(): void {
+    const response = this.#response
+    if (response !== null && response.writableLength > maxLeft) response.destroy()
+    else {
+      response?.socket?.setTimeout(lastWords)
+      this.end()
+    }
+  }
+
   /** Called now and then: says that it is still there where nothing else was said, and lets go of who does not read. */
   look(): void {
     const response = this.#response
@@ -137,5 +147,8 @@ const eventHeaders = [
 ]
 /** Milliseconds that a client waits before it comes back. */
 const retry = 1000
+/** Bytes that may be left to read, and milliseconds in which nothing of it is. */
+const maxLeft = 64 * 1024
+const lastWords = 10_000
 /** How many looks in a row may find that nothing was said. */
 const quiet = 3

@@ -12,6 +12,7 @@ import { Envelope, Key, Shape } from "../mux/Envelope.ts"
 import { methodOf } from "../mux/Words.ts"
 import { invalidRequest, parseError, type ServerNotFound } from "../PoolError.ts"
 import * as Claim from "../mux/era/Claim.ts"
+import { headerMismatch } from "./ModernHeaders.ts"
 import { modernVersion, supportedVersions, unsupportedVersion } from "../server/Era.ts"
 import * as Access from "./Access.ts"
 import { accept, type Message, refuse, sendJson } from "./Answers.ts"
@@ -159,7 +160,11 @@ export class Gateway {
         const said = { version, method: textOf(headers["mcp-method"]), name: textOf(headers["mcp-name"]) }
         return this.#options.posts.post(line, envelope, { endpoint, headers: said, response, server: name })
       }
-      if (version === modernVersion || !Headers.isKnownVersion(version)) return refuseVersion(response, version)
+      if (version === modernVersion) {
+        const what = begins ? "initialize is of an earlier revision than the header says" : "2026-07-28 has no batches"
+        return refuse(response, 400, { code: begins ? headerMismatch : invalidRequest, message: what })
+      }
+      if (!Headers.isKnownVersion(version)) return refuseVersion(response, version)
       if (!begins) {
         return refuseRequest(response, 400, "without the header Mcp-Session-Id a message must be initialize")
       }

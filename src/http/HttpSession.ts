@@ -149,7 +149,8 @@ export class HttpSession implements Requests, ExchangeOwner {
     this.#isClosed = true
     this.session.close()
     for (const { exchange } of this.#waiting.values()) exchange.close(status, message)
-    for (const stream of this.#streams.values()) stream.end()
+    for (const stream of this.#streams.values()) stream.close()
+    for (const { socket } of this.#slow.keys()) socket?.setTimeout(lastWords)
     this.#waiting.clear()
     this.#streams.clear()
     this.#log.clear()
@@ -267,5 +268,7 @@ class Way extends Lines {
 
 const way = new Way()
 const asking: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read", "tasks/result"])
+/** Milliseconds in which nothing may be read of an answer whose session is over. */
+const lastWords = 10_000
 /** Bytes of events that one session's client may come back for. */
 const maxLogged = 16 * 1024 * 1024

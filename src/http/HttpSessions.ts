@@ -56,8 +56,8 @@ export class HttpSessions {
       store: this.#store,
       onClose: (reason) => {
         if (session.isClosed) return
-        this.#options.onClose(session.session, reason)
         this.close(session, 404, reason)
+        this.#options.onClose(session.session, reason)
       },
       onIdle: () => this.#tellAnswered()
     })

@@ -5,6 +5,9 @@
 import type { Refusal } from "../mux/Upstream.ts"
 import { modernVersion } from "../server/Era.ts"
 
+/** The code of what is refused here. */
+export const headerMismatch = -32020
+
 /** The headers, as they came. */
 export interface ModernHeaders {
   readonly version: string | undefined
@@ -44,5 +47,4 @@ const decoded = (value: string): string | undefined => {
   return bytes.toString("base64") === encoded ? bytes.toString("utf8") : undefined
 }
 
-const headerMismatch = -32020
 const named: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"])

@@ -64,12 +64,7 @@ export class ModernPosts {
     }
     const said = Claim.read(line, envelope)
     if ("refusal" in said) return refuse(otherVersion(headers, said.refusal) ?? said.refusal)
-    const name =
-      method === "resources/read"
-        ? envelope.has(Key.uri)
-          ? decodeString(line, envelope, Key.uri)
-          : null
-        : nameOf(line, envelope)
+    const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
     const disagreement = mismatch(headers, method, name)
     if (disagreement !== null) return refuse(disagreement)
     const post = new ModernPost(response, () => {

@@ -17,7 +17,7 @@ import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import type { Requests, SessionOut } from "./SessionOut.ts"
 import type { Client, Out, Outcome, Refusal, Role, Upstream } from "./Upstream.ts"
-import { decodeString, methodOf } from "./Words.ts"
+import { decodeString, isWhole, methodOf } from "./Words.ts"
 
 /** Messages are read one after another: one envelope serves all sessions. */
 const envelope = new Envelope()
@@ -388,16 +388,7 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
   }
 }
 
-/** Whether a request has no parameters, and nothing else at length either. */
-const isWhole = (line: Line, envelope: Envelope): boolean => {
-  if (line.end - line.start > maxWhole) return false
-  return (
-    !envelope.has(Key.params) || line.copy(envelope.start[Key.params]! + 1, envelope.end[Key.params]! - 1).trim() === ""
-  )
-}
-
 /** Bytes. */
-const maxWhole = 1024
 const maxWord = 1024
 /** Requests of one client that are not answered yet. */
 const maxInFlight = 4096

@@ -17,6 +17,14 @@ export const methodOf = (line: Line, envelope: Envelope): string => word(line, e
 export const nameOf = (line: Line, envelope: Envelope): string | null =>
   envelope.has(Key.name) ? word(line, envelope, Key.name) : null
 
+/** Whether a request has no parameters, and nothing else at length either. */
+export const isWhole = (line: Line, envelope: Envelope): boolean => {
+  if (line.end - line.start > maxWhole) return false
+  return (
+    !envelope.has(Key.params) || line.copy(envelope.start[Key.params]! + 1, envelope.end[Key.params]! - 1).trim() === ""
+  )
+}
+
 const word = (line: Line, envelope: Envelope, key: Key): string | null => {
   const start = envelope.start[key]!
   const end = envelope.end[key]!
@@ -32,4 +40,6 @@ const word = (line: Line, envelope: Envelope, key: Key): string | null => {
 const words = new Map<string, string>()
 const maxWords = 4096
 const maxLength = 256
+/** Bytes. */
+const maxWhole = 1024
 const quote = 0x22

@@ -171,14 +171,13 @@ describe("Gateway", () => {
   it.live("names the revisions that it knows to who speaks another", () =>
     Effect.gen(function* () {
       const { ask } = yield* setUp()
-      const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "server/discover" }
-      const { messages } = yield* ask({ path, headers, body: { ...ping, method: "server/discover" } })
+      const { messages } = yield* ask({ path, headers: { "mcp-protocol-version": "2099-01-01" }, body: ping })
       assert.deepStrictEqual(messages[0]?.error, {
         code: -32022,
         message: "Unsupported protocol version",
         data: {
-          supported: ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"],
-          requested: "2026-07-28"
+          supported: ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"],
+          requested: "2099-01-01"
         }
       })
     })

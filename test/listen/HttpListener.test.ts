@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
-import { Effect, Fiber, Logger } from "effect"
+import { Deferred, Effect, Exit, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as fs from "node:fs"
 import type { HttpOptions } from "../../src/http/HttpOptions.ts"
@@ -12,6 +12,7 @@ import * as McpPool from "../../src/McpPool.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import * as HttpClient from "../support/HttpClient.ts"
 import * as LineClient from "../support/LineClient.ts"
+import * as Memory from "../support/Memory.ts"
 import * as TestPool from "../support/TestPool.ts"
 import type { Stats } from "../support/Tools.ts"
 
@@ -24,11 +25,12 @@ const usual: HttpOptions = {
 
 const listen = (
   pool: McpPool.McpPool["Service"],
-  options: Partial<HttpListener.Options> & { readonly runtimeDir: string }
+  options: Partial<HttpListener.Options> & { readonly runtimeDir: string },
+  ...loggers: ReadonlyArray<Logger.Logger<unknown, unknown>>
 ) =>
   HttpListener.make({ ...usual, ...options }).pipe(
     Effect.provideService(McpPool.McpPool, pool),
-    Effect.provide([Logger.layer([]), SocketSessions.layer])
+    Effect.provide([Logger.layer(loggers), SocketSessions.layer])
   )
 
 const setUp = Effect.fnUntraced(function* (
@@ -437,6 +439,53 @@ describe("HttpListener", () => {
       const error = yield* Effect.flip(listen(pool, { address, runtimeDir: yield* TestPool.temporaryDirectory }))
       assert.include(error.message, "another program listens there")
     })
+  )
+
+  it.effect("gives back what a thousand sessions took that were begun, used and left", () =>
+    Effect.gen(function* () {
+      const { begin, pool } = yield* setUp({ idle: 60_000 })
+      const round = Effect.gen(function* () {
+        yield* Effect.forEach(
+          Array.from({ length: 500 }),
+          () =>
+            Effect.scoped(
+              Effect.gen(function* () {
+                const session = yield* begin()
+                yield* session.call("progress", { count: 1, label: "x".repeat(1000) })
+                yield* Effect.andThen(session.listen(), ({ event }) => event)
+              })
+            ),
+          { concurrency: 20 }
+        )
+        assert.lengthOf(yield* pool.sessions, 500)
+        yield* TestClock.adjust("2 minutes")
+        assert.lengthOf(yield* pool.sessions, 0)
+        return { memory: yield* Memory.live, descriptors: fs.readdirSync("/dev/fd").length }
+      })
+      const first = yield* round
+      const second = yield* round
+      assert.isAtMost(second.descriptors, first.descriptors + 5)
+      assert.isBelow(second.memory - first.memory, 500 * 1000)
+    })
+  )
+
+  it.live("ends a session whose client reads nothing", () =>
+    Effect.gen(function* () {
+      const { pool, runtimeDir } = yield* TestPool.make(({ server }) => ({
+        shared: server("shared", { maxUnread: "1 MiB" })
+      }))
+      const closed = yield* Deferred.make<string>()
+      const logger = Logger.make(({ message }) => {
+        if (String(message).startsWith("session closed")) Deferred.doneUnsafe(closed, Exit.succeed(String(message)))
+      })
+      const listener = yield* listen(pool, { runtimeDir }, logger)
+      const session = yield* HttpClient.begin(listener, "shared")
+      const deaf = yield* session.postOpen(HttpClient.callOf("progress", { count: 40_000, label: "x".repeat(1000) }))
+      yield* deaf.pause
+      assert.include(yield* Deferred.await(closed), "it does not read")
+      assert.deepStrictEqual(yield* pool.sessions, [])
+      assert.strictEqual((yield* session.call("echo")).status, 404)
+    }).pipe(Effect.scoped)
   )
 
   it.live("shows its figures", () =>

@@ -45,6 +45,8 @@ export interface Streaming {
   readonly text: () => string
   /** Returns when it has ended. */
   readonly ended: Effect.Effect<void>
+  /** Reads no more. */
+  readonly pause: Effect.Effect<void>
   /** Is gone at once. */
   readonly cut: Effect.Effect<void>
 }
@@ -96,6 +98,7 @@ export const open = Effect.fnUntraced(function* (
       if (isEnded) resume(Effect.void)
       else waiting.push(() => resume(Effect.void))
     }),
+    pause: Effect.sync(() => void response.pause()),
     cut: Effect.sync(() => request.destroy())
   }
 })
