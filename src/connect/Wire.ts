@@ -3,6 +3,8 @@
  * along; a test holds them to it.
  */
 
+import { escaped } from "../ascii.ts"
+
 /** The error object of an answer. */
 export interface Failure {
   readonly code: number
@@ -60,6 +62,4 @@ export const notification = (method: string, params?: string): string =>
 export const listChanged = (method: string): string => `notifications/${method.split("/")[0]}/list_changed`
 
 /** JSON text in ASCII, so that it may stand among the latin-1 text of lines. */
-export const json = (value: unknown): string =>
-  // oxlint-disable-next-line no-control-regex -- everything beyond ASCII, one UTF-16 unit at a time
-  JSON.stringify(value).replace(/[^\u0000-\u007f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+export const json = (value: unknown): string => escaped(JSON.stringify(value))

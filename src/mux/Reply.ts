@@ -1,9 +1,10 @@
 /** JSON-RPC messages that the pool writes itself, as ASCII lines. Pure. */
+import { escaped } from "../ascii.ts"
 import { type QuestionNotAttributable, toWire } from "../PoolError.ts"
 import type { Refusal } from "./Upstream.ts"
 
 /** JSON text in ASCII, so that it may stand in latin-1 text as it is. */
-export const json = (value: unknown): string => escape(JSON.stringify(value))
+export const json = (value: unknown): string => escaped(JSON.stringify(value))
 
 /** An answer; `id` and `result` are JSON text. */
 export const result = (id: string, result: string): string => `{"jsonrpc":"2.0","id":${id},"result":${result}}\n`
@@ -13,7 +14,7 @@ export const error = (id: string, error: string): string => `{"jsonrpc":"2.0","i
 
 /** An error answer of the pool's own; `id` is JSON text. */
 export const failure = (id: string, refusal: Refusal | QuestionNotAttributable): string =>
-  error(id, "_tag" in refusal ? escape(toWire(refusal)) : json(refusal))
+  error(id, "_tag" in refusal ? escaped(toWire(refusal)) : json(refusal))
 
 export const request = (id: number, method: string, params: unknown): string =>
   `{"jsonrpc":"2.0","id":${id},"method":${json(method)},"params":${json(params)}}\n`
@@ -22,7 +23,3 @@ export const notification = (method: string, params?: unknown): string =>
   params === undefined
     ? `{"jsonrpc":"2.0","method":${json(method)}}\n`
     : `{"jsonrpc":"2.0","method":${json(method)},"params":${json(params)}}\n`
-
-const escape = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex -- everything beyond ASCII, one UTF-16 unit at a time
-  text.replace(/[^\u0000-\u007f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)

@@ -192,9 +192,9 @@ describe("parse", () => {
   })
 
   it("takes a project, none, and that no daemon may be started", () => {
-    const options = { server: "git", runtimeDir: undefined, project: "/work", mayStart: true }
-    assert.deepStrictEqual(parse(["git", "--project", "/work"]), options)
-    assert.deepStrictEqual(parse(["--project=/work", "--no-start", "git"]), { ...options, mayStart: false })
+    const options = { server: "git", runtimeDir: undefined, project: "/home/ada", mayStart: true }
+    assert.deepStrictEqual(parse(["git", "--project", "/home/ada"]), options)
+    assert.deepStrictEqual(parse(["--project=/home/ada", "--no-start", "git"]), { ...options, mayStart: false })
     assert.deepStrictEqual(parse(["git", "--project="]), { ...options, project: "" })
   })
 
@@ -207,18 +207,18 @@ describe("parse", () => {
 })
 
 describe("projectOf", () => {
-  const of = (flag: string | undefined, env: { readonly [name: string]: string } = {}, cwd = "/work/a") =>
+  const of = (flag: string | undefined, env: { readonly [name: string]: string } = {}, cwd = "/home/ada/a") =>
     projectOf({ flag, env, home: "/home/me", cwd: () => cwd })
 
   it("is the flag, else the host's variable, else the working directory, and absolute", () => {
-    assert.strictEqual(of("/work/b/", { CLAUDE_PROJECT_DIR: "/work/c" }), "/work/b")
-    assert.strictEqual(of("../b"), "/work/b")
-    assert.strictEqual(of(undefined, { CLAUDE_PROJECT_DIR: "/work/c" }), "/work/c")
-    assert.strictEqual(of(undefined), "/work/a")
+    assert.strictEqual(of("/home/ada/b/", { CLAUDE_PROJECT_DIR: "/home/ada/c" }), "/home/ada/b")
+    assert.strictEqual(of("../b"), "/home/ada/b")
+    assert.strictEqual(of(undefined, { CLAUDE_PROJECT_DIR: "/home/ada/c" }), "/home/ada/c")
+    assert.strictEqual(of(undefined), "/home/ada/a")
   })
 
   it("is none where it is said so, and never home or the root", () => {
-    assert.isNull(of("", { CLAUDE_PROJECT_DIR: "/work/c" }))
+    assert.isNull(of("", { CLAUDE_PROJECT_DIR: "/home/ada/c" }))
     assert.isNull(of(undefined, {}, "/home/me"))
     assert.isNull(of("/home/me/"))
     assert.isNull(of(undefined, {}, "/"))

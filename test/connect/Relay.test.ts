@@ -39,7 +39,7 @@ describe("connect and a daemon that speaks with it", () => {
       const runtimeDir = yield* TestPool.temporaryDirectory
       const daemon = yield* ScriptedDaemon.listenAt(runtimeDir)
       const host = yield* HostProcess.start(["git", "--runtime-dir", runtimeDir], {
-        env: { CLAUDE_PROJECT_DIR: "/work/a" }
+        env: { CLAUDE_PROJECT_DIR: "/home/ada/a" }
       })
       const connection = yield* daemon.next
       const { version: _, ...open } = yield* connection.heard
@@ -47,11 +47,11 @@ describe("connect and a daemon that speaks with it", () => {
         "mcp-pool": "open",
         protocol: 1,
         server: "git",
-        project: "/work/a"
+        project: "/home/ada/a"
       })
       // What comes with the answer is relayed as well; a lower protocol is one that it speaks.
       yield* connection.sayRaw(
-        '{"mcp-pool":"opened","protocol":0,"version":"0.0.1","server":"git@/work/a"}\n{"jsonrpc":"2.0","method":"notifications/x"}\n'
+        '{"mcp-pool":"opened","protocol":0,"version":"0.0.1","server":"git@/home/ada/a"}\n{"jsonrpc":"2.0","method":"notifications/x"}\n'
       )
       assert.strictEqual((yield* host.heard).method, "notifications/x")
       yield* host.say(call(1))
@@ -146,7 +146,7 @@ describe("connect and a daemon that speaks with it", () => {
       const daemon = yield* ScriptedDaemon.listenAt(runtimeDir)
       const host = yield* HostProcess.start(["git", "--runtime-dir", runtimeDir])
       const connection = yield* daemon.next
-      const message = "trust it: mcp-pool trust /work/ü"
+      const message = "trust it: mcp-pool trust /home/ada/ü"
       yield* connection.say({ "mcp-pool": "refused", kind: "ProjectNotTrusted", code: 31001, message, exitCode: 2 })
       yield* host.say(hello)
       const data = { kind: "ProjectNotTrusted", server: "git" }

@@ -200,20 +200,20 @@ describe("ConnectListener", () => {
       const dial = yield* listen(
         (pool) => (it) => {
           wanted.push(it)
-          return Effect.map(pool.endpoint("git@/work"), (endpoint) => ({ address: "git@/work", endpoint }))
+          return Effect.map(pool.endpoint("git@/project"), (endpoint) => ({ address: "git@/project", endpoint }))
         },
-        { "git@/work": { command: "true" } }
+        { "git@/project": { command: "true" } }
       )
       const client = yield* dial
-      yield* client.sendRaw(TestPool.openLine("git", "/home/../work/"))
+      yield* client.sendRaw(TestPool.openLine("git", "/home/../project/"))
       const opened = (yield* client.word("opened")) as { readonly server?: string }
-      assert.strictEqual(opened.server, "git@/work")
+      assert.strictEqual(opened.server, "git@/project")
       assert.deepStrictEqual(
         wanted.map(({ project, server }) => ({ project, server })),
-        [{ project: "/work", server: "git" }]
+        [{ project: "/project", server: "git" }]
       )
       const { error } = yield* client.call("echo")
-      assert.match(error?.message ?? "", /^server "git@\/work" is stopped/)
+      assert.match(error?.message ?? "", /^server "git@\/project" is stopped/)
     })
   )
 
