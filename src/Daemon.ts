@@ -87,7 +87,7 @@ export const run = Effect.fnUntraced(
       yield* DaemonRecord.write(runtimeDir, beginning.record)
       if (background) yield* Background.boundLog(runtimeDir)
       const watched = beginning.watchConfig ? yield* filesOf(beginning) : []
-      yield* serve(options, watched, listener).pipe(Effect.provide(layer(config, read, options)))
+      yield* serve(options, beginning, watched, listener).pipe(Effect.provide(layer(config, read, options)))
     }).pipe(Effect.provideService(PoolConfig.HostEnvironment, beginning.variables))
   },
   Effect.scoped,
@@ -118,13 +118,24 @@ const reloadOrLog = Reload.Reload.pipe(
 const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFileError =>
   new ConfigFileError({ column, file, line, reason: `${reason} (or name a host's own file with --config)` })
 
-const listenHttp = Effect.fnUntraced(function* (http: HttpOptions, runtimeDir: string) {
+/** Fails where HTTP cannot be served, unless it may wait: then that is logged, and all else is served. */
+const listenHttp = Effect.fnUntraced(function* ({ http, record }: Background.Beginning, runtimeDir: string) {
+  if (http === undefined) return null
   const HttpListener = yield* Effect.promise(() => import("./listen/HttpListener.ts"))
-  return yield* HttpListener.make({ ...http, runtimeDir })
+  const listening = HttpListener.make({ ...http, runtimeDir })
+  const listener = yield* http.waits === true
+    ? listening.pipe(Effect.catch((error) => Effect.as(Effect.logError(error.message), null)))
+    : listening
+  if (listener !== null && listener.port !== http.address.port) {
+    const address = { host: http.address.host, port: listener.port }
+    yield* DaemonRecord.write(runtimeDir, { ...record, http: { ...http, address } })
+  }
+  return listener
 })
 
 const serve = Effect.fnUntraced(function* (
   options: Options,
+  beginning: Background.Beginning,
   watched: ReadonlyArray<string>,
   listener: HeldConnections.HeldConnections
 ) {
@@ -138,11 +149,14 @@ const serve = Effect.fnUntraced(function* (
   const startedAt = new Date().toISOString()
   yield* Effect.gen(function* () {
     // An address that somebody else has is found out before any process is launched.
-    const http = options.http === undefined ? null : yield* listenHttp(options.http, runtimeDir)
+    const http = yield* listenHttp(beginning, runtimeDir)
     yield* Effect.forkChild(pool.startAll, { startImmediately: true })
     // Spawned first, loaded afterwards: servers start while the daemon reads its own code.
     const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))
-    const daemon = { pid: process.pid, version, startedAt, runtimeDir, http }
+    const daemon = () => {
+      const url = http?.isListening() === true ? { url: http.url } : null
+      return { pid: process.pid, version, startedAt, runtimeDir, http: url }
+    }
     yield* Layer.build(ControlServer.layer({ listener, daemon }))
     if (watched.length > 0) {
       const ConfigWatch = yield* Effect.promise(() => import("./daemon/ConfigWatch.ts"))
@@ -152,7 +166,7 @@ const serve = Effect.fnUntraced(function* (
     if (onReady !== undefined) {
       yield* pool.awaitSettled.pipe(
         Effect.andThen(Effect.all([pool.status, Effect.orDie(pool.tools(Option.none()))])),
-        Effect.flatMap(([servers, tools]) => onReady({ ...daemon, servers }, tools)),
+        Effect.flatMap(([servers, tools]) => onReady({ ...daemon(), servers }, tools)),
         Effect.forkChild
       )
     }

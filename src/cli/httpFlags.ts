@@ -3,7 +3,7 @@ import { Duration, Effect, Option } from "effect"
 import { Flag } from "effect/cli"
 import * as Access from "../http/Access.ts"
 import * as Address from "../http/Address.ts"
-import { defaultIdle, type HttpOptions } from "../http/HttpOptions.ts"
+import * as HttpOptions from "../http/HttpOptions.ts"
 import { FlagsDisagree } from "./CommandError.ts"
 import { durationFlag } from "./root.ts"
 
@@ -38,6 +38,10 @@ export const httpFlags = {
   httpIdle: durationFlag("http-idle").pipe(
     Flag.withDescription("How long a session over HTTP stays that nobody uses (default: 30min)"),
     Flag.optional
+  ),
+  httpWait: Flag.Boolean("http-wait").pipe(
+    Flag.withDescription("Where another program has the address, serve all else and wait for it, as in the background"),
+    Flag.withDefault(false)
   )
 }
 
@@ -47,18 +51,14 @@ export const httpOptions = Effect.fnUntraced(function* (flags: {
   readonly httpAuth: Option.Option<"token" | "none">
   readonly allowedHost: ReadonlyArray<string>
   readonly httpIdle: Option.Option<Duration.Duration>
-}): Effect.fn.Return<HttpOptions | undefined, FlagsDisagree> {
-  const auth = Option.getOrElse(flags.httpAuth, () => "token" as const)
-  if (Option.isNone(flags.http)) {
-    const isMeant = Option.isSome(flags.httpAuth) || Option.isSome(flags.httpIdle) || flags.allowedHost.length > 0
-    if (isMeant) return yield* new FlagsDisagree({ reason: "--http-auth, --http-idle and --allowed-host need --http" })
-    return undefined
-  }
-  const address = flags.http.value
-  if (auth === "none" && !Address.isLoopback(address.host)) {
-    const reason = `--http-auth none is for an address of this machine alone, and ${address.host} is none`
-    return yield* new FlagsDisagree({ reason })
-  }
-  const idle = Option.match(flags.httpIdle, { onNone: () => defaultIdle, onSome: Duration.toMillis })
-  return { address, auth, allowedHosts: flags.allowedHost, idle }
+  readonly httpWait: boolean
+}): Effect.fn.Return<HttpOptions.HttpOptions | undefined, FlagsDisagree> {
+  const options = HttpOptions.ofFlags({
+    address: Option.getOrUndefined(flags.http),
+    auth: Option.getOrUndefined(flags.httpAuth),
+    allowedHosts: flags.allowedHost,
+    idle: Option.getOrUndefined(Option.map(flags.httpIdle, Duration.toMillis)),
+    waits: flags.httpWait
+  })
+  return typeof options === "string" ? yield* new FlagsDisagree({ reason: options }) : options
 })

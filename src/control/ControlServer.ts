@@ -17,8 +17,8 @@ import { Shutdown } from "./Shutdown.ts"
 
 export interface Options {
   readonly listener: HeldConnections
-  /** What does not change while the daemon lives. */
-  readonly daemon: Omit<DaemonStatus, "servers">
+  /** The daemon at this moment. */
+  readonly daemon: () => Omit<DaemonStatus, "servers">
 }
 
 export const layer = (options: Options): Layer.Layer<never, never, McpPool | Reload | Shutdown> =>
@@ -40,7 +40,7 @@ const layerHandlers = (options: Options) =>
       const reload = yield* Reload
       const shutdown = yield* Shutdown
 
-      const status = Effect.map(pool.status, (servers): DaemonStatus => ({ ...options.daemon, servers }))
+      const status = Effect.map(pool.status, (servers): DaemonStatus => ({ ...options.daemon(), servers }))
 
       const statusAfter = <E>(
         change: (name: string, options: { readonly now?: boolean }) => Effect.Effect<void, E>

@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { HostEnvironment } from "../config/Environment.ts"
 import { variable, type Variables } from "../config/Interpolation.ts"
+import type { HttpOptions } from "../http/HttpOptions.ts"
 import * as DaemonRecord from "./DaemonRecord.ts"
 
 /** What a daemon was told, or one before it. */
@@ -12,6 +13,8 @@ export interface Told {
   readonly strict: boolean
   /** A changed file reloads. */
   readonly watchConfig: boolean
+  /** How HTTP is served, if it is. */
+  readonly http?: HttpOptions | undefined
 }
 
 /** With what a daemon begins. */
@@ -27,13 +30,14 @@ export const inForeground = (told: Told): Effect.Effect<Beginning> =>
   Effect.map(HostEnvironment, (variables) => begin(told, variables, variable(variables, "PATH") ?? ""))
 
 /**
- * With the configuration that the last daemon had, unless another is given, and with its PATH where that has more: a host
- * starts programs with little of it. Leaves the directory that it was started in, which may be anybody's.
+ * With the configuration and the HTTP that the last daemon had, unless others are given, and with its PATH where that has
+ * more: a host starts programs with little of it. Another program at HTTP's address is no reason to serve nothing, since
+ * nobody is there to choose another. Leaves the directory that it was started in, which may be anybody's.
  */
 export const inBackground = Effect.fnUntraced(function* (given: Told, runtimeDir: string): Effect.fn.Return<Beginning> {
   const own = yield* HostEnvironment
   const ownPath = variable(own, "PATH") ?? ""
-  const told = { ...given, configFiles: given.configFiles.map((file) => path.resolve(file)) }
+  const told = { ...given, configFiles: given.configFiles.map((file) => path.resolve(file)), http: patient(given.http) }
   yield* Effect.sync(() => process.chdir("/"))
   const recorded = Option.getOrUndefined(yield* DaemonRecord.read(runtimeDir))
   if (recorded === undefined) return begin(told, own, ownPath)
@@ -41,17 +45,27 @@ export const inBackground = Effect.fnUntraced(function* (given: Told, runtimeDir
   // The record's own PATH stays: a host's would add to it with each start.
   const strict = told.strict || recorded.strict
   const watchConfig = told.watchConfig || recorded.watchConfig
-  return begin(told.configFiles.length > 0 ? told : { ...recorded, strict, watchConfig }, variables, recorded.path)
+  const http = told.http ?? patient(recorded.http ?? undefined)
+  const base = told.configFiles.length > 0 ? told : { configFiles: recorded.configFiles, strict, watchConfig }
+  return begin({ ...base, http }, variables, recorded.path)
 })
 
-const begin = ({ configFiles, strict, watchConfig }: Told, variables: Variables, searchPath: string): Beginning => {
+const patient = (http: HttpOptions | undefined): HttpOptions | undefined =>
+  http === undefined ? undefined : { ...http, waits: true }
+
+const begin = (
+  { configFiles, http, strict, watchConfig }: Told,
+  variables: Variables,
+  searchPath: string
+): Beginning => {
   const files = configFiles.map((file) => path.resolve(file))
   return {
     configFiles: files,
     strict,
     watchConfig,
+    http,
     variables,
-    record: { configFiles: files, strict, watchConfig, path: searchPath }
+    record: { configFiles: files, strict, watchConfig, http: http ?? null, path: searchPath }
   }
 }
 

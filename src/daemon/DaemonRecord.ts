@@ -1,11 +1,13 @@
 /**
  * What a daemon leaves behind for the next one in its runtime directory: with which configuration it was started, and its
- * PATH. A host starts `connect` with little of the user's environment, and the daemon that `connect` then starts must find
- * the same servers. Nothing secret: no other variable and no value of a configuration.
+ * PATH, and where it served HTTP. A host starts `connect` with little of the user's environment, and the daemon that `connect`
+ * then starts must find the same servers, and be found where it was. Nothing secret: no other variable, no value of a
+ * configuration, and no token.
  */
 import { Effect, Option, Schema } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import type { HttpOptions } from "../http/HttpOptions.ts"
 
 /** The record. */
 export interface DaemonRecord {
@@ -15,6 +17,8 @@ export interface DaemonRecord {
   readonly strict: boolean
   /** The files are watched. */
   readonly watchConfig: boolean
+  /** Null where it was not told to serve HTTP. A port of 0 was any: here stands the one that it got. */
+  readonly http: HttpOptions | null
   /** Directories of programs, with colons between. */
   readonly path: string
 }
@@ -70,12 +74,25 @@ export const richerPath = (own: string, recorded: string): string => {
 const directories = (list: string): ReadonlyArray<string> =>
   list.split(path.delimiter).filter((directory) => directory !== "")
 
+const Http = Schema.Struct({
+  address: Schema.Struct({
+    host: Schema.NonEmptyString,
+    port: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+  }),
+  auth: Schema.Literals(["token", "none"]),
+  allowedHosts: Schema.Array(Schema.String),
+  idle: Schema.Finite.check(Schema.isGreaterThan(0)),
+  waits: Schema.optionalKey(Schema.Boolean)
+})
+
 const decode = Schema.decodeUnknownOption(
   Schema.fromJsonString(
     Schema.Struct({
       configFiles: Schema.Array(Schema.String.check(Schema.makeFilter((file) => path.isAbsolute(file)))),
       strict: Schema.Boolean,
       watchConfig: Schema.Boolean,
+      // Daemons of before say nothing of it.
+      http: Schema.NullOr(Http).pipe(Schema.withDecodingDefaultKey(Effect.succeed(null))),
       path: Schema.String
     })
   )

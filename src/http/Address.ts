@@ -18,6 +18,9 @@ export const parse = (text: string): Address | undefined => {
   return { host: (ipv6 ?? name ?? "127.0.0.1").toLowerCase(), port }
 }
 
+/** As {@link parse} reads it. */
+export const text = ({ host, port }: Address): string => `${net.isIPv6(host) ? `[${host}]` : host}:${port}`
+
 /** Whether only this machine gets there. */
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (net.isIPv4(host) && host.startsWith("127."))
@@ -25,7 +28,7 @@ export const isLoopback = (host: string): boolean =>
 /** Its URL for programs on this machine. */
 export const url = ({ host, port }: Address): string => {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
-  return `http://${net.isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`
+  return `http://${text({ host: reachable, port })}`
 }
 
 const maxPort = 65_535

@@ -2,7 +2,7 @@
  * Serves the pool over HTTP: at an address, and at `<runtimeDir>/http.sock` for this user's programs. Lives as long as its
  * layer's scope; closing it ends every session and every stream. Loaded only where HTTP is asked for.
  */
-import { Cause, type Duration, Effect, Exit, type Fiber, Schedule, type Scope } from "effect"
+import { Cause, type Duration, Effect, Exit, type Fiber, Result, Schedule, type Scope } from "effect"
 import { format as prometheusText } from "effect/observability/PrometheusMetrics"
 import type * as http from "node:http"
 import type * as net from "node:net"
@@ -28,14 +28,19 @@ export interface Options extends HttpOptions {
   readonly requestTimeout?: number | undefined
 }
 
-/** Listens until the scope closes, and says at which URL. */
+/** Where a listener is. */
+export interface Listening {
+  /** Also of an address that it waits for. */
+  readonly url: string
+  readonly port: number
+  /** False as long as another program has the address. */
+  readonly isListening: () => boolean
+}
+
+/** Listens until the scope closes; returns when it does, or when it waits for its address and serves the socket alone. */
 export const make = Effect.fnUntraced(function* (
   options: Options
-): Effect.fn.Return<
-  { readonly url: string },
-  HttpUnusable | SocketUnusable,
-  McpPool | SocketSessions.SocketSessions | Scope.Scope
-> {
+): Effect.fn.Return<Listening, HttpUnusable | SocketUnusable, McpPool | SocketSessions.SocketSessions | Scope.Scope> {
   const { address, allowedHosts, auth, requestTimeout = 30_000, runtimeDir } = options
   const shown = Address.url(address)
   if (auth === "none" && !Address.isLoopback(address.host)) {
@@ -137,12 +142,15 @@ export const make = Effect.fnUntraced(function* (
         server.maxConnections = maxConnections
         return server
       }),
-      (server) => Effect.sync(() => server.closeAllConnections())
+      (server) =>
+        Effect.sync(() => {
+          server.close()
+          server.closeAllConnections()
+        })
     )
   const overTcp = yield* serverOf(false)
   const overSocket = yield* serverOf(true)
   yield* SocketFile.listen(overSocket, { path: RuntimeDir.httpSocket(runtimeDir) })
-  const port = yield* Effect.acquireRelease(bind(overTcp, address), () => Effect.sync(() => void overTcp.close()))
   yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(lookInterval)))
   // First of all: streams end with their last event, and what was answered goes out.
   yield* Effect.addFinalizer(() =>
@@ -155,9 +163,18 @@ export const make = Effect.fnUntraced(function* (
       Effect.timeoutOption(lastWords)
     )
   )
-  const url = Address.url({ host: address.host, port })
-  yield* Effect.logInfo(`HTTP at ${url}${auth === "none" ? " without a token" : ""}`)
-  return { url }
+  const bound = bind(overTcp, address).pipe(
+    Effect.uninterruptible,
+    Effect.map((port) => ({ port, url: Address.url({ host: address.host, port }) })),
+    Effect.tap(({ url }) => Effect.logInfo(`HTTP at ${url}${auth === "none" ? " without a token" : ""}`))
+  )
+  const isListening = () => overTcp.listening
+  const first = yield* Effect.result(bound)
+  if (Result.isSuccess(first)) return { ...first.success, isListening }
+  if (options.waits !== true) return yield* first.failure
+  yield* Effect.logError(`${first.failure.message}. It is tried again every ${bindInterval / 1000} s, without a word`)
+  yield* Effect.forkScoped(Effect.retry(bound, Schedule.spaced(bindInterval)))
+  return { url: shown, port: address.port, isListening }
 })
 
 /** Who use a server. */
@@ -174,15 +191,18 @@ interface Answering {
 /** Says at which port it listens. */
 const bind = (server: http.Server, { host, port }: Address.Address): Effect.Effect<number, HttpUnusable> =>
   Effect.callback((resume) => {
-    const onError = (error: Error) =>
+    const onError = (error: Error) => {
+      server.off("listening", onListening)
       resume(Effect.fail(new HttpUnusable({ what: Address.url({ host, port }), reason: reasonOf(error) })))
-    server.once("error", onError)
-    server.listen({ host, port }, () => {
+    }
+    const onListening = () => {
       server.off("error", onError)
       // One connection that cannot be accepted (no descriptors left) is no reason to end.
       server.on("error", () => {})
       resume(Effect.succeed((server.address() as net.AddressInfo).port))
-    })
+    }
+    server.once("error", onError).once("listening", onListening)
+    server.listen({ host, port })
   })
 
 /** Returns once nobody is connected any more. */
@@ -197,8 +217,14 @@ const closed = (server: http.Server): Effect.Effect<void> =>
     return Effect.sync(() => clearInterval(idle))
   })
 
-const reasonOf = (error: NodeJS.ErrnoException): string =>
-  error.code === "EADDRINUSE" ? "another program listens there: choose another port" : error.message
+const reasonOf = ({ code = "", message }: NodeJS.ErrnoException): string => reasons[code] ?? message
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program listens there: end it, or choose another port with --http",
+  EADDRNOTAVAIL: "this machine has no such address",
+  EACCES: "this user may not listen there: choose a port above 1023 with --http",
+  ENOTFOUND: "there is no such host"
+}
 
 /** What a connection may take. */
 const limits: http.ServerOptions = {
@@ -214,4 +240,5 @@ const keepAlive = 60_000
 const maxConnections = 8192
 /** Milliseconds. */
 const lookInterval = 5000
+const bindInterval = 10_000
 const lastWords = 50

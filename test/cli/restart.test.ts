@@ -17,7 +17,7 @@ const serve = Effect.fnUntraced(function* (server: (fixtures: TestPool.Fixtures)
   const test = yield* TestPool.make((fixtures) => ({ one: server(fixtures) }))
   const listener = yield* Harness.listen(test.runtimeDir)
   yield* Layer.build(
-    ControlServer.layer({ listener, daemon: Harness.facts(test.runtimeDir) }).pipe(
+    ControlServer.layer({ listener, daemon: () => Harness.facts(test.runtimeDir) }).pipe(
       Layer.provide([Layer.succeed(McpPool, test.pool), Shutdown.layer, Harness.layerReload()])
     )
   )

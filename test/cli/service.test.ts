@@ -284,7 +284,13 @@ describe("service install", () => {
   it.live("tells when the daemon before had other files", () =>
     Effect.gen(function* () {
       const world = yield* make("linux")
-      const record = { configFiles: ["/home/ann/mcp.json"], strict: false, watchConfig: false, path: "/bin" }
+      const record = {
+        configFiles: ["/home/ann/mcp.json"],
+        strict: false,
+        watchConfig: false,
+        http: null,
+        path: "/bin"
+      }
       fs.mkdirSync(world.runtimeDir, { mode: 0o700 })
       yield* DaemonRecord.write(world.runtimeDir, record)
       const note = "mcp-pool: the last daemon was given other files, which the service will not serve: for these, "

@@ -51,7 +51,7 @@ describe("ControlServer and ControlClient", () => {
       const status = yield* Effect.forkChild(client.status)
       const pool = yield* Harness.makePool({ servers: [Harness.server("git")] })
       yield* Layer.build(
-        ControlServer.layer({ listener, daemon: Harness.facts(runtimeDir) }).pipe(
+        ControlServer.layer({ listener, daemon: () => Harness.facts(runtimeDir) }).pipe(
           Layer.provide([pool.layer, Shutdown.layer, Harness.layerReload()])
         )
       )

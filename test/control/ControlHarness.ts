@@ -218,7 +218,7 @@ export const serve = Effect.fnUntraced(function* (script: Script) {
   yield* Effect.gen(function* () {
     const listener = yield* listen(runtimeDir)
     yield* Layer.build(
-      ControlServer.layer({ listener, daemon: facts(runtimeDir) }).pipe(
+      ControlServer.layer({ listener, daemon: () => facts(runtimeDir) }).pipe(
         Layer.provide([scripted.layer, Layer.succeed(Shutdown.Shutdown, shutdown), layerReload(script.reload)])
       )
     )

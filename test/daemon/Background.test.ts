@@ -4,12 +4,14 @@ import { Effect, Exit } from "effect"
 import { spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
+import * as net from "node:net"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as DaemonRecord from "../../src/daemon/DaemonRecord.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import type { Found } from "../fixtures/environment.ts"
 import { command } from "../cli/CommandLine.ts"
+import * as HttpClient from "../support/HttpClient.ts"
 import * as LineClient from "../support/LineClient.ts"
 import * as Processes from "../support/Processes.ts"
 import * as ServeProcess from "../support/ServeProcess.ts"
@@ -49,6 +51,11 @@ const setUp = Effect.gen(function* () {
     directory,
     configFile,
     record: Effect.sync(() => JSON.parse(fs.readFileSync(DaemonRecord.file(runtimeDir), "utf8")) as unknown),
+    /** At which URL its daemon says that HTTP is served; null for none. */
+    httpUrl: Effect.map(
+      command(runtimeDir, "status", "--json"),
+      ({ out }) => (JSON.parse(out) as { readonly http: { readonly url: string } | null }).http?.url ?? null
+    ),
     /** With the flags, and the PATH. */
     serve: (flags: ReadonlyArray<string>, searchPath: string, cwd = directory) =>
       ServeProcess.start(["--runtime-dir", runtimeDir, ...flags], { cwd, env: { PATH: searchPath } }),
@@ -68,7 +75,7 @@ describe("serve", () => {
       const rich = `${directory}/bin:${poor}`
       const first = yield* serve(["--config", "mcp.json", "--strict"], rich)
       yield* first.serving
-      const expected = { configFiles: [configFile], strict: true, watchConfig: false, path: rich }
+      const expected = { configFiles: [configFile], strict: true, watchConfig: false, http: null, path: rich }
       assert.deepStrictEqual(yield* record, expected)
       assert.strictEqual(fs.statSync(DaemonRecord.file(runtimeDir)).mode & 0o777, 0o600)
       yield* first.signal("SIGTERM")
@@ -95,7 +102,13 @@ describe("serve", () => {
   it.live("in the background prefers the configuration that it is given, relative to where it was started", () =>
     Effect.gen(function* () {
       const { configFile, dial, record, runtimeDir, serve } = yield* setUp
-      yield* DaemonRecord.write(runtimeDir, { configFiles: ["/none"], strict: false, watchConfig: false, path: poor })
+      yield* DaemonRecord.write(runtimeDir, {
+        configFiles: ["/none"],
+        strict: false,
+        watchConfig: false,
+        http: null,
+        path: poor
+      })
       const daemon = yield* serve(["--background", "--config", "mcp.json"], poor)
       yield* daemon.serving
       yield* (yield* dial("shared")).word("opened")
@@ -116,7 +129,13 @@ describe("serve", () => {
         kind: "ServerNotFound",
         message: 'no server "git": no server is configured'
       })
-      assert.deepStrictEqual(yield* record, { configFiles: [], strict: false, watchConfig: false, path: poor })
+      assert.deepStrictEqual(yield* record, {
+        configFiles: [],
+        strict: false,
+        watchConfig: false,
+        http: null,
+        path: poor
+      })
     })
   )
 
@@ -124,7 +143,7 @@ describe("serve", () => {
     Effect.gen(function* () {
       const { runtimeDir, serve } = yield* setUp
       const configFiles = ["/nowhere/mcp.json"]
-      yield* DaemonRecord.write(runtimeDir, { configFiles, strict: false, watchConfig: false, path: poor })
+      yield* DaemonRecord.write(runtimeDir, { configFiles, strict: false, watchConfig: false, http: null, path: poor })
       const daemon = yield* serve(["--background"], poor)
       assert.strictEqual(yield* daemon.exited, 2)
       assert.match(daemon.log(), /\/nowhere\/mcp\.json: .*no such file/)
@@ -189,6 +208,90 @@ describe("serve", () => {
       assert.isTrue(fs.readFileSync(`${log}.1`).equals(long))
       assert.strictEqual(fs.statSync(`${log}.1`).mode & 0o777, 0o600)
       assert.match((JSON.parse(fs.readFileSync(log, "utf8")) as Log).message, /^mcp-pool .* serves 0 servers/)
+    })
+  )
+
+  it.live(
+    "in the background serves HTTP where the last daemon did, whatever became of that, until one serves none",
+    () =>
+      Effect.gen(function* () {
+        const { httpUrl, record, runtimeDir, serve } = yield* setUp
+        const flags = ["--config", "mcp.json"]
+        const http = ["--http", "0", "--allowed-host", "Host.Docker.Internal", "--http-idle", "1min"]
+        const first = yield* serve([...flags, ...http], poor)
+        yield* first.serving
+        const url = yield* httpUrl
+        const port = Number(new URL(url ?? "").port)
+        const expected = {
+          address: { host: "127.0.0.1", port },
+          auth: "token",
+          allowedHosts: ["host.docker.internal"],
+          idle: 60_000
+        }
+        assert.deepInclude((yield* record) as object, { http: { ...expected, waits: false } })
+        const token = fs.readFileSync(RuntimeDir.httpTokenFile(runtimeDir), "utf8").trim()
+        const headers = { authorization: `Bearer ${token}` }
+        const session = yield* HttpClient.begin({ url: url! }, "shared", { headers })
+
+        yield* command(runtimeDir, "shutdown", "--handover")
+        assert.strictEqual(yield* first.exited, 0)
+        const second = yield* serve(["--background"], poor)
+        yield* second.serving
+        assert.strictEqual(yield* httpUrl, url)
+        assert.deepInclude((yield* record) as object, { http: { ...expected, waits: true } })
+        // Its sessions went with the first one: a client learns that at once, and begins another.
+        const gone = yield* session.call("echo", { text: "hi" })
+        assert.strictEqual(gone.status, 404)
+        const again = yield* HttpClient.begin({ url: url! }, "shared", { headers })
+        assert.strictEqual((yield* again.call("stats")).status, 200)
+
+        yield* second.signal("SIGKILL")
+        yield* second.exited
+        const third = yield* serve(["--background", ...flags], poor)
+        yield* third.serving
+        assert.strictEqual(yield* httpUrl, url)
+        yield* third.signal("SIGTERM")
+        yield* third.exited
+
+        const fourth = yield* serve(flags, poor)
+        yield* fourth.serving
+        assert.isNull(yield* httpUrl)
+        assert.deepInclude((yield* record) as object, { http: null })
+        yield* fourth.signal("SIGTERM")
+        yield* fourth.exited
+        yield* (yield* serve(["--background"], poor)).serving
+        assert.isNull(yield* httpUrl)
+      })
+  )
+
+  it.live("in the background serves its sockets where another program has HTTP's address", () =>
+    Effect.gen(function* () {
+      const { dial, httpUrl, runtimeDir, serve } = yield* setUp
+      const other = yield* Effect.acquireRelease(
+        Effect.callback<net.Server>((resume) => {
+          const server = net.createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const { port } = other.address() as net.AddressInfo
+      const flags = ["--config", "mcp.json", "--http", String(port)]
+      const inForeground = yield* serve(flags, poor)
+      assert.strictEqual(yield* inForeground.exited, 1)
+      assert.include(
+        inForeground.log(),
+        `cannot serve HTTP: http://127.0.0.1:${port}: another program listens there: end it, or choose another port with --http`
+      )
+      assert.notInclude(inForeground.log(), "spawn")
+      for (const way of [["--background"], [...flags, "--http-wait"]]) {
+        const daemon = yield* serve(way, poor)
+        yield* daemon.serving
+        yield* (yield* dial("shared")).word("opened")
+        assert.isNull(yield* httpUrl)
+        assert.include(daemon.log(), "another program listens there")
+        assert.isTrue(fs.existsSync(RuntimeDir.httpSocket(runtimeDir)))
+        yield* daemon.signal("SIGTERM")
+        assert.strictEqual(yield* daemon.exited, 0)
+      }
     })
   )
 })

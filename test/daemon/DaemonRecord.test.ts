@@ -8,7 +8,16 @@ const record: DaemonRecord.DaemonRecord = {
   configFiles: ["/home/me/mcp.json"],
   strict: true,
   watchConfig: false,
+  http: null,
   path: "/home/me/bin:/usr/bin"
+}
+
+const http: DaemonRecord.DaemonRecord["http"] = {
+  address: { host: "127.0.0.1", port: 8080 },
+  auth: "token",
+  allowedHosts: ["host.docker.internal"],
+  idle: 60_000,
+  waits: false
 }
 
 describe("DaemonRecord", () => {
@@ -39,6 +48,25 @@ describe("DaemonRecord", () => {
       }
       assert.strictEqual(logged.length, 5)
     })
+  )
+
+  it.effect("keeps where HTTP was served, and knows a record of before, which says nothing of it", () =>
+    Effect.gen(function* () {
+      const directory = yield* TestPool.temporaryDirectory
+      yield* DaemonRecord.write(directory, { ...record, http })
+      assert.deepStrictEqual(yield* DaemonRecord.read(directory), Option.some({ ...record, http }))
+      const { http: _, ...before } = record
+      fs.writeFileSync(DaemonRecord.file(directory), JSON.stringify(before))
+      assert.deepStrictEqual(yield* DaemonRecord.read(directory), Option.some(record))
+      for (const wrong of [
+        { ...http, address: { host: "", port: 1 } },
+        { ...http, auth: "all" },
+        { ...http, idle: 0 }
+      ]) {
+        fs.writeFileSync(DaemonRecord.file(directory), JSON.stringify({ ...record, http: wrong }))
+        assert.deepStrictEqual(yield* DaemonRecord.read(directory), Option.none())
+      }
+    }).pipe(Effect.provide(Logger.layer([])))
   )
 
   it.effect("stays out where it cannot be written, and the daemon goes on", () =>

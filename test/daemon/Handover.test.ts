@@ -1,11 +1,17 @@
 /** One daemon after another, as processes, and what a session over `connect.sock` meets between them. */
 import { assert, describe, it } from "@effect/vitest"
+import { StreamableHTTPClientTransport as StreamableHTTPClientTransport2 } from "@modelcontextprotocol/client"
+import {
+  StreamableHTTPClientTransport,
+  type StreamableHTTPError
+} from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { Effect, Fiber } from "effect"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import { command } from "../cli/CommandLine.ts"
+import * as EraClient from "../support/EraClient.ts"
 import * as LineClient from "../support/LineClient.ts"
 import * as Processes from "../support/Processes.ts"
 import * as ServeProcess from "../support/ServeProcess.ts"
@@ -34,6 +40,13 @@ const setUp = Effect.gen(function* () {
       ServeProcess.start(["--runtime-dir", runtimeDir, "--config", configFile]),
       ({ serving }) => serving
     ),
+    serveHttp: Effect.fnUntraced(function* (http: string) {
+      const flags = ["--http", http, "--http-auth", "none"]
+      const daemon = yield* ServeProcess.start(["--runtime-dir", runtimeDir, "--config", configFile, ...flags])
+      yield* daemon.serving
+      const { out } = yield* command(runtimeDir, "status", "--json", "--wait", "20s")
+      return { ...daemon, url: (JSON.parse(out) as { readonly http: { readonly url: string } }).http.url }
+    }),
     open,
     handOver,
     runtimeDir
@@ -91,6 +104,32 @@ describe("shutdown --handover", () => {
       assert.strictEqual(code, 0)
       assert.include(out, "cut off after 100ms: 1 call of line-client to shared")
       assert.strictEqual(yield* exited, 0)
+    })
+  )
+
+  it.live("leaves HTTP's port to the next daemon, where sessions begin again and modern clients just go on", () =>
+    Effect.gen(function* () {
+      const { handOver, serveHttp } = yield* setUp
+      const first = yield* serveHttp("0")
+      const endpoint = new URL(`${first.url}/servers/shared/mcp`)
+      const connect1 = Effect.suspend(() => EraClient.connect1(new StreamableHTTPClientTransport(endpoint)))
+      const echo = (client: {
+        callTool(params: { name: string; arguments: { [name: string]: unknown } }): Promise<object>
+      }) =>
+        Effect.tryPromise({
+          try: () => client.callTool({ name: "echo", arguments: { text: "hi" } }),
+          catch: (cause) => cause as StreamableHTTPError
+        })
+      const legacy = yield* connect1
+      const modern = yield* EraClient.connect2(new StreamableHTTPClientTransport2(endpoint), "modern")
+      assert.strictEqual((yield* Fiber.join(yield* handOver())).code, 0)
+      assert.strictEqual(yield* first.exited, 0)
+
+      const second = yield* serveHttp(new URL(first.url).port)
+      assert.strictEqual(second.url, first.url)
+      assert.strictEqual((yield* Effect.flip(echo(legacy))).code, 404)
+      assert.strictEqual(EraClient.textOf(yield* echo(yield* connect1)), "hi")
+      assert.strictEqual(EraClient.textOf(yield* echo(modern)), "hi")
     })
   )
 

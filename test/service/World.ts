@@ -55,7 +55,7 @@ export const make = Effect.fnUntraced(function* (
     const close = Scope.close(own, Exit.void)
     yield* Effect.gen(function* () {
       const listener = yield* Harness.listen(runtimeDir)
-      const control = ControlServer.layer({ listener, daemon: { ...Harness.facts(runtimeDir), pid } })
+      const control = ControlServer.layer({ listener, daemon: () => ({ ...Harness.facts(runtimeDir), pid }) })
       const services = [layer, Layer.succeed(Shutdown.Shutdown, shutdown), Harness.layerReload()] as const
       yield* Layer.build(control.pipe(Layer.provide([...services])))
     }).pipe(Scope.provide(own))
