@@ -7,7 +7,7 @@ import * as HttpOptions from "../http/HttpOptions.ts"
 import { FlagsDisagree } from "./CommandError.ts"
 import { durationFlag } from "./root.ts"
 
-/** As the command tree has them. */
+/** Where and how HTTP is served. */
 export const httpFlags = {
   http: Flag.String("http").pipe(
     Flag.withMetavar("[HOST:]PORT"),
@@ -38,12 +38,14 @@ export const httpFlags = {
   httpIdle: durationFlag("http-idle").pipe(
     Flag.withDescription("How long a session over HTTP stays that nobody uses (default: 30min)"),
     Flag.optional
-  ),
-  httpWait: Flag.Boolean("http-wait").pipe(
-    Flag.withDescription("Where another program has the address, serve all else and wait for it, as in the background"),
-    Flag.withDefault(false)
   )
 }
+
+/** Whether an address that another program has is waited for. */
+export const httpWait = Flag.Boolean("http-wait").pipe(
+  Flag.withDescription("Where another program has the address, serve all else and wait for it, as a service does"),
+  Flag.withDefault(false)
+)
 
 /** What they say, taken together. */
 export const httpOptions = Effect.fnUntraced(function* (flags: {

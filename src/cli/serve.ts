@@ -1,7 +1,7 @@
 /** `mcp-pool serve` in the command tree; an ordinary command line is taken by `serveMain.ts` before the tree is loaded. */
 import { Effect, Option } from "effect"
 import { Command, Flag, GlobalFlag } from "effect/cli"
-import { httpFlags, httpOptions } from "./httpFlags.ts"
+import { httpFlags, httpOptions, httpWait } from "./httpFlags.ts"
 import { runtimeDir } from "./root.ts"
 import { serveDaemon } from "./serveDaemon.ts"
 
@@ -28,6 +28,7 @@ export const serve = Command.make(
       Flag.withDefault(false)
     ),
     ...httpFlags,
+    httpWait,
     logFormat: Flag.Literals("log-format", ["pretty", "json"]).pipe(
       Flag.withDescription("How to log to stderr (default: pretty on a terminal, else json)"),
       Flag.optional

@@ -5,6 +5,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { HostEnvironment } from "../config/Environment.ts"
 import { ConfigFileError } from "../PoolError.ts"
+import { FlagsDisagree } from "./CommandError.ts"
+import { httpFlags, httpOptions } from "./httpFlags.ts"
 import { jsonFlag, runtimeDir } from "./root.ts"
 import { screen } from "./Screen.ts"
 
@@ -18,6 +20,7 @@ const install = Command.make(
       ),
       Flag.atLeast(0)
     ),
+    ...httpFlags,
     dryRun: Flag.Boolean("dry-run").pipe(
       Flag.withDescription("Print what would be written and run, and change nothing"),
       Flag.withDefault(false)
@@ -27,13 +30,18 @@ const install = Command.make(
       Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function* ({ config, dryRun, force }) {
+  Effect.fnUntraced(function* ({ config, dryRun, force, ...flags }) {
+    const http = yield* httpOptions({ ...flags, httpWait: false })
+    if (http?.address.port === 0) {
+      return yield* new FlagsDisagree({ reason: "--http 0 is another port with each start: name one for the service" })
+    }
     const { Service, ServiceConfig, keeper, directory } = yield* prepare
-    const [DaemonRecord, { unwritable }, { ServiceUnwritable, previewLines }] = yield* Effect.promise(() =>
+    const [DaemonRecord, { unwritable }, { ServiceUnwritable, previewLines }, HttpOptions] = yield* Effect.promise(() =>
       Promise.all([
         import("../daemon/DaemonRecord.ts"),
         import("../service/Description.ts"),
-        import("./serviceView.ts")
+        import("./serviceView.ts"),
+        import("../http/HttpOptions.ts")
       ])
     )
     const { PATH: path = "" } = yield* HostEnvironment
@@ -45,6 +53,10 @@ const install = Command.make(
         `mcp-pool: the last daemon was given other files, which the service will not serve: for these, ${flags}`
       )
     }
+    if (http === undefined && before !== undefined && before.http !== null) {
+      const flags = HttpOptions.toFlags({ ...before.http, waits: false }).join(" ")
+      yield* Console.error(`mcp-pool: the last daemon served HTTP, which the service will not: for that, ${flags}`)
+    }
     // A service that cannot read its files would end as soon as it starts.
     const loaded = yield* ServiceConfig.load(configFiles, path).pipe(
       Effect.mapError((error) => (config.length > 0 ? error : withAdvice(error)))
@@ -55,6 +67,7 @@ const install = Command.make(
       configFiles,
       runtimeDir: directory,
       path,
+      http,
       stopTimeout: ServiceConfig.stopTimeout(loaded)
     }
     const reason = unwritable(description)
@@ -67,6 +80,11 @@ const install = Command.make(
         ? `${keeper.name} is installed already, and ${paint.green("runs")}, pid ${pid}`
         : `${keeper.name} ${paint.green("runs")}, pid ${pid}`
     )
+    if (http !== undefined) {
+      const url = Option.getOrNull(yield* Service.statusOf(directory))?.http?.url
+      if (url !== undefined) yield* Console.log(`HTTP at ${url}: "mcp-pool config --http" prints entries for hosts`)
+      else yield* Console.error('mcp-pool: HTTP is not served: "mcp-pool doctor" tells why')
+    }
     for (const { file, server, variable } of yield* ServiceConfig.lacking(loaded)) {
       yield* Console.error(
         `mcp-pool: ${server} will not start in the service: \${${variable}} is set in this shell only. ` +
@@ -86,6 +104,7 @@ const install = Command.make(
   Command.withDescription("Have systemd or launchd run the daemon from now on, with the PATH of this shell"),
   Command.withExamples([
     { command: "mcp-pool service install", description: "The servers of ~/.config/mcp-pool/config.json" },
+    { command: "mcp-pool service install --http 8080", description: "The same, over HTTP too" },
     { command: "mcp-pool service install --dry-run", description: "Only show what would be written" }
   ])
 )
@@ -113,7 +132,7 @@ const status = Command.make(
     const { Service, keeper, directory } = yield* prepare
     const { serviceLines, serviceStatus } = yield* Effect.promise(() => import("./serviceView.ts"))
     const look = yield* Service.look(keeper, directory)
-    const daemon = Option.getOrNull(yield* Service.daemonOf(directory))
+    const daemon = Option.getOrNull(yield* Service.statusOf(directory))
     const found = serviceStatus({ keeper, look, daemon, runtimeDir: directory, exists: Fs.existsSync })
     if (json) return yield* Console.log(JSON.stringify(found, undefined, 2))
     yield* Console.log(serviceLines(found, (yield* screen).paint).join("\n"))

@@ -1,7 +1,8 @@
 /** The service as people and programs read it, and what an installation would do. Pure. */
 import { Runtime, Schema } from "effect"
 import * as Shell from "../Shell.ts"
-import { configFilesOf, type Description } from "../service/Description.ts"
+import type { DaemonStatus } from "../control/ControlApi.ts"
+import { configFilesOf, type Description, httpFlagsOf } from "../service/Description.ts"
 import type { Keeper } from "../service/Keeper.ts"
 import type { Look } from "../service/Service.ts"
 import * as ServiceRecord from "../service/ServiceRecord.ts"
@@ -46,6 +47,8 @@ export interface ServiceStatus {
   readonly pid: number | null
   /** The process that answers at the runtime directory, of the service or not; null for none. */
   readonly daemon: number | null
+  /** Where that daemon serves HTTP; null for nowhere. */
+  readonly url: string | null
   readonly runtimeDir: string
   /** Null where the file does not say. */
   readonly node: Program | null
@@ -53,6 +56,8 @@ export interface ServiceStatus {
   /** Empty: the default file. */
   readonly configFiles: ReadonlyArray<string>
   readonly path: string | null
+  /** What the file says of HTTP, as flags; empty where it is not to be served. */
+  readonly http: ReadonlyArray<string>
   /** Whether `connect` starts the daemon by it. */
   readonly isRecorded: boolean
 }
@@ -66,7 +71,7 @@ export interface Program {
 export const serviceStatus = (options: {
   readonly keeper: Keeper
   readonly look: Look
-  readonly daemon: number | null
+  readonly daemon: Pick<DaemonStatus, "pid" | "http"> | null
   readonly runtimeDir: string
   readonly exists: (file: string) => boolean
 }): ServiceStatus => {
@@ -85,12 +90,14 @@ export const serviceStatus = (options: {
     state: state.words,
     silence: state.silence,
     pid: state.pid,
-    daemon,
+    daemon: daemon?.pid ?? null,
+    url: daemon?.http?.url ?? null,
     runtimeDir,
     node: program(parsed?.command[0]),
     script: program(parsed?.command[1]),
     configFiles: parsed === undefined ? [] : configFilesOf(parsed),
     path: parsed?.path ?? null,
+    http: parsed === undefined ? [] : httpFlagsOf(parsed),
     isRecorded
   }
 }
@@ -129,8 +136,15 @@ export const serviceLines = (status: ServiceStatus, paint: Paint): ReadonlyArray
       "config",
       status.configFiles.length === 0 ? "~/.config/mcp-pool/config.json" : printable(status.configFiles.join(", "))
     ),
+    ...(status.url === null && status.http.length === 0 ? [] : [line("HTTP", httpText(status, paint))]),
     line("PATH", status.path === null ? yellow("not known") : printable(status.path))
   ]
+}
+
+const httpText = ({ daemon, http, url }: ServiceStatus, { yellow }: Paint): string => {
+  const said = Shell.line(...http)
+  if (url === null) return daemon === null ? said : yellow(`not served, though it is told ${said}: mcp-pool doctor`)
+  return http.length === 0 ? `${url}, ${yellow("of which the service does not know")}` : `${url} (${said})`
 }
 
 const headWidth = "installed".length + 2

@@ -3,7 +3,7 @@ import { Effect, Option, Result } from "effect"
 import * as fs from "node:fs"
 import { HostEnvironment } from "../config/Environment.ts"
 import type * as PoolConfig from "../config/PoolConfig.ts"
-import { configFilesOf, type Parsed } from "../service/Description.ts"
+import { configFilesOf, httpFlagsOf, type Parsed } from "../service/Description.ts"
 import type { Keeper } from "../service/Keeper.ts"
 import * as Service from "../service/Service.ts"
 import * as ServiceConfig from "../service/ServiceConfig.ts"
@@ -69,6 +69,7 @@ const installation = (parsed: Parsed | undefined, isEdited: boolean): ReadonlyAr
   "service",
   "install",
   ...(parsed === undefined ? [] : configFilesOf(parsed)).flatMap((file) => ["--config", file]),
+  ...(parsed === undefined ? [] : httpFlagsOf(parsed)),
   ...(isEdited ? ["--force"] : [])
 ]
 

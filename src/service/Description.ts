@@ -1,5 +1,6 @@
 /** What a service of the user's runs, whoever keeps it running: the daemon of one runtime directory. Pure. */
 import { createHash } from "node:crypto"
+import * as HttpOptions from "../http/HttpOptions.ts"
 
 /** The daemon as it is to be started. Paths are absolute. */
 export interface Description {
@@ -12,6 +13,8 @@ export interface Description {
   readonly runtimeDir: string
   /** The `PATH` on which servers' commands are looked for. */
   readonly path: string
+  /** How HTTP is served, if it is. Whoever keeps the daemon running would give it up over an address: it waits for that. */
+  readonly http?: HttpOptions.HttpOptions | undefined
   /** How long the daemon may take to stop, in seconds. */
   readonly stopTimeout: number
 }
@@ -23,27 +26,35 @@ export interface Parsed {
 }
 
 /** The command line. */
-export const commandLine = ({ configFiles, node, runtimeDir, script }: Description): ReadonlyArray<string> => [
+export const commandLine = ({ configFiles, http, node, runtimeDir, script }: Description): ReadonlyArray<string> => [
   node,
   script,
   "serve",
   ...configFiles.flatMap((file) => ["--config", file]),
   "--runtime-dir",
-  runtimeDir
+  runtimeDir,
+  ...(http === undefined ? [] : HttpOptions.toFlags({ ...http, waits: true }))
 ]
 
 /** The files that a command line of a service names with `--config`. */
 export const configFilesOf = ({ command }: Parsed): ReadonlyArray<string> =>
   command.flatMap((word, i) => (command[i - 1] === "--config" ? [word] : []))
 
+/** What a command line of a service says of HTTP, as `service install` takes it. */
+export const httpFlagsOf = ({ command }: Parsed): ReadonlyArray<string> =>
+  command.flatMap((word, i) => (httpFlags.has(word) && i + 1 < command.length ? [word, command[i + 1]!] : []))
+
+const httpFlags: ReadonlySet<string> = new Set(["--http", "--http-auth", "--allowed-host", "--http-idle"])
+
 /** Why it cannot be written down, or undefined: the formats have no safe way to write a control character. */
-export const unwritable = ({ configFiles, node, path, runtimeDir, script }: Description): string | undefined => {
+export const unwritable = ({ configFiles, http, node, path, runtimeDir, script }: Description): string | undefined => {
   const texts: ReadonlyArray<readonly [what: string, text: string]> = [
     ["PATH", path],
     ["the runtime directory", runtimeDir],
     ["the path of node", node],
     ["the path of mcp-pool", script],
-    ...configFiles.map((file) => ["the path of a configuration file", file] as const)
+    ...configFiles.map((file) => ["the path of a configuration file", file] as const),
+    ["a name of a host", http === undefined ? "" : HttpOptions.toFlags(http).join(" ")]
   ]
   const [what] = texts.find(([, text]) => control.test(text)) ?? []
   return what === undefined ? undefined : `there is a line feed or another control character in ${what}`

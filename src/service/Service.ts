@@ -6,6 +6,7 @@ import { Clock, Duration, Effect, Option, Schedule, Schema } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import { HostEnvironment } from "../config/Environment.ts"
+import type { DaemonStatus } from "../control/ControlApi.ts"
 import * as ControlClient from "../control/ControlClient.ts"
 import * as Shell from "../Shell.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
@@ -150,14 +151,20 @@ const notStarted = (keeper: Keeper, argv: Argv, outcome: Outcome, commands: Read
 const complaint = (argv: Argv, { code, err }: Outcome): string =>
   `${Shell.line(...argv)}: ${err.split("\n", 1)[0]!.replace(/\.$/, "") || (code === null ? "no end" : `code ${code}`)}`
 
-/** The pid of the daemon that answers at the directory. */
-export const daemonOf = (runtimeDir: string): Effect.Effect<Option.Option<number>> =>
+/** What the daemon says of itself that answers at the directory. */
+export const statusOf = (runtimeDir: string): Effect.Effect<Option.Option<DaemonStatus>> =>
   ControlClient.make({ runtimeDir }).pipe(
     Effect.flatMap(({ status }) => status),
     Effect.scoped,
     Effect.timeout(answerTime),
-    Effect.map(({ pid }) => pid),
     Effect.option
+  )
+
+/** Its pid. */
+const daemonOf = (runtimeDir: string): Effect.Effect<Option.Option<number>> =>
+  Effect.map(
+    statusOf(runtimeDir),
+    Option.map(({ pid }) => pid)
   )
 
 /** Returns when it is gone, with its calls that were not answered first. One that goes by itself has made way, too. */

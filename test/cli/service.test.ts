@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as serveMain from "../../src/cli/serveMain.ts"
 import * as DaemonRecord from "../../src/daemon/DaemonRecord.ts"
 import * as ServiceRecord from "../../src/service/ServiceRecord.ts"
 import * as SystemdUnit from "../../src/service/SystemdUnit.ts"
@@ -245,6 +246,74 @@ describe("service install", () => {
     })
   )
 
+  it.live("has the daemon serve HTTP where it is told to, and wait for an address that another program has", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      world.state.http = { url: "http://127.0.0.1:8080" }
+      const flags = ["--http", "8080", "--allowed-host", "host.docker.internal", "--http-idle", "1h"]
+      const { code, err, out } = yield* world.service("install", ...flags)
+      assert.deepStrictEqual({ code, err }, { code: 0, err: "" })
+      assert.include(out, '\nHTTP at http://127.0.0.1:8080: "mcp-pool config --http" prints entries for hosts')
+      const said = ["--http", "127.0.0.1:8080", "--allowed-host", "host.docker.internal", "--http-idle", "3600000ms"]
+      const parsed = SystemdUnit.parse(fs.readFileSync(unitIn(world), "utf8"))
+      assert.deepStrictEqual(parsed?.command.slice(3), ["--runtime-dir", world.runtimeDir, ...said, "--http-wait"])
+      assert.deepInclude(serveMain.parse(parsed?.command.slice(3) ?? []), {
+        http: {
+          address: { host: "127.0.0.1", port: 8080 },
+          auth: "token",
+          allowedHosts: ["host.docker.internal"],
+          idle: 3_600_000,
+          waits: true
+        }
+      })
+      assert.include((yield* world.service("status")).out, `\n  HTTP       http://127.0.0.1:8080 (${said.join(" ")})\n`)
+      const json = JSON.parse((yield* world.service("status", "--json")).out)
+      assert.deepInclude(json, { url: "http://127.0.0.1:8080", http: said })
+      world.state.http = null
+      assert.include((yield* world.service("status")).out, "\n  HTTP       not served, though it is told --http")
+      // As it is, it need not be written anew.
+      const again = yield* world.service("install", ...flags)
+      assert.include(again.out, "is installed already")
+      assert.include(again.err, "HTTP is not served")
+    })
+  )
+
+  for (const [what, said, ...flags] of [
+    ["another port with each start", "name one for the service", "--http", "0"],
+    ["everybody without a token", "0.0.0.0 is none", "--http", "0.0.0.0:80", "--http-auth", "none"],
+    ["no address", "need --http", "--http-idle", "1h"]
+  ] as const) {
+    it.live(`refuses HTTP at ${what}`, () =>
+      Effect.gen(function* () {
+        const world = yield* make("linux")
+        const { code, err } = yield* world.service("install", ...flags)
+        assert.strictEqual(code, 2)
+        assert.include(err, said)
+        assert.deepStrictEqual(world.requests, [])
+      })
+    )
+  }
+
+  it.live("tells when the daemon before served HTTP", () =>
+    Effect.gen(function* () {
+      const world = yield* make("linux")
+      fs.mkdirSync(world.runtimeDir, { mode: 0o700 })
+      const address = { host: "127.0.0.1", port: 8080 }
+      const http = { address, auth: "none" as const, allowedHosts: [], idle: 1_800_000, waits: true }
+      yield* DaemonRecord.write(world.runtimeDir, {
+        configFiles: [],
+        strict: false,
+        watchConfig: false,
+        http,
+        path: ""
+      })
+      assert.strictEqual(
+        (yield* world.service("install")).err,
+        "mcp-pool: the last daemon served HTTP, which the service will not: for that, --http 127.0.0.1:8080 --http-auth none"
+      )
+    })
+  )
+
   it.live("has the executable's own script in the unit", () =>
     Effect.gen(function* () {
       const world = yield* make("linux")
@@ -476,6 +545,8 @@ describe("service status", () => {
       assert.strictEqual(file, path.join(world.home, "Library/LaunchAgents", `${name}.plist`))
       assert.deepStrictEqual(rest, {
         kind: "launchd",
+        url: null,
+        http: [],
         isInstalled: true,
         isEdited: false,
         isRunning: true,

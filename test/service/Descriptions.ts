@@ -13,6 +13,12 @@ export const plain: Description = {
 
 /** All that either format could take for its own. */
 export const hostile: Description = {
+  http: {
+    address: { host: "a%h$HOME", port: 1 },
+    auth: "token",
+    allowedHosts: ["b'c\"&<d>", "[::1]"],
+    idle: 1000
+  },
   node: `/opt/my "node" 100%h/$HOME/bin/node`,
   script: "/opt/a\\b 'c' ${HOME} $$ %% %n ; #/bin.js",
   configFiles: ["/home/ann/ä & <b> ]]> -- 日本/mcp.json", "/x/--runtime-dir"],

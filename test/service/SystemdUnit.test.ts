@@ -56,7 +56,8 @@ WantedBy=default.target
       String.raw`ExecStart=/bin/sh -c "exec \"$$0\" \"$$@\"" "/opt/my \"node\" 100%%h/$$HOME/bin/node" ` +
         String.raw`"/opt/a\\b 'c' $$` +
         `{HOME} $$$$ %%%% %%n ; #/bin.js" serve --config "/home/ann/ä & <b> ]]> -- 日本/mcp.json" ` +
-        `--config /x/--runtime-dir --runtime-dir "/home/ann/pool 'two' 🚀"`
+        `--config /x/--runtime-dir --runtime-dir "/home/ann/pool 'two' 🚀" ` +
+        String.raw`--http "a%%h$$HOME:1" --allowed-host "b'c\"&<d>" --allowed-host "[::1]" --http-idle 1000ms --http-wait`
     )
     assert.strictEqual(
       lines.find((line) => line.startsWith("Environment=")),

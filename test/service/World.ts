@@ -22,7 +22,7 @@ export interface World {
   /** From now on a command that holds the words ends so, and does nothing. */
   readonly answer: (words: string, answer: Answer | Effect.Effect<Answer>) => void
   /** What it knows of the service. */
-  readonly state: { enabled: boolean; pid: number | null; words: string; linger: boolean }
+  readonly state: { enabled: boolean; pid: number | null; words: string; linger: boolean; http: { url: string } | null }
   /** A daemon of the directory that nobody but the test has started. */
   readonly daemon: (pid: number) => Effect.Effect<void>
   /** All that lies in the home directory. */
@@ -41,7 +41,7 @@ export const make = Effect.fnUntraced(function* (
   const home = yield* TestPool.temporaryDirectory
   const runtimeDir = path.join(home, "run")
   const scope = yield* Scope.Scope
-  const state: World["state"] = { enabled: false, pid: null, words: "inactive", linger: true }
+  const state: World["state"] = { enabled: false, pid: null, words: "inactive", linger: true, http: null }
   const requests: Array<Request> = []
   const answers = new Map<string, Effect.Effect<Answer>>()
   let pids = 4711
@@ -55,7 +55,10 @@ export const make = Effect.fnUntraced(function* (
     const close = Scope.close(own, Exit.void)
     yield* Effect.gen(function* () {
       const listener = yield* Harness.listen(runtimeDir)
-      const control = ControlServer.layer({ listener, daemon: () => ({ ...Harness.facts(runtimeDir), pid }) })
+      const control = ControlServer.layer({
+        listener,
+        daemon: () => ({ ...Harness.facts(runtimeDir), pid, http: state.http })
+      })
       const services = [layer, Layer.succeed(Shutdown.Shutdown, shutdown), Harness.layerReload()] as const
       yield* Layer.build(control.pipe(Layer.provide([...services])))
     }).pipe(Scope.provide(own))
