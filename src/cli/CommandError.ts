@@ -129,6 +129,25 @@ export class FlagsDisagree extends Schema.TaggedError<FlagsDisagree>()("FlagsDis
   }
 }
 
+/** The daemon serves no HTTP, and the last one did not. */
+export class NoHttp extends Schema.TaggedError<NoHttp>()("NoHttp", { runtimeDir: Schema.String }) {
+  override readonly [Runtime.errorExitCode] = exitCode.failure
+  override get message(): string {
+    return `no HTTP is served at ${this.runtimeDir}: "mcp-pool serve --http PORT" serves it, and so does "mcp-pool service install --http PORT"`
+  }
+}
+
+/** A host cannot be pointed at a URL, or not as it was asked for. */
+export class NotOverHttp extends Schema.TaggedError<NotOverHttp>()("NotOverHttp", {
+  host: Schema.String,
+  reason: Schema.String
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.usage
+  override get message(): string {
+    return `${this.reason}: "mcp-pool config --for ${this.host}" prints entries that run mcp-pool connect instead`
+  }
+}
+
 /** Entries that were rewritten do not answer. */
 export class NotAnswering extends Schema.TaggedError<NotAnswering>()("NotAnswering", { entries: Schema.Int }) {
   override readonly [Runtime.errorExitCode] = exitCode.unavailable

@@ -1,5 +1,5 @@
 /** The entries that point hosts at the pool. Pure. */
-import { type Host, type Run } from "./Host.ts"
+import type { Entry, Host, Run } from "./Host.ts"
 import { tomlKey, tomlValue } from "./TomlEdit.ts"
 
 /** What starts `mcp-pool` for a host, which has another PATH and directory: nothing is relative, nor a link that moves. */
@@ -18,18 +18,25 @@ export const run = (name: string, { node, runtimeDir, script }: Program, project
   return { command: node, args: [script, ...args] }
 }
 
-/** The text of a host's configuration with one entry a server. */
+/** The text of a host's configuration with one entry a server, each with what it runs. */
 export const entries = (
   host: Pick<Host, "format" | "key" | "shape">,
   runs: ReadonlyArray<readonly [name: string, run: Run]>
+): string =>
+  text(
+    host,
+    runs.map(([name, run]) => [name, host.shape.fresh(run)])
+  )
+
+/** The text of a host's configuration with these entries. */
+export const text = (
+  host: Pick<Host, "format" | "key">,
+  entries: ReadonlyArray<readonly [name: string, entry: Entry]>
 ): string => {
-  if (host.format === "json") {
-    const servers = Object.fromEntries(runs.map(([name, run]) => [name, host.shape.fresh(run)]))
-    return JSON.stringify({ [host.key]: servers }, undefined, 2)
-  }
-  return runs
-    .map(([name, run]) => {
-      const lines = Object.entries(host.shape.fresh(run)).map(([key, value]) => `${tomlKey(key)} = ${tomlValue(value)}`)
+  if (host.format === "json") return JSON.stringify({ [host.key]: Object.fromEntries(entries) }, undefined, 2)
+  return entries
+    .map(([name, entry]) => {
+      const lines = Object.entries(entry).map(([key, value]) => `${tomlKey(key)} = ${tomlValue(value)}`)
       return [`[${tomlKey(host.key)}.${tomlKey(name)}]`, ...lines].join("\n")
     })
     .join("\n\n")

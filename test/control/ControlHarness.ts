@@ -76,6 +76,8 @@ export const failed = (name: string): ServerStatus => {
 }
 
 export interface Script {
+  /** Where it serves HTTP; nowhere unless given. */
+  readonly http?: DaemonStatus["http"]
   readonly servers: ReadonlyArray<ServerStatus>
   readonly tools?: ReadonlyArray<ToolStatus>
   readonly sessions?: ReadonlyArray<SessionStatus>
@@ -218,7 +220,7 @@ export const serve = Effect.fnUntraced(function* (script: Script) {
   yield* Effect.gen(function* () {
     const listener = yield* listen(runtimeDir)
     yield* Layer.build(
-      ControlServer.layer({ listener, daemon: () => facts(runtimeDir) }).pipe(
+      ControlServer.layer({ listener, daemon: () => ({ ...facts(runtimeDir), http: script.http ?? null }) }).pipe(
         Layer.provide([scripted.layer, Layer.succeed(Shutdown.Shutdown, shutdown), layerReload(script.reload)])
       )
     )
