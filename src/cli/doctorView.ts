@@ -70,6 +70,7 @@ const titles: Readonly<Record<Check, string>> = {
   daemon: "Daemon",
   service: "Service",
   sockets: "Sockets",
+  http: "HTTP",
   leftovers: "Leftovers",
   starts: "Starts",
   connect: "Hosts"

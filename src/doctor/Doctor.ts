@@ -7,6 +7,7 @@ import * as Configuration from "./Configuration.ts"
 import * as Daemon from "./Daemon.ts"
 import * as Files from "./Files.ts"
 import type { Finding } from "./Finding.ts"
+import * as Http from "./Http.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as NodeVersion from "./NodeVersion.ts"
 import * as ProcessRecord from "../server/ProcessRecord.ts"
@@ -76,6 +77,7 @@ export const run = Effect.fnUntraced(function* (
     ...Background.check({ runtimeDir, daemon, commands }),
     ...(yield* Service.check({ runtimeDir, daemon, program: programOf(entryOf), commands, isLookedAt })),
     ...(yield* Sockets.check({ runtimeDir, servers, daemon, commands })),
+    ...(yield* Http.check({ runtimeDir, daemon, commands, isService: start !== undefined })),
     ...(yield* Leftovers.check({ runtimeDir, owner, commands })),
     ...(options.start ? yield* Start.check({ specs: startable, daemon, commands }) : []),
     ...(yield* Bridge.check({ daemon, servers: [...names, ...known].filter(isLookedAt), entryOf, commands }))

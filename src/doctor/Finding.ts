@@ -9,6 +9,7 @@ export const checks = [
   "daemon",
   "service",
   "sockets",
+  "http",
   "leftovers",
   "starts",
   "connect"
