@@ -139,6 +139,8 @@ export class Conversation {
     for (const [id, note] of this.#requests.takeAll()) {
       const hello = note === "initialize" ? this.#remembered.hello() : null
       if (hello !== null) this.#hold({ id, note, line: [hello], size: hello.length })
+      // It did nothing but to tell: its client listens again, and knows that it may have missed something.
+      else if (note === "listening") this.#host.push(Wire.listenedTo(id))
       else {
         lost++
         this.#host.push(Wire.failure(id, Wire.outcomeUnknown(this.#server)))
@@ -252,6 +254,7 @@ export class Conversation {
       }
       case "notification": {
         if (this.#isDoubtful(message.method)) return
+        if (message.method === "notifications/subscriptions/acknowledged") this.#listens()
         const asked = message.method === "notifications/cancelled" ? message.param("requestId") : undefined
         const id = asked === undefined ? undefined : this.#questions.cancel(asked)
         if (id === asked) message.writeTo(this.#host)
@@ -261,6 +264,12 @@ export class Conversation {
       case "nothing":
         return message.writeTo(this.#host)
     }
+  }
+
+  /** A `subscriptions/listen` goes on from here until it ends. */
+  #listens(): void {
+    const id = idOfSubscription(this.#message.param("_meta"))
+    if (this.#requests.take(id) !== undefined) this.#requests.add(id, "listening")
   }
 
   #answered(): void {
@@ -371,6 +380,12 @@ export class Conversation {
     this.#host.push(Wire.failure(this.#message.id, Wire.resultTooLarge(this.#server, maxLine)))
   }
 }
+
+/** JSON text of the id, of a notification's `_meta`, which is JSON text; empty where there is none. */
+const idOfSubscription = (meta = "{}"): string =>
+  JSON.stringify((JSON.parse(meta) as { readonly [key: string]: unknown } | null)?.[subscriptionId]) ?? ""
+
+const subscriptionId = "io.modelcontextprotocol/subscriptionId"
 
 /** What is said again anyway, and what nobody waits for any more. */
 const forgotten = /^notifications\/(?:initialized|progress)$/

@@ -47,7 +47,7 @@ export class Remembered {
 
   /** The answer to a request with this note has come. */
   answered(note: string, answer: Message): void {
-    if (note === "") return
+    if (note === "" || note === "listening") return
     if (note === "initialize") {
       this.#isAnswered = !answer.isError
       if (answer.isError) this.#hello = null

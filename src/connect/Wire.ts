@@ -46,6 +46,10 @@ export const error = (id: string, error: string): string => `{"jsonrpc":"2.0","i
 export const failure = (id: string, error: { readonly code: number; readonly message: string }): string =>
   `{"jsonrpc":"2.0","id":${id},"error":${json(error)}}\n`
 
+/** A line, the end of a `subscriptions/listen`; `id` is JSON text. */
+export const listenedTo = (id: string): string =>
+  `{"jsonrpc":"2.0","id":${id},"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":${id}}}}\n`
+
 /** A line; `id` and `params` are JSON text. */
 export const request = (id: string, method: string, params?: string): string =>
   params === undefined

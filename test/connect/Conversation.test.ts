@@ -34,6 +34,34 @@ describe("Conversation", () => {
     assert.deepStrictEqual(scene.host.take(), [unknown(1), unknown("two")])
   })
 
+  it("ends what a modern host listened to, once that had begun", () => {
+    const scene = new Scene()
+    scene.open()
+    const listen = (id: unknown) => ({ id, method: "subscriptions/listen", params: { notifications: {} } })
+    const meta = (id: unknown) => ({ _meta: { "io.modelcontextprotocol/subscriptionId": id } })
+    const acknowledged = (id: unknown) => ({
+      jsonrpc: "2.0",
+      method: "notifications/subscriptions/acknowledged",
+      params: { ...meta(id), notifications: {} }
+    })
+    const ended = (id: unknown) => ({ jsonrpc: "2.0", id, result: { resultType: "complete", ...meta(id) } })
+    scene.hostSays(listen("a"), listen(1), listen("1"), listen("late"), call("busy"))
+    scene.daemonSays(acknowledged("a"), acknowledged("1"), acknowledged(1), acknowledged("nobody's"), {
+      method: "notifications/subscriptions/acknowledged"
+    })
+    scene.daemonSays(ended("1"))
+    scene.host.take()
+    assert.strictEqual(scene.kill(), 2)
+    assert.deepStrictEqual(scene.host.take(), [unknown("late"), unknown("busy"), ended("a"), ended(1)])
+    // The next daemon knows nothing of it, and may be asked for the same.
+    scene.open()
+    assert.deepStrictEqual(scene.daemon.take(), [])
+    scene.hostSays(listen("a"))
+    scene.daemonSays(acknowledged("a"), ended("a"))
+    assert.deepStrictEqual(scene.host.take(), [acknowledged("a"), ended("a")])
+    assert.strictEqual(scene.conversation.inFlight, 0)
+  })
+
   it("answers each of several with the same id", () => {
     const scene = Scene.greeted()
     scene.hostSays(call(1), call(1), call(1))
