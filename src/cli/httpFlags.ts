@@ -22,7 +22,8 @@ export const httpFlags = {
   ),
   httpAuth: Flag.Literals("http-auth", ["token", "none"]).pipe(
     Flag.withDescription(
-      "What HTTP wants to see: the token in <runtimeDir>/http-token, or on this machine nothing (default: token)"
+      "What HTTP wants to see: the token in <runtimeDir>/http-token (for another, remove the file and start again), " +
+        "or on this machine nothing (default: token)"
     ),
     Flag.optional
   ),

@@ -23,6 +23,11 @@ describe("statusView", () => {
     )
   })
 
+  it("shows where HTTP is served beside the daemon", () => {
+    const [head] = statusLines({ ...status(), http: { url: "http://127.0.0.1:8080" } }, plain)
+    assert.strictEqual(head, "mcp-pool 1.2.3 · pid 4242 · up 3m 12s · http://127.0.0.1:8080 · /run/pool")
+  })
+
   it("shows a project's server with ~ for the home directory", () => {
     const server = Harness.server("git@/home/ada/site")
     const rows = (home: string) => statusLines(status(server), { ...plain, home }).slice(3)
