@@ -84,7 +84,6 @@ export const run = Effect.fnUntraced(
       const control = net.createServer()
       const listener = HeldConnections.hold(control)
       yield* RuntimeClaim.make(control, runtimeDir)
-      yield* DaemonRecord.write(runtimeDir, beginning.record)
       if (background) yield* Background.boundLog(runtimeDir)
       const watched = beginning.watchConfig ? yield* filesOf(beginning) : []
       yield* serve(options, beginning, watched, listener).pipe(Effect.provide(layer(config, read, options)))
@@ -119,19 +118,19 @@ const withAdvice = ({ column, file, line, reason }: ConfigFileError): ConfigFile
   new ConfigFileError({ column, file, line, reason: `${reason} (or name a host's own file with --config)` })
 
 /** Fails where HTTP cannot be served, unless it may wait: then that is logged, and all else is served. */
-const listenHttp = Effect.fnUntraced(function* ({ http, record }: Background.Beginning, runtimeDir: string) {
-  if (http === undefined) return null
+const listenHttp = Effect.fnUntraced(function* (http: HttpOptions, runtimeDir: string) {
   const HttpListener = yield* Effect.promise(() => import("./listen/HttpListener.ts"))
   const listening = HttpListener.make({ ...http, runtimeDir })
-  const listener = yield* http.waits === true
+  return yield* http.waits === true
     ? listening.pipe(Effect.catch((error) => Effect.as(Effect.logError(error.message), null)))
     : listening
-  if (listener !== null && listener.port !== http.address.port) {
-    const address = { host: http.address.host, port: listener.port }
-    yield* DaemonRecord.write(runtimeDir, { ...record, http: { ...http, address } })
-  }
-  return listener
 })
+
+/** With the port that the listener got where it was told any. */
+const recordOf = ({ record }: Background.Beginning, listener: { readonly port: number } | null) => {
+  if (record.http === null || listener === null) return record
+  return { ...record, http: { ...record.http, address: { host: record.http.address.host, port: listener.port } } }
+}
 
 const serve = Effect.fnUntraced(function* (
   options: Options,
@@ -145,11 +144,13 @@ const serve = Effect.fnUntraced(function* (
   const { runtimeDir } = options
   // Who has started this daemon may have ended since.
   yield* Effect.sync(() => Turn.giveBack(RuntimeDir.wakingTurn(runtimeDir)))
-  yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
   const startedAt = new Date().toISOString()
   yield* Effect.gen(function* () {
     // An address that somebody else has is found out before any process is launched.
-    const http = yield* listenHttp(beginning, runtimeDir)
+    const http = beginning.http === undefined ? null : yield* listenHttp(beginning.http, runtimeDir)
+    // A start that fails leaves the next daemon nothing.
+    yield* DaemonRecord.write(runtimeDir, recordOf(beginning, http))
+    yield* Effect.logInfo(`mcp-pool ${version} serves ${pool.names.length} servers in ${runtimeDir}`)
     yield* Effect.forkChild(pool.startAll, { startImmediately: true })
     // Spawned first, loaded afterwards: servers start while the daemon reads its own code.
     const ControlServer = yield* Effect.promise(() => import("./control/ControlServer.ts"))

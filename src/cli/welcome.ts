@@ -1,4 +1,4 @@
-/** What `serve` shows a person once each server has run or failed: the servers, and three commands to try next. Pure. */
+/** What `serve` shows a person once each server has run or failed: the servers, and commands to try next. Pure. */
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
 import * as Shell from "../Shell.ts"
@@ -23,7 +23,8 @@ export const welcomeLines = (
     ...(first === undefined ? [] : [`${command} tools ${Shell.quoted(first.name)}`]),
     echo === undefined
       ? `${command} config --for claude-code`
-      : `${command} call ${Shell.quoted(echo.server)} echo --args '{"message":"hi"}'`
+      : `${command} call ${Shell.quoted(echo.server)} echo --args '{"message":"hi"}'`,
+    ...(status.http === null ? [] : [`${command} config --http --for claude-code`])
   ]
   return [
     "",

@@ -266,7 +266,7 @@ describe("serve", () => {
 
   it.live("in the background serves its sockets where another program has HTTP's address", () =>
     Effect.gen(function* () {
-      const { dial, httpUrl, runtimeDir, serve } = yield* setUp
+      const { configFile, dial, httpUrl, runtimeDir, serve } = yield* setUp
       const other = yield* Effect.acquireRelease(
         Effect.callback<net.Server>((resume) => {
           const server = net.createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
@@ -281,7 +281,12 @@ describe("serve", () => {
         inForeground.log(),
         `cannot serve HTTP: http://127.0.0.1:${port}: another program listens there: end it, or choose another port with --http`
       )
-      assert.notInclude(inForeground.log(), "spawn")
+      assert.notInclude(inForeground.log(), " serves ")
+      assert.isFalse(fs.existsSync(DaemonRecord.file(runtimeDir)), "a start that failed is no daemon's to take up")
+      const address = { host: "127.0.0.1", port }
+      const http = { address, auth: "token" as const, allowedHosts: [], idle: 60_000 }
+      const told = { configFiles: [configFile], strict: false, watchConfig: false, http, path: poor }
+      yield* DaemonRecord.write(runtimeDir, told)
       for (const way of [["--background"], [...flags, "--http-wait"]]) {
         const daemon = yield* serve(way, poor)
         yield* daemon.serving
