@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Effect, Predicate, Result } from "effect"
-import { runsPool } from "../config/SelfReference.ts"
+import { asksPool, runsPool } from "../config/SelfReference.ts"
 import type { Program } from "../hosts/Connect.ts"
 import type { Entry, Host, Reading, Where } from "../hosts/Host.ts"
 import * as HostFile from "../hosts/HostFile.ts"
@@ -134,6 +134,7 @@ const read = (options: Options, host: Host, listed: HostFile.Listed, isReadOnly:
   const entry = HostFile.asEntry(listed.entry)
   if (entry === undefined) return kept("is no object")
   if (listed.name === "") return kept("has no name")
+  if (asksPool(entry)) return kept(own)
   const run = host.shape.run(entry)
   if (run !== undefined && (runsPool({ ...run, cwd: "/" }) || run.args[0] === options.program.script)) return kept(own)
   if (listed.isTwice) return kept("stands there twice")
@@ -147,7 +148,7 @@ const read = (options: Options, host: Host, listed: HostFile.Listed, isReadOnly:
 }
 
 /** Of an entry that is as adopt would make it. */
-export const own = "runs mcp-pool already"
+export const own = "is the pool's already"
 
 /** The hosts by their names; all of them where none is named. */
 export const hostsOf = (ids: ReadonlyArray<string>): ReadonlyArray<Host> =>

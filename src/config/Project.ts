@@ -14,7 +14,7 @@ import { HostEnvironment } from "./Environment.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Jsonc from "./Jsonc.ts"
 import * as PoolConfig from "./PoolConfig.ts"
-import { runsPool } from "./SelfReference.ts"
+import { asksPool, runsPool } from "./SelfReference.ts"
 
 /** A directory that may have servers of its own. */
 export interface Project {
@@ -198,7 +198,8 @@ const lastOf = (found: ReadonlyArray<Definition>, server: string): Definition | 
 
 /** What points a host at the pool defines nothing. */
 const isPool = ({ directory, entry }: Definition): boolean => {
-  if (!Predicate.isObject(entry) || !Predicate.isString(entry["command"])) return false
+  if (!Predicate.isObject(entry)) return false
+  if (!Predicate.isString(entry["command"])) return asksPool(entry)
   const args: ReadonlyArray<unknown> = Array.isArray(entry["args"]) ? entry["args"] : []
   return runsPool({ command: entry["command"], args: args.filter(Predicate.isString), cwd: directory })
 }

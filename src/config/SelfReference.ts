@@ -1,4 +1,4 @@
-/** Whether a server's command is `mcp-pool` itself: the pool would connect to itself, and wait for itself. */
+/** Whether a server is `mcp-pool` itself, by its command or by its URL: the pool would connect to itself, and wait for itself. */
 import * as path from "node:path"
 import { Predicate, Result } from "effect"
 import * as BoundedFile from "./BoundedFile.ts"
@@ -24,6 +24,21 @@ export const runsPool = (process: {
   return (
     named !== -1 && process.args.slice(named + 1).some((argument) => argument === "connect" || argument === "serve")
   )
+}
+
+/** The variable from which a host takes the token of the pool's HTTP. */
+export const tokenVariable = "MCP_POOL_TOKEN"
+
+/**
+ * Whether an entry asks a pool over HTTP: one that `mcp-pool config --http` has printed, by the socket that it names or by
+ * where its token is. One that needs no token looks like any other.
+ */
+export const asksPool = (entry: Readonly<Record<string, unknown>>): boolean => {
+  const url = [entry["url"], entry["httpUrl"]].find(Predicate.isString)
+  if (url === undefined || !url.endsWith("/mcp")) return false
+  if (/^unix:.*\/http\.sock#/.test(url)) return true
+  const said = [entry["headers"], entry["headersHelper"], entry["bearer_token_env_var"]]
+  return /\bMCP_POOL_TOKEN\b|\/http-token\b/.test(JSON.stringify(said))
 }
 
 const ownName = "effect-mcp-pool"

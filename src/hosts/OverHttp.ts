@@ -2,6 +2,7 @@
  * How each host is told of a server over HTTP, and what shows the token for it: as its own documentation has it. The token
  * is a secret, and hosts' files are shared, so an entry refers to it wherever the host can follow a reference. Pure.
  */
+import { tokenVariable as variable } from "../config/SelfReference.ts"
 import * as Shell from "../Shell.ts"
 import type { Entry, HostId } from "./Host.ts"
 
@@ -31,9 +32,6 @@ export interface OverHttp {
   readonly way: "variable" | "file" | "command" | "socket" | "literal"
   readonly fresh: (endpoint: Endpoint, token: Token) => Entry
 }
-
-/** The variable from which hosts take the token. */
-export const variable = "MCP_POOL_TOKEN"
 
 /** With `headers`, as most hosts have it: `reference` is how they write what stands in the variable, or in a file. */
 const withHeaders = (

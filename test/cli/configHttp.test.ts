@@ -3,7 +3,9 @@ import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as TOML from "smol-toml"
+import { asksPool } from "../../src/config/SelfReference.ts"
 import * as DaemonRecord from "../../src/daemon/DaemonRecord.ts"
+import type { Entry } from "../../src/hosts/Host.ts"
 import { hosts, hostIds } from "../../src/hosts/Hosts.ts"
 import { defaultIdle, type HttpOptions } from "../../src/http/HttpOptions.ts"
 import * as Harness from "../control/ControlHarness.ts"
@@ -90,6 +92,19 @@ describe("config --http", () => {
       })
     )
   }
+
+  it.live("prints what is known again as the pool's own, and not taken for a server's definition", () =>
+    Effect.gen(function* () {
+      const { config } = yield* setUp()
+      for (const id of Object.keys(expected)) {
+        const { git, "my server": mine } = entriesOf(id, (yield* config("--for", id)).out)
+        const [together] = Object.values(entriesOf(id, (yield* config("--for", id, "--together")).out))
+        for (const entry of [git, mine, together]) assert.isTrue(asksPool(entry as Entry))
+      }
+      assert.isFalse(asksPool({ url: "https://example.com/mcp", headers: { Authorization: "Bearer ${TOKEN}" } }))
+      assert.isFalse(asksPool({ command: "git", env: { TOKEN: "${MCP_POOL_TOKEN}" } }))
+    })
+  )
 
   it.live("gives Claude Code a command whose headers show the token", () =>
     Effect.gen(function* () {

@@ -91,6 +91,14 @@ describe("where a project defines a server", () => {
       put(home, "site/.cursor/mcp.json", { mcpServers: { git: { command: "cursor", disabled: true } } })
       assert.strictEqual(commandOf(yield* find(home)), "claude")
       put(home, ".claude.json", { projects: { [path.join(home, "site")]: self } })
+      put(home, "site/.cursor/mcp.json", {
+        mcpServers: {
+          git: {
+            url: "http://127.0.0.1:8080/servers/git/mcp",
+            headers: { Authorization: "Bearer ${env:MCP_POOL_TOKEN}" }
+          }
+        }
+      })
       assert.isUndefined(yield* find(home))
     })
   )
