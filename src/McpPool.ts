@@ -8,13 +8,15 @@ import type { PoolOptions } from "./config/PoolOptions.ts"
 import type { PoolSettings, ServerOptions } from "./config/ServerSpec.ts"
 import { CallAccount, type EndedCall } from "./mux/CallAccount.ts"
 import { LocalTransport, type Transport } from "./mux/LocalTransport.ts"
+import { announce } from "./mux/Notifications.ts"
 import type { Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type RestartFailed, type ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import type { LogEntry } from "./server/LogEntry.ts"
 import { type NamedServer, sessionsOf, statusOf } from "./pool/NamedServer.ts"
 import type { PooledServer } from "./pool/PooledServer.ts"
 import * as PoolServers from "./pool/PoolServers.ts"
-import type { ServerChange, ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
+import { Pins } from "./pin/Pins.ts"
+import type { PinAccepted, PinStatus, ServerChange, ServerStatus, SessionStatus, ToolStatus } from "./PoolStatus.ts"
 import * as Feed from "./server/Feed.ts"
 import * as ProcessTable from "./server/ProcessTable.ts"
 import * as Reaper from "./server/Reaper.ts"
@@ -111,6 +113,10 @@ export class McpPool extends Context.Service<
     readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>>
     /** The tools of one server or of all, in the order of the servers' own lists. */
     readonly tools: (name: Option.Option<string>) => Effect.Effect<ReadonlyArray<ToolStatus>, ServerNotFound>
+    /** How the tools of these servers, or of all that pin theirs, compare with what was accepted. */
+    readonly pins: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<PinStatus>, ServerNotFound>
+    /** Accepts the tools of these servers, or of all that pin theirs, as they were listed last; sessions are told. */
+    readonly acceptPins: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<PinAccepted>, ServerNotFound>
     /** The last lines of a server's log; with `follow`, the coming ones too. */
     readonly logs: (name: string, options: { readonly follow: boolean }) => Stream.Stream<LogEntry, ServerNotFound>
   }
@@ -136,10 +142,21 @@ export const make = Effect.fnUntraced(function* (
     options.onCall?.(call)
   }
   const transports = new Map<LocalTransport, NamedServer>()
+  const pins = new Pins({
+    log: (server, level, line) =>
+      say((level === "info" ? Effect.logInfo : Effect.logWarning)(line).pipe(Effect.annotateLogs({ server }))),
+    onOffered: (server) => {
+      // It may be the first time that it has a gate.
+      const named = isMade ? servers.get(server) : undefined
+      if (named !== undefined) announce(named.upstream.clients, "notifications/tools/list_changed")
+    }
+  })
+  let isMade = false
   const servers = yield* PoolServers.make(entries, {
     restartSchedule: options.restartSchedule,
     start: options.start ?? "eager",
     account: new CallAccount(isDebug ? onDebuggedCall : options.onCall),
+    pins,
     onChange: (change) => {
       changes.publish(change)
       say(logChange(change))
@@ -148,6 +165,8 @@ export const make = Effect.fnUntraced(function* (
       for (const [transport, its] of transports) if (its === named) void transport.close()
     }
   })
+
+  isMade = true
 
   const find = (name: string): Effect.Effect<NamedServer, ServerNotFound> => {
     const named = servers.get(name)
@@ -166,6 +185,12 @@ export const make = Effect.fnUntraced(function* (
     sessionId,
     removed: removed.await
   })
+
+  const pinned = (names: ReadonlyArray<string>) =>
+    Effect.suspend(() => {
+      const pinning = servers.names().filter((name) => pins.summaryOf(name) !== undefined)
+      return names.length === 0 ? Effect.succeed(pinning) : Effect.forEach(names, (name) => Effect.as(find(name), name))
+    })
 
   let isClosed = false
   // Before the servers stop.
@@ -186,7 +211,9 @@ export const make = Effect.fnUntraced(function* (
       return servers.names()
     },
     status: Effect.map(ProcessTable.list, (processes) =>
-      Array.from(servers.all(), (named) => statusOf(named, processes, sockets.get(named.name) ?? null))
+      Array.from(servers.all(), (named) =>
+        statusOf(named, processes, sockets.get(named.name) ?? null, pins.summaryOf(named.name))
+      )
     ),
     changes: changes.stream,
     isRunning: (name) => Effect.sync(() => servers.get(name)?.server.state() === "running"),
@@ -240,6 +267,8 @@ export const make = Effect.fnUntraced(function* (
         }),
         (all) => all.flatMap(({ name, server }) => server.tools(name))
       ),
+    pins: (names) => Effect.map(pinned(names), (names) => names.map((name) => pins.statusOf(name))),
+    acceptPins: (names) => Effect.map(pinned(names), (names) => names.map((name) => pins.accept(name))),
     logs: (name, { follow }) =>
       Stream.unwrap(
         Effect.map(find(name), ({ server: { log } }) => (follow ? log.follow : Stream.fromIterable([...log.entries()])))
@@ -274,6 +303,8 @@ export interface Options extends StartOptions {
   readonly servers: Readonly<Record<string, ServerOptions>>
   /** Settings for all of them. */
   readonly pool?: PoolOptions | undefined
+  /** Where the accepted tools of servers with `pool.pin` stand: those cannot run without. */
+  readonly lockFile?: string | undefined
 }
 
 /**
@@ -283,7 +314,7 @@ export interface Options extends StartOptions {
  */
 export const layer = (options: Options): Layer.Layer<McpPool, ConfigFileError | ServerConfigError> =>
   Layer.unwrap(
-    Effect.map(PoolConfig.fromServers(options.servers, { pool: options.pool }), (config) =>
+    Effect.map(PoolConfig.fromServers(options.servers, { pool: options.pool, lockFile: options.lockFile }), (config) =>
       layerPoolConfig(config, options)
     )
   )

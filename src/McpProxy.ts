@@ -309,11 +309,15 @@ export const layer = (
     readonly servers: Readonly<Record<string, ServerOptions>>
     /** Settings for all of them. */
     readonly pool?: PoolOptions | undefined
+    /** Where the accepted tools of servers with `pool.pin` stand. */
+    readonly lockFile?: string | undefined
   }
 ): Layer.Layer<McpProxy | ToolCache.ToolCache, ConfigFileError | ServerConfigError | AllServersFailed> =>
   Layer.effectDiscard(started).pipe(
     Layer.provideMerge(layerPool(options)),
-    Layer.provide(McpPool.layer({ servers: options.servers, pool: options.pool, autoStart: false }))
+    Layer.provide(
+      McpPool.layer({ servers: options.servers, pool: options.pool, lockFile: options.lockFile, autoStart: false })
+    )
   )
 
 const started = Effect.gen(function* () {

@@ -16,6 +16,16 @@ export const ProcessStatus = Schema.Struct({
   draining: Schema.Boolean
 })
 
+/** How the tools of a server that are pinned compare with what it lists. */
+export const PinSummary = Schema.Struct({
+  mode: Schema.Literals(["warn", "block"]),
+  /** Tools that are not as they were accepted: changed, new, or gone. */
+  differences: Schema.Int,
+  /** Why nothing can be compared; null where it can. */
+  trouble: Schema.NullOr(Schema.String)
+})
+export type PinSummary = typeof PinSummary.Type
+
 /** One server as `mcp-pool status --json` prints it. */
 export const ServerStatus = Schema.Struct({
   name: Schema.String,
@@ -36,6 +46,8 @@ export const ServerStatus = Schema.Struct({
   tools: Schema.NullOr(Schema.Int),
   /** The path of its socket, where a listener serves it. */
   socket: Schema.NullOr(Schema.String),
+  /** Absent where it pins nothing. */
+  pin: Schema.optionalKey(PinSummary),
   startedAt: Schema.NullOr(Schema.String),
   lastFailure: Schema.NullOr(Failure),
   /** The last 20, oldest first. */
@@ -89,9 +101,47 @@ export const ToolStatus = Schema.Struct({
   description: Schema.NullOr(Schema.String),
   inputSchema: Schema.Unknown,
   /** Absent where the server gives none. */
-  outputSchema: Schema.optionalKey(Schema.Unknown)
+  outputSchema: Schema.optionalKey(Schema.Unknown),
+  /** How it differs from what was accepted, and whether it is offered all the same; absent where it does not. */
+  pin: Schema.optionalKey(Schema.Struct({ difference: Schema.Literals(["changed", "new"]), offered: Schema.Boolean }))
 })
 export type ToolStatus = typeof ToolStatus.Type
+
+/** A tool that is not as it was accepted. */
+export const PinDifference = Schema.Struct({
+  tool: Schema.String,
+  difference: Schema.Literals(["changed", "new", "vanished"]),
+  /** What it was (`- `) and is (`+ `), for people; nothing in it hides. */
+  lines: Schema.Array(Schema.String)
+})
+export type PinDifference = typeof PinDifference.Type
+
+/** What `mcp-pool pin` shows of one server. */
+export const PinStatus = Schema.Struct({
+  server: Schema.String,
+  /** Null where it pins nothing. */
+  mode: Schema.NullOr(Schema.Literals(["warn", "block"])),
+  /** Its lock file; null as `mode` is. */
+  file: Schema.NullOr(Schema.String),
+  /** How many tools are accepted; null where it was never seen. */
+  pinned: Schema.NullOr(Schema.Int),
+  /** How many it listed last; null where that is not known. */
+  listed: Schema.NullOr(Schema.Int),
+  /** Why nothing can be compared; null where it can. */
+  trouble: Schema.NullOr(Schema.String),
+  differences: Schema.Array(PinDifference)
+})
+export type PinStatus = typeof PinStatus.Type
+
+/** What `mcp-pool pin --accept` did with one server; `status` is as it is now. */
+export const PinAccepted = Schema.Struct({
+  status: PinStatus,
+  /** What is accepted now and was not before. */
+  accepted: Schema.Array(PinDifference),
+  /** Why nothing is; null where all is. */
+  reason: Schema.NullOr(Schema.String)
+})
+export type PinAccepted = typeof PinAccepted.Type
 
 /** A session that a deadline cut off. */
 export const CutOff = Schema.Struct({

@@ -27,6 +27,16 @@ export class KeptBack extends Schema.TaggedError<KeptBack>()("KeptBack", {
   }
 }
 
+/** Tools are not as they were accepted, or nobody can tell; what has been printed says which. */
+export class PinsDiffer extends Schema.TaggedError<PinsDiffer>()("PinsDiffer", {
+  servers: Schema.Array(Schema.String)
+}) {
+  override readonly [Runtime.errorExitCode] = exitCode.failure
+  override get message(): string {
+    return `not as accepted: ${this.servers.join(", ")}`
+  }
+}
+
 /** No answer within `--timeout`. */
 export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout", {
   server: Schema.String,

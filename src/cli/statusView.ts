@@ -4,6 +4,8 @@ import type { DaemonStatus } from "../control/ControlApi.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
 import type { Failure, ServerState, StateChange } from "../server/ServerState.ts"
 import { printable } from "../printable.ts"
+import * as Summary from "../pin/Summary.ts"
+import * as Shell from "../Shell.ts"
 import { type Column, firstLine, type Paint, size, span, table } from "./Text.ts"
 
 export interface Options {
@@ -35,7 +37,9 @@ export const statusLines = (status: DaemonStatus, options: Options): ReadonlyArr
     titles!,
     ...rows.flatMap(({ isLast, server }, i) => [
       lines[i]!,
-      ...(isLast ? [...asleepLines(server, options), ...failureLines(server, options)] : [])
+      ...(isLast
+        ? [...asleepLines(server, options), ...pinLines(server, options), ...failureLines(server, options)]
+        : [])
     ])
   ]
 }
@@ -104,6 +108,13 @@ const stateStyle = (state: ServerState, paint: Paint): ((text: string) => string
 /** Why one does not run that is not stopped for good. */
 const asleepLines = ({ asleep }: ServerStatus, { paint }: Options): ReadonlyArray<string> =>
   asleep === true ? [`  ${paint.dim("starts with its next call")}`] : []
+
+/** What is not as it was accepted. */
+const pinLines = ({ name, pin }: ServerStatus, { paint }: Options): ReadonlyArray<string> => {
+  if (pin === undefined) return []
+  const said = Summary.inWords(pin)
+  return said === null ? [] : [`  ${paint.yellow(printable(said))}: ${Shell.line("mcp-pool", "pin", name)}`]
+}
 
 /** What went wrong last: in full where that may still matter, on a line where the server has been running since. */
 const failureLines = (

@@ -35,12 +35,19 @@ export const toolLines = (
       ...names,
       {
         head: "DESCRIPTION",
-        text: ({ title, description }) => firstLine(description ?? title ?? "", room),
+        text: ({ description, pin, title }) => firstLine(`${markOf(pin)}${description ?? title ?? ""}`, room),
         style: paint.dim
       }
     ],
     paint
   )
+}
+
+/** What a pin says of a tool. */
+const markOf = (pin: ToolStatus["pin"]): string => {
+  if (pin === undefined) return ""
+  const what = pin.difference === "new" ? "new since the others were accepted" : "changed since it was accepted"
+  return `[${pin.offered ? "" : "not offered: "}${what}] `
 }
 
 const same = (text: string): string => text

@@ -8,6 +8,7 @@ import { certify } from "./certify.ts"
 import { config } from "./config.ts"
 import { doctor } from "./doctor.ts"
 import { logs } from "./logs.ts"
+import { pin } from "./pin.ts"
 import { reload } from "./reload.ts"
 import { restart } from "./restart.ts"
 import { root } from "./root.ts"
@@ -25,7 +26,7 @@ import { types } from "./types.ts"
 const tree = root.pipe(
   Command.withSubcommands([
     { group: "Daemon", commands: [serve, status, logs, start, stop, restart, reload, shutdown] },
-    { group: "Set up", commands: [service, adopt, config, trust, doctor, certify] },
+    { group: "Set up", commands: [service, adopt, config, trust, pin, doctor, certify] },
     { group: "Clients", commands: [connect, call, tools, types, sessions] }
   ])
 )

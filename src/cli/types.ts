@@ -3,7 +3,7 @@ import { Console, Effect, Option } from "effect"
 import { Argument, Command } from "effect/cli"
 import * as Address from "../config/Address.ts"
 import { ServerNotFound } from "../PoolError.ts"
-import type { ServerStatus } from "../PoolStatus.ts"
+import type { ServerStatus, ToolStatus } from "../PoolStatus.ts"
 import { ServerDown } from "./CommandError.ts"
 import { connectControl } from "./root.ts"
 import { stateLine } from "./statusView.ts"
@@ -37,7 +37,7 @@ export const types = Command.make(
     const listed = yield* Effect.forEach(known, ({ name }) => control.tools(Option.some(name)))
     // Loaded here, so that no other command loads it.
     const ToolModule = yield* Effect.promise(() => import("../codegen/ToolModule.ts"))
-    yield* Console.log(ToolModule.print(listed.flat()).trimEnd())
+    yield* Console.log(ToolModule.print(listed.flat().filter(isOffered)).trimEnd())
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Print the tools of servers as a TypeScript module of typed functions"),
@@ -46,5 +46,7 @@ export const types = Command.make(
     { command: "mcp-pool types github > src/github.ts", description: "Those of one" }
   ])
 )
+
+const isOffered = ({ pin }: ToolStatus): boolean => pin === undefined || pin.offered
 
 const silentLine = (server: ServerStatus): string => `${stateLine(server, paint(false))}; its tools are not known`

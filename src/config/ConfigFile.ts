@@ -14,6 +14,8 @@ export interface Source {
   /** The project directory: `cwd`, `${workspaceFolder}`, and what relative paths are relative to. */
   readonly directory: string
   readonly inputs: Inputs.Inputs
+  /** Where the accepted tools of its servers stand; null where an application has not said. */
+  readonly lockFile: string | null
   /** The settings for all its servers. */
   readonly pool: DecodedPoolOptions
   /** The same as it stands there. */
@@ -92,6 +94,7 @@ export const decode = (
       name,
       directory: projectDirectory(name),
       inputs: Inputs.none,
+      lockFile: path.join(path.dirname(name), lockFileName),
       pool,
       rawPool,
       servers,
@@ -109,7 +112,7 @@ export const decode = (
 /** An application's own servers. */
 export const fromOptions = (
   servers: Readonly<Record<string, unknown>>,
-  options: { readonly pool: unknown; readonly directory: string }
+  options: { readonly pool: unknown; readonly directory: string; readonly lockFile: string | null }
 ): Result.Result<Source, ConfigFileError> => {
   const name = "options"
   if (Object.hasOwn(servers, "")) return Result.fail(Jsonc.errorOf(name, emptyName))
@@ -119,6 +122,7 @@ export const fromOptions = (
       name,
       directory: options.directory,
       inputs: Inputs.none,
+      lockFile: options.lockFile,
       pool,
       rawPool: options.pool,
       servers: Object.entries(servers),
@@ -161,6 +165,9 @@ const projectDirectory = (file: string): string => {
   const directory = path.dirname(file)
   return hostDirectories.has(path.basename(directory)) ? path.dirname(directory) : directory
 }
+
+/** Beside each configuration file whose servers pin their tools. */
+const lockFileName = "mcp-pool.lock.json"
 
 /** Directories of a project that hold a host's settings. */
 const hostDirectories: ReadonlySet<string> = new Set([".vscode", ".cursor"])

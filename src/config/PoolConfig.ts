@@ -63,10 +63,16 @@ export const fromServers = Effect.fn("PoolConfig.fromServers")(function* (
     readonly pool?: PoolOptions | undefined
     /** The working directory of the application, unless given. */
     readonly cwd?: string | undefined
+    /** Where the accepted tools of servers with `pool.pin` stand. */
+    readonly lockFile?: string | undefined
   } = {}
 ): Effect.fn.Return<PoolConfig, ConfigFileError | ServerConfigError> {
   const source = yield* Effect.fromResult(
-    ConfigFile.fromOptions(servers, { pool: options.pool ?? {}, directory: path.resolve(options.cwd ?? "") })
+    ConfigFile.fromOptions(servers, {
+      pool: options.pool ?? {},
+      directory: path.resolve(options.cwd ?? ""),
+      lockFile: options.lockFile === undefined ? null : path.resolve(options.cwd ?? "", options.lockFile)
+    })
   )
   return yield* assemble([source], options)
 })

@@ -94,6 +94,11 @@ export const PoolOptions = Schema.Struct({
    * in the texts of `content` are replaced as in `env`. A server's replaces the file's as a whole.
    */
   sessionFile: Schema.optional(SessionFile),
+  /**
+   * Whether the definitions of tools are compared with those in `mcp-pool.lock.json` beside the configuration file, where
+   * those seen first are kept: `"off"`. `"warn"` tells of what differs, and `"block"` does not offer it either.
+   */
+  pin: Schema.optional(Schema.Literals(["off", "warn", "block"])),
   /** The file in which each call leaves a line, with references as in `env`: none. Only at the top. */
   audit: Schema.optional(Schema.NonEmptyString),
   /** Which sessions get a server's log messages: `"owner"`. */

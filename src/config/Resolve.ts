@@ -4,6 +4,7 @@ import * as url from "node:url"
 import type * as Util from "node:util"
 import { Effect, Option, Predicate, type Result } from "effect"
 import { ServerConfigError } from "../PoolError.ts"
+import * as Address from "./Address.ts"
 import { poolNotes, type Source, unknownKeysNote } from "./ConfigFile.ts"
 import { processEnvironment } from "./Environment.ts"
 import { interpolate, type References } from "./Interpolation.ts"
@@ -14,6 +15,7 @@ import {
   type DecodedServerOptions,
   fingerprint,
   identity,
+  type PoolSettings,
   poolSettings,
   ServerOptions,
   type ServerSpec
@@ -93,6 +95,14 @@ export const resolve = Effect.fnUntraced(function* (
             uri: /^[a-z][a-z0-9+.-]*:/i.test(uri) ? uri : url.pathToFileURL(path.resolve(cwd, uri)).href
           }))
         )
+  const mode = options.pool?.pin ?? source.pool.pin ?? "off"
+  if (mode !== "off" && source.lockFile === null) {
+    return yield* mistake("pool.pin", 'needs a file for what is accepted: give the pool a "lockFile"')
+  }
+  const pin =
+    mode === "off" || source.lockFile === null
+      ? undefined
+      : { mode, file: source.lockFile, server: lockedName(name, source, pool) }
   const extraEnv = yield* fields("pool.extraEnv", pool.extraEnv, text)
   const sessionFile =
     pool.sessionFile === undefined
@@ -109,9 +119,19 @@ export const resolve = Effect.fnUntraced(function* (
     get fingerprint() {
       return fingerprint(process)
     },
-    pool: { ...pool, socket, roots, extraEnv, sessionFile }
+    pool: { ...pool, pin, socket, roots, extraEnv, sessionFile }
   }
 })
+
+/**
+ * The name of a server in its lock file: as the configuration file has it, so that the lock file holds wherever the project
+ * is; with the project's directory only where that is what tells apart servers of one file.
+ */
+const lockedName = (name: string, source: Source, { sharing }: PoolSettings): string => {
+  const address = Address.parse(name)
+  if (address === undefined) return name
+  return sharing.perProject === true || source.name.startsWith(`${address.directory}/`) ? address.server : name
+}
 
 /** What there is to say about an entry beside its mistakes. */
 export const notes = (entry: unknown): ReadonlyArray<string> => {

@@ -85,6 +85,8 @@ export interface PoolSettings {
   readonly maxLine: number
   /** Bytes. */
   readonly maxUnread: number
+  /** Undefined: whatever the server lists is offered. */
+  readonly pin: PinSettings | undefined
   readonly socket: string | undefined
   /** Permission bits, e.g. 0o660. */
   readonly socketMode: number | undefined
@@ -103,6 +105,15 @@ export interface SharingPolicy {
   readonly max: number
   /** Each project's directory is a server of its own (`NAME@DIR`), which its sessions share; without one as all do. */
   readonly perProject?: true
+}
+
+/** What becomes of tools that are not as they were accepted, and where that stands. */
+export interface PinSettings {
+  readonly mode: "warn" | "block"
+  /** The absolute path of the lock file. */
+  readonly file: string
+  /** The server's name in there. */
+  readonly server: string
 }
 
 /** A root as `roots/list` tells of it. */
@@ -176,6 +187,7 @@ export const defaultPool: PoolSettings = {
   maxConcurrency: undefined,
   maxLine: 10 * 1024 * 1024,
   maxUnread: 32 * 1024 * 1024,
+  pin: undefined,
   socket: undefined,
   socketMode: undefined,
   socketGroup: undefined
@@ -183,7 +195,7 @@ export const defaultPool: PoolSettings = {
 
 /**
  * The settings of one server: its own over the file's over the defaults, key by key, also within `stop`, `budget`,
- * `probe` and `extraEnv`. The references in them are not replaced yet.
+ * `probe` and `extraEnv`. The references in them are not replaced yet, and nobody has said where `pin` has its file.
  */
 export const poolSettings = (
   command: string,
@@ -230,6 +242,7 @@ export const poolSettings = (
     maxConcurrency: limit(own.maxConcurrency ?? shared.maxConcurrency),
     maxLine: own.maxLine ?? shared.maxLine ?? defaultPool.maxLine,
     maxUnread: own.maxUnread ?? shared.maxUnread ?? defaultPool.maxUnread,
+    pin: undefined,
     socket: own.socket,
     socketMode: socketMode === undefined ? undefined : Number.parseInt(socketMode, 8),
     socketGroup: own.socketGroup ?? shared.socketGroup

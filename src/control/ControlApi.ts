@@ -2,7 +2,15 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { LogEntry } from "../server/LogEntry.ts"
-import { Drained, ServerStatus, ReloadReport, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import {
+  Drained,
+  PinAccepted,
+  PinStatus,
+  ServerStatus,
+  ReloadReport,
+  SessionStatus,
+  ToolStatus
+} from "../PoolStatus.ts"
 import { ConfigFileError, RestartFailed, ServerConfigError, ServerNotFound } from "../PoolError.ts"
 import { StateChange } from "../server/ServerState.ts"
 
@@ -27,6 +35,7 @@ export const WatchEvent = Schema.Union([
 export type WatchEvent = typeof WatchEvent.Type
 
 const server = { server: Schema.String }
+const pinned = { servers: Schema.Array(Schema.String) }
 
 export const ControlApi = RpcGroup.make(
   Rpc.make("Status", { success: DaemonStatus }),
@@ -39,6 +48,9 @@ export const ControlApi = RpcGroup.make(
     error: ServerNotFound,
     stream: true
   }),
+  /** Of the servers named, or of all that pin their tools; a server at a time, since differences may be long. */
+  Rpc.make("Pins", { payload: pinned, success: PinStatus, error: ServerNotFound, stream: true }),
+  Rpc.make("AcceptPins", { payload: pinned, success: PinAccepted, error: ServerNotFound, stream: true }),
   Rpc.make("Sessions", { success: Schema.Array(SessionStatus) }),
   Rpc.make("Logs", {
     payload: { server: Schema.String, follow: Schema.Boolean },

@@ -4,7 +4,15 @@ import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import * as Net from "node:net"
 import type { LogEntry } from "../server/LogEntry.ts"
-import type { Drained, ReloadReport, ServerStatus, SessionStatus, ToolStatus } from "../PoolStatus.ts"
+import type {
+  Drained,
+  PinAccepted,
+  PinStatus,
+  ReloadReport,
+  ServerStatus,
+  SessionStatus,
+  ToolStatus
+} from "../PoolStatus.ts"
 import type { ConfigFileError, RestartFailed, ServerConfigError, ServerNotFound } from "../PoolError.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { ControlApi, type DaemonStatus, type WatchEvent } from "./ControlApi.ts"
@@ -51,6 +59,15 @@ export class ReloadUnknown extends Schema.TaggedError<ReloadUnknown>()("ReloadUn
   }
 }
 
+/** The daemon is of a version that pins no tools. */
+export class PinUnknown extends Schema.TaggedError<PinUnknown>()("PinUnknown", {
+  runtimeDir: Schema.String
+}) {
+  override get message(): string {
+    return `the daemon at ${this.runtimeDir} is too old to pin tools: start it again`
+  }
+}
+
 /** What the command line can ask of a daemon. Each fails with `DaemonGone` where the daemon ends meanwhile. */
 export class ControlClient extends Context.Service<
   ControlClient,
@@ -65,6 +82,14 @@ export class ControlClient extends Context.Service<
     readonly tools: (
       server: Option.Option<string>
     ) => Effect.Effect<ReadonlyArray<ToolStatus>, ServerNotFound | DaemonGone>
+    /** How the tools of these servers, or of all that pin theirs, compare with what was accepted. */
+    readonly pins: (
+      servers: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<PinStatus>, ServerNotFound | PinUnknown | DaemonGone>
+    /** Accepts them as they were listed last. */
+    readonly acceptPins: (
+      servers: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<PinAccepted>, ServerNotFound | PinUnknown | DaemonGone>
     /** Who is connected to the daemon's servers. */
     readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>, DaemonGone>
     /** The last lines of a server's log; with `follow`, the coming ones too. */
@@ -131,12 +156,22 @@ export const make: (options: Options) => Effect.Effect<ControlClient["Service"],
       yield* Effect.scoped(connect(options)).pipe(Effect.repeat(Schedule.spaced(refusalInterval)), Effect.ignore)
     })
 
+    const ofPins = <A, E>(answers: Stream.Stream<A, E>) =>
+      Stream.runCollect(answers).pipe(
+        Effect.mapError(orGone),
+        Effect.catchDefect((defect) =>
+          isUnknownRequest(defect) ? Effect.fail(new PinUnknown({ runtimeDir })) : Effect.die(defect)
+        )
+      )
+
     return ControlClient.of({
       status: Effect.mapError(client.Status(), orGone),
       watch: Stream.mapError(client.Watch(), orGone),
       settled: Effect.mapError(client.Settled(), orGone),
       tools: (server) =>
         client.Tools({ server: Option.getOrNull(server) }).pipe(Stream.runCollect, Effect.mapError(orGone)),
+      pins: (servers) => ofPins(client.Pins({ servers })),
+      acceptPins: (servers) => ofPins(client.AcceptPins({ servers })),
       sessions: Effect.mapError(client.Sessions(), orGone),
       logs: (server, { follow }) => Stream.mapError(client.Logs({ server, follow }), orGone),
       start: (server) => Effect.mapError(client.Start({ server }), orGone),

@@ -73,6 +73,8 @@ const layerHandlers = (options: Options) =>
             Stream.flatMap(Stream.fromIterable),
             Stream.rechunk(toolsInOneMessage)
           ),
+        Pins: ({ servers }) => Stream.rechunk(Stream.fromIterableEffect(pool.pins(servers)), 1),
+        AcceptPins: ({ servers }) => Stream.rechunk(Stream.fromIterableEffect(pool.acceptPins(servers)), 1),
         Sessions: () => pool.sessions,
         Logs: ({ server, follow }) => pool.logs(server, { follow }),
         Start: statusAfter(pool.start),

@@ -3,6 +3,7 @@ import { Cause, Effect, Exit, Option } from "effect"
 import type { DaemonStatus } from "../control/ControlApi.ts"
 import * as ControlClient from "../control/ControlClient.ts"
 import type { ServerStatus } from "../PoolStatus.ts"
+import * as Summary from "../pin/Summary.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import { version } from "../version.ts"
 import * as Files from "./Files.ts"
@@ -98,6 +99,8 @@ const running = (status: DaemonStatus, options: Options): ReadonlyArray<Finding>
   for (const server of servers) {
     const isTold = misconfigured.has(server.name) && server.lastFailure?.phase === "configuration"
     if (!isTold) findings.push(...condition(server, commands))
+    const said = server.pin === undefined ? null : Summary.inWords(server.pin)
+    if (said !== null) findings.push(warning(server.name, said, commands.pool("pin", server.name)))
   }
   if (findings.length > 0) return findings
   return [

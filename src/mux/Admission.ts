@@ -8,6 +8,7 @@ import type { RequestError } from "../PoolError.ts"
 import type { CallAccount } from "./CallAccount.ts"
 import type { Call } from "./Calls.ts"
 import { Envelope } from "./Envelope.ts"
+import type { Gate } from "./Gate.ts"
 import type { Member } from "./Member.ts"
 import type { Places } from "./Places.ts"
 import * as Placing from "./Placing.ts"
@@ -65,7 +66,7 @@ export class Admission {
     const { member } = call
     const isFirst = member.asked > 0 || !this.#turnsOf(call).has(member)
     const place = isFirst ? this.#placeFor(call, home, 0) : null
-    if (place !== null) this.send(place, call, line, envelope, call.since)
+    if (place !== null) this.#pass(place, call, line, envelope, call.since)
     else this.enter(call, home, line.kept(), (error) => error)
   }
 
@@ -93,7 +94,7 @@ export class Admission {
       const place = this.#placeFor(call, home, Date.now() - since)
       if (place === null) return (places.wake(home), false)
       this.#envelope.scan(line.bytes, line.start, line.end)
-      this.send(place, call, line, this.#envelope, Date.now())
+      this.#pass(place, call, line, this.#envelope, Date.now())
       return true
     }
     const refused = (error: RequestError) => {
@@ -152,7 +153,18 @@ export class Admission {
     const isPage = call.concern === "gives a cursor"
     const ordinary = () => (isPage ? Placing.atHome(home) : Placing.ordinary(member, home, places.all))
     const place = call.isInLane ? this.#lane(member, home, waited) : ordinary()
-    return place === null || (place.process.isFull && !isAsked) ? null : place
+    if (place === null || (place.process.isFull && !isAsked)) return null
+    // What the process lists is looked at first.
+    return callGate(call) === null || place.process.roster.isKnownFor(call.since) ? place : null
+  }
+
+  /** It goes, unless its name does not offer what it calls. */
+  #pass(place: Placing.Place, call: Call, line: Line, envelope: Envelope, now: number): void {
+    const refusal = callGate(call)?.refusal(call.name, place.process.roster.digests) ?? null
+    if (refusal === null) return this.send(place, call, line, envelope, now)
+    this.#options.account.drop(call, "rejected")
+    call.client.fail(call.id, refusal)
+    call.client.settled()
   }
 
   #lane(member: Member, home: Replica, waited: number): Placing.Place | null {
@@ -171,6 +183,12 @@ export class Admission {
     places.want(found.wanted, "start")
     return null
   }
+}
+
+/** What a call of a tool has to pass; null where there is nothing. */
+const callGate = ({ member, method }: Call): Gate | null => {
+  const { gate } = member.pin
+  return gate !== null && gate.blocks && method === "tools/call" ? gate : null
 }
 
 /** Whether nobody else makes calls. */

@@ -7,6 +7,7 @@ import type { CallOutcome } from "../CallOutcome.ts"
 import type { CallAccount } from "./CallAccount.ts"
 import type { Call } from "./Calls.ts"
 import { hasRoom } from "./Delivery.ts"
+import type { Gate } from "./Gate.ts"
 import * as Reply from "./Reply.ts"
 import type { Member } from "./Member.ts"
 import type { Outcome } from "./Upstream.ts"
@@ -274,8 +275,10 @@ export class List {
     this.#end(call, answer, now)
   }
 
-  #end(call: Call, answer: Buffer, now: number): void {
-    const { client, id } = call
+  #end(call: Call, known: Buffer, now: number): void {
+    const { client, id, member } = call
+    const { gate } = member.pin
+    const answer = gate?.blocks === true && this.kind.capability === "tools" ? offered(gate, known) : known
     const end = `${id}}\n`
     this.#options.account.end(call, "ok", answer.length + end.length - 1, now)
     if (hasRoom(client, answer.length)) {
@@ -301,6 +304,15 @@ export class List {
 
 /** All of a list as one answer: as the server gave it, or to be made of its items; null where it may not be given. */
 type Whole = Buffer | "as items" | null
+
+/** An answer without what a gate keeps back. */
+const offered = (gate: Gate, answer: Buffer): Buffer => {
+  const before = gate.offers.get(answer)
+  if (before !== undefined) return before
+  const given = answerOf(gate.offered(resultOf(answer)), "latin1")
+  gate.offers.set(answer, given)
+  return given
+}
 
 /** An answer without the id, which ends it; `result` is JSON text, either as it is or as latin-1. */
 export const answerOf = (result: string, encoding: "utf8" | "latin1"): Buffer =>

@@ -13,11 +13,13 @@ import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import { ModernServer } from "./era/ModernServer.ts"
+import type { Gate } from "./Gate.ts"
 import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
 import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"
+import type { Roster } from "./Roster.ts"
 import { responseIdOf } from "./ResponseEnds.ts"
 import * as Splice from "./Splice.ts"
 import type { Client, Outcome, Refusal } from "./Upstream.ts"
@@ -42,6 +44,8 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly onListChanged: (method: string) => void
   /** The server takes more again. */
   readonly onDrain: () => void
+  /** Of the process. */
+  readonly roster: Roster
 }
 
 /** What a process held when it ended. */
@@ -57,6 +61,8 @@ export interface Remains {
 export class Multiplexer implements LineReceiver, Peer {
   readonly process: ServerProcess
   readonly calls = new Calls()
+  /** What it lists, as far as gates look at it. */
+  readonly roster: Roster
   readonly #options: MultiplexerOptions
   readonly #envelope = new Envelope()
   readonly #notifications: Notifications
@@ -72,6 +78,7 @@ export class Multiplexer implements LineReceiver, Peer {
     this.process = process
     this.#options = options
     this.#stdin = process.stdin
+    this.roster = options.roster
     this.#notifications = new Notifications({ ...options, process: this })
     this.#stdin.onDrain = options.onDrain
     const { capabilities, era } = process.handshake
@@ -236,6 +243,7 @@ export class Multiplexer implements LineReceiver, Peer {
     // The pool's own answers are read as a whole, and what tells of tasks or cursors.
     if (call?.client === null) return false
     if (call !== undefined && this.#modern?.mayTake(call, pieces) === true) return false
+    if (call !== undefined && listingGate(call) !== null) return false
     const concern = (call ?? this.calls.getAbandoned(id))?.concern ?? null
     if (concern !== null) return false
     // Nobody waits for it; that it is answered counts.
@@ -294,8 +302,19 @@ export class Multiplexer implements LineReceiver, Peer {
     const outcome = verdictOf(line.bytes, this.#envelope)
     this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
     if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
-    call.client.answer(call.id, line, this.#envelope)
+    const gate = listingGate(call)
+    if (gate === null) call.client.answer(call.id, line, this.#envelope)
+    else this.#offer(call, gate, line)
     this.#options.onSettled(call, outcome)
+  }
+
+  /** A list that goes to its client without what that is not offered. */
+  #offer(call: Call, gate: Gate, line: Line): void {
+    const outcome = outcomeOf(line)
+    const answer =
+      outcome.kind === "result" ? Line.ofText(Reply.result("0", gate.offered(outcome.text)).trimEnd()) : line
+    this.#envelope.scan(answer.bytes, answer.start, answer.end)
+    call.client.answer(call.id, answer, this.#envelope)
   }
 
   /** When what is being read came, in milliseconds since the epoch: one look at the clock for all that came at once. */
@@ -359,6 +378,12 @@ export class Multiplexer implements LineReceiver, Peer {
     const id = line.copy(envelope.start[Key.requestId]!, envelope.end[Key.requestId]!)
     this.#options.questions.cancelled(this, id, line, envelope)
   }
+}
+
+/** What keeps tools back from a client's list of them; null where nothing does. */
+const listingGate = ({ member, method }: Call): Gate | null => {
+  const { gate } = member.pin
+  return gate?.blocks === true && method === "tools/list" ? gate : null
 }
 
 /** Ends a request with one of the pool's own errors. */

@@ -9,6 +9,7 @@ import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
 import type { Ask, Call } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import type { Envelope } from "./Envelope.ts"
+import type { Pins } from "./Gate.ts"
 import { ListCache } from "./ListCache.ts"
 import { LogLevels } from "./LogLevels.ts"
 import type { Memory } from "./Memory.ts"
@@ -16,6 +17,7 @@ import { type Endings, Multiplexer, refuse } from "./Multiplexer.ts"
 import { announce } from "./Notifications.ts"
 import type { Poison } from "./Poison.ts"
 import type { Questions } from "./Questions.ts"
+import { Roster } from "./Roster.ts"
 import { Subscriptions } from "./Subscriptions.ts"
 import type { Tasks } from "./Tasks.ts"
 import type { Client, Outcome } from "./Upstream.ts"
@@ -40,6 +42,8 @@ export interface ReplicaOptions extends Endings {
   readonly isHome: boolean
   /** What is known of the server without a process, where its sessions share that. */
   readonly memory: Memory
+  /** Of the names that the server has. */
+  readonly pins: Pins
   /** All sessions of the server, wherever their home is. */
   readonly everybody: ReadonlySet<Client>
   readonly questions: Questions
@@ -139,6 +143,8 @@ export class Replica {
     this.#handshake = process.handshake
     this.unavailable = null
     this.usedAt = Date.now()
+    // First, so that what it lists is known before others ask for it.
+    this.#readRoster(multiplexer)
     if (this.#options.isHome) {
       this.lists.renew(process.handshake.capabilities, process.tools)
       this.#options.memory.shook(process.handshake)
@@ -243,6 +249,11 @@ export class Replica {
     return this.#of(process)?.calls.ofClients() ?? 0
   }
 
+  /** What its process lists is to be judged by other gates. */
+  pinsChanged(): void {
+    if (this.current !== null) this.#readRoster(this.current)
+  }
+
   /** The process that takes requests, and those that drain. */
   all(): ReadonlyArray<Multiplexer> {
     return this.current === null ? [...this.#draining] : [this.current, ...this.#draining]
@@ -329,8 +340,8 @@ export class Replica {
   }
 
   #multiplexer(process: ServerProcess): Multiplexer {
-    const { logMessages, maxLine, onStray, questions, server, tasks } = this.#options
-    return new Multiplexer(process, {
+    const { logMessages, maxLine, onStray, pins, questions, server, tasks } = this.#options
+    const multiplexer: Multiplexer = new Multiplexer(process, {
       server,
       maxLine,
       logMessages,
@@ -342,11 +353,28 @@ export class Replica {
       onStray: (text) => onStray(process.pid, text),
       onListChanged: (method) => {
         if (this.#options.isHome) this.lists.refresh(method)
+        if (method === toolsChanged) multiplexer.roster.refreshIfRead()
       },
       account: this.#options.account,
       onSettled: this.#options.onSettled,
-      onDrain: () => this.#options.onChange(this)
+      onDrain: () => this.#options.onChange(this),
+      roster: new Roster({
+        ask: (params, done) => {
+          multiplexer.ask("tools/list", params, done, null)
+          if (this.#options.requestTimeout !== null) this.#options.sweepSoon()
+        },
+        hasTools: "tools" in process.handshake.capabilities,
+        gates: pins.gates,
+        onRead: () => this.#options.onChange(this)
+      })
     })
+    return multiplexer
+  }
+
+  #readRoster({ process, roster }: Multiplexer): void {
+    if (this.#options.pins.gates().length === 0) return
+    if (process.tools === null || roster.isRead) roster.refresh()
+    else roster.take(process.tools)
   }
 
   #of(process: ServerProcess): Multiplexer | undefined {
@@ -367,5 +395,6 @@ export class Replica {
   }
 }
 
+const toolsChanged = "notifications/tools/list_changed"
 /** Between attempts to replace a process that may still ask what nobody waits for, in milliseconds. */
 const renewPause = 30_000

@@ -46,6 +46,7 @@ export interface SharingOptions
       | "unavailable"
       | "account"
       | "memory"
+      | "pins"
     > {
   /** `"own"`: it has one session, which is asked whatever the server asks. */
   readonly questions: QuestionPolicy | "own"
@@ -142,7 +143,11 @@ export class Sharing implements Replaceable {
     if (owner !== null) this.#homes.set(owner, home)
     home.clients.add(client)
     const traffic = this.#options.account.trafficOf(client.server)
-    this.#memberships.set(client, { member: known?.member ?? Member.make(client), home, traffic })
+    this.#memberships.set(client, {
+      member: known?.member ?? Member.make(client, this.#options.pins.of(client.server)),
+      home,
+      traffic
+    })
     for (const { levels } of this.replicas) levels.membersChanged()
   }
 
@@ -283,6 +288,11 @@ export class Sharing implements Replaceable {
 
   unsubscribe(client: Client, uri: string): void {
     this.#of(client).home.subscriptions.unsubscribe(client, uri)
+  }
+
+  /** Names have other gates from now on: what its processes list is read for them. */
+  pinsChanged(): void {
+    for (const replica of this.replicas) replica.pinsChanged()
   }
 
   // --- where a request goes, and when ---

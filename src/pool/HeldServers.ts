@@ -5,6 +5,7 @@
 import { Effect, Exit, FiberSet, type Schedule, Scope } from "effect"
 import type { ServerEntry } from "../config/PoolConfig.ts"
 import type { CallAccount } from "../mux/CallAccount.ts"
+import type { Pins } from "../pin/Pins.ts"
 import * as PooledServer from "./PooledServer.ts"
 import * as PoolPlan from "./PoolPlan.ts"
 import type { Reaper } from "../server/Reaper.ts"
@@ -48,6 +49,7 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Of servers that do not say it themselves. */
   readonly start: "eager" | "lazy"
   readonly account: CallAccount
+  readonly pins: Pins
   /** A step of a server, for each name that has it. */
   readonly onChange: (change: StateChange) => void
 }): Effect.fn.Return<HeldServers, never, Scope.Scope | Reaper> {
@@ -79,6 +81,7 @@ export const make = Effect.fnUntraced(function* (options: {
       restartSchedule: options.restartSchedule,
       start: options.start,
       account: options.account,
+      pins: options.pins,
       log,
       onChange: (change, names) => {
         for (const name of names) options.onChange({ ...change, server: name })

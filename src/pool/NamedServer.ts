@@ -40,7 +40,8 @@ export interface NamedServer {
 export const statusOf = (
   { before, entry, failuresBefore, name, restartsBefore, server, upstream }: NamedServer,
   table: ReadonlyArray<ProcessTable.ProcessInfo>,
-  socket: string | null
+  socket: string | null,
+  pin: ServerStatus["pin"]
 ): ServerStatus => {
   const processesOf = (server: PooledServer, isReplaced: boolean) =>
     server.processes().map(({ draining, inFlight, process }) => ({
@@ -70,6 +71,7 @@ export const statusOf = (
     inFlight: clients.reduce((sum, client) => sum + client.inFlight, 0),
     tools: server.toolCount(),
     socket,
+    ...(pin === undefined ? {} : { pin }),
     startedAt: first?.startedAt ?? null,
     lastFailure: failures.at(-1) ?? null,
     failures

@@ -206,6 +206,9 @@ export const make = Effect.fnUntraced(function* (
         Effect.ensuring(Effect.sync(() => client.close()))
       )
     }),
+    pinsChanged: () => {
+      for (const { served } of all()) served.pinsChanged()
+    },
     answered: () => Effect.suspend(() => (state === "running" ? Effect.void : Effect.never))
   }
 })

@@ -57,10 +57,10 @@ export const group = <P extends Present>(
 export const processOf = ({ identity, pool: { extraEnv, sessionFile } }: ServerSpec): string =>
   JSON.stringify([identity, Object.entries(extraEnv).sort(), sessionFile])
 
-/** Sockets and what a session may leave unread are a name's own, the rest is the process's. */
+/** Sockets, what a session may leave unread and which tools are offered are a name's own, the rest is the process's. */
 export const isSameSupervision = (a: PoolSettings, b: PoolSettings): boolean => {
-  const { maxUnread, socket, socketGroup, socketMode } = a
-  return isSame(a, { ...b, maxUnread, socket, socketGroup, socketMode })
+  const { maxUnread, pin, socket, socketGroup, socketMode } = a
+  return isSame(a, { ...b, maxUnread, pin, socket, socketGroup, socketMode })
 }
 
 /** Whether all of them are equal. */

@@ -8,6 +8,7 @@ import type { PoolSettings } from "../config/ServerSpec.ts"
 import * as HeldServers from "./HeldServers.ts"
 import * as Metrics from "../Metrics.ts"
 import type { CallAccount } from "../mux/CallAccount.ts"
+import type { Pins } from "../pin/Pins.ts"
 import { Switch } from "../mux/Switch.ts"
 import type { Replaceable } from "../mux/Upstream.ts"
 import * as Vacancy from "../mux/Vacancy.ts"
@@ -49,13 +50,14 @@ export const make = Effect.fnUntraced(function* (
     /** Of servers that do not say it themselves. */
     readonly start: "eager" | "lazy"
     readonly account: CallAccount
+    readonly pins: Pins
     /** A step of a name's server. */
     readonly onChange: (change: StateChange) => void
     /** Its sessions can be closed: it is not configured any more. */
     readonly onRemoved: (named: NamedServer) => void
   }
 ): Effect.fn.Return<PoolServers, never, Scope.Scope | Reaper> {
-  const { account, onChange } = options
+  const { account, onChange, pins } = options
   const context = yield* Effect.context<Reaper>()
   const scope = yield* Effect.scope
   const oneReload = yield* Semaphore.make(1)
@@ -96,6 +98,9 @@ export const make = Effect.fnUntraced(function* (
     const settings = PoolPlan.settingsOf(entry)
     const known = byName.get(name)
     held.take(server, name)
+    // Before its sessions are there.
+    pins.set(name, settings.pin)
+    server.pinsChanged()
     if (known !== undefined) {
       const { server: before } = known
       const from = before.state()
@@ -148,6 +153,8 @@ export const make = Effect.fnUntraced(function* (
       const isSame = PoolPlan.isSame(named.settings, PoolPlan.settingsOf(entry))
       named.entry = entry
       named.settings = PoolPlan.settingsOf(entry)
+      pins.set(entry.name, named.settings.pin)
+      if (!isSame) named.server.pinsChanged()
       return { server: entry.name, outcome: isSame ? "unchanged" : "changed", reason: null }
     })
     if (movers.length === 0) return stayed
@@ -249,7 +256,9 @@ export const make = Effect.fnUntraced(function* (
       named.removed.openUnsafe()
       options.onRemoved(named)
       run(Scope.close(named.scope, Exit.void))
-      if (!byName.has(named.name)) account.forget(named.name)
+      if (byName.has(named.name)) return
+      account.forget(named.name)
+      pins.forget(named.name)
     }
     // Nobody's call may keep its sessions open for ever.
     run(Effect.andThen(Effect.sleep(HeldServers.patience), Effect.sync(over)))

@@ -7,6 +7,7 @@ import { variable } from "../config/Interpolation.ts"
 import * as PoolConfig from "../config/PoolConfig.ts"
 import { defaultPool, type PoolSettings } from "../config/ServerSpec.ts"
 import type { CallAccount } from "../mux/CallAccount.ts"
+import type { Pins } from "../pin/Pins.ts"
 import * as PerSession from "./PerSession.ts"
 import type { ToolStatus } from "../PoolStatus.ts"
 import * as Failures from "../server/Failures.ts"
@@ -30,6 +31,7 @@ export interface PooledServer extends Pick<
   | "restart"
   | "settled"
   | "proven"
+  | "pinsChanged"
 > {
   /** Whose steps its steps are: those that it serves now. */
   readonly names: Array<string>
@@ -56,6 +58,7 @@ export const make = Effect.fnUntraced(function* (
     /** Where its settings do not say. */
     readonly start: "eager" | "lazy"
     readonly account: CallAccount
+    readonly pins: Pins
     /** Of the server whose place it takes; its own where there is none. */
     readonly log: ServerLog.ServerLog | undefined
     readonly onChange: (change: StateChange, names: ReadonlyArray<string>) => void
@@ -81,7 +84,8 @@ export const make = Effect.fnUntraced(function* (
     log,
     failures,
     onChange: (change) => options.onChange(change, names),
-    account: options.account
+    account: options.account,
+    pins: { of: (name) => options.pins.of(name), gates: () => options.pins.gatesOf(names) }
   })
   return {
     names,
@@ -91,6 +95,7 @@ export const make = Effect.fnUntraced(function* (
     processes: served.processes,
     restarts: served.restarts,
     proven: served.proven,
+    pinsChanged: served.pinsChanged,
     upstream: served.upstream,
     state: served.state,
     isAsleep: served.isAsleep,
@@ -102,6 +107,7 @@ export const make = Effect.fnUntraced(function* (
     toolCount: () => served.tools()?.length ?? null,
     tools: (server) =>
       (served.tools() ?? []).map(({ description, inputSchema, name, outputSchema, title }) => ({
+        ...markOf(options.pins.markOf(server, name)),
         server,
         name,
         title: title ?? null,
@@ -115,6 +121,8 @@ export const make = Effect.fnUntraced(function* (
     listed: Effect.timeoutOrElse(served.listed, { duration: patience, orElse: () => Effect.void })
   }
 })
+
+const markOf = (pin: ToolStatus["pin"]): Pick<ToolStatus, "pin"> => (pin === undefined ? {} : { pin })
 
 /** The settings of an entry, and the defaults for one that is wrong. */
 export const settingsOf = (entry: PoolConfig.ServerEntry): PoolSettings =>

@@ -7,6 +7,7 @@ import { Duration, Effect, FiberSet, type Schedule, type Scope } from "effect"
 import type * as PoolConfig from "../config/PoolConfig.ts"
 import type { PoolSettings } from "../config/ServerSpec.ts"
 import type { CallAccount } from "../mux/CallAccount.ts"
+import type { Pins } from "../mux/Gate.ts"
 import { Memory } from "../mux/Memory.ts"
 import type { Replica } from "../mux/Replica.ts"
 import type { Replaceable } from "../mux/Upstream.ts"
@@ -51,6 +52,8 @@ export interface Served {
   readonly settled: Effect.Effect<void>
   /** Whether a process of it gets ready: of one that was started, as it is; where each session has its own, one is tried. */
   readonly proven: Effect.Effect<boolean>
+  /** Its names have other gates from now on. */
+  readonly pinsChanged: () => void
   /** Returns when the server answers; its own error is an answer, the pool's is not. */
   readonly answered: (method: "ping" | "tools/list") => Effect.Effect<void>
 }
@@ -73,6 +76,8 @@ export interface SupervisedSharingOptions {
   readonly onChange: (change: StateChange) => void
   /** Where its calls count; it may have had others before, and have others beside. */
   readonly account: CallAccount
+  /** Of the names that it serves. */
+  readonly pins: Pins
   /** The server has one session, and its processes are made for that. */
   readonly beginning?: (() => Beginning) | undefined
 }
@@ -86,7 +91,7 @@ interface Place {
 export const make = Effect.fnUntraced(function* (
   options: SupervisedSharingOptions
 ): Effect.fn.Return<SupervisedSharing, never, Reaper | Scope.Scope> {
-  const { account, entry, failures, log, settings } = options
+  const { account, entry, failures, log, pins, settings } = options
   const { name } = entry
   const { max, min, policy } = settings.sharing
   const isLazy = (settings.start ?? options.start) === "lazy"
@@ -114,6 +119,7 @@ export const make = Effect.fnUntraced(function* (
     },
     idleStop: settings.idleStop === undefined ? null : millis(settings.idleStop),
     memory,
+    pins,
     questions: isOwn ? "own" : settings.questions,
     roots: settings.roots,
     maxInFlight: settings.maxInFlight,
@@ -235,6 +241,7 @@ export const make = Effect.fnUntraced(function* (
       }),
     settled: atOnce(always, ({ settled }) => settled),
     proven: Effect.sync(() => homes.some(({ supervisor }) => supervisor.state() === "running")),
+    pinsChanged: () => sharing.pinsChanged(),
     answered: (method) => answered(sharing.replicas[0]!, method)
   }
 })

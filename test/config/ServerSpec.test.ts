@@ -162,7 +162,8 @@ describe("pool settings", () => {
       maxUnread: 33_554_432,
       socket: undefined,
       socketMode: undefined,
-      socketGroup: undefined
+      socketGroup: undefined,
+      pin: undefined
     })
   })
 

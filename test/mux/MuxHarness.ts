@@ -225,6 +225,7 @@ export const makeMux = (options?: Partial<SharingOptions> & { readonly isComing?
       strays.push(text)
     },
     account,
+    pins: { of: () => ({ gate: null }), gates: () => [] },
     unavailable,
     ...options
   })

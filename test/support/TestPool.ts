@@ -68,6 +68,7 @@ export const make = Effect.fnUntraced(function* (
   servers: (fixtures: Fixtures) => Readonly<Record<string, ServerOptions>>,
   options: {
     readonly pool?: PoolOptions
+    readonly lockFile?: string
     readonly start?: boolean
     readonly runtimeDir?: string
     /** What it knows outlives it, in the runtime directory. */
@@ -85,7 +86,13 @@ export const make = Effect.fnUntraced(function* (
     Layer.provide(Opener.layer),
     Layer.provideMerge(SocketSessions.layer),
     Layer.provideMerge(
-      McpPool.layer({ servers: servers(fixtures(marker)), pool: options.pool, autoStart: false, ...directory })
+      McpPool.layer({
+        servers: servers(fixtures(marker)),
+        pool: options.pool,
+        lockFile: options.lockFile,
+        autoStart: false,
+        ...directory
+      })
     )
   )
   yield* Effect.addFinalizer(() => nothingLeft(marker))
@@ -121,7 +128,9 @@ export const make = Effect.fnUntraced(function* (
       return client
     }),
     reload: Effect.fnUntraced(function* (servers) {
-      const config = yield* Effect.orDie(PoolConfig.fromServers(servers(fixtures(marker)), { pool: options.pool }))
+      const config = yield* Effect.orDie(
+        PoolConfig.fromServers(servers(fixtures(marker)), { pool: options.pool, lockFile: options.lockFile })
+      )
       const changes = yield* pool.reload(config.servers)
       const failures = yield* Context.get(context, UnixListener.UnixListener).update
       assert.deepStrictEqual(failures, [])

@@ -1,0 +1,96 @@
+/**
+ * The tools that one process lists, read for the gates of its server's names: when it is new, and again when it says that
+ * they changed. Calls wait for it. Plain synchronous code; lives as long as the process.
+ */
+import type { Digests, Gate } from "./Gate.ts"
+import type { Outcome } from "./Upstream.ts"
+
+export interface RosterOptions {
+  /** The process offers tools at all. */
+  readonly hasTools: boolean
+  readonly ask: (params: object, done: (outcome: Outcome) => void) => void
+  readonly gates: () => ReadonlyArray<Gate>
+  /** It is known, or known not to be told. */
+  readonly onRead: () => void
+}
+
+export class Roster {
+  /** Null where the process did not tell. */
+  digests: Digests | null = null
+  readonly #options: RosterOptions
+  #isKnown = false
+  #isReading = false
+  #isStale = false
+  /** When the last reading began, in milliseconds since the epoch. */
+  #begunAt = 0
+
+  constructor(options: RosterOptions) {
+    this.#options = options
+  }
+
+  /** It was looked at, or is being read. */
+  get isRead(): boolean {
+    return this.#isKnown || this.#isReading
+  }
+
+  /** Whether a call that came at `since` may be judged by it; where not, it will be soon. */
+  isKnownFor(since: number): boolean {
+    if (!this.#isKnown && !this.#isReading) this.refresh()
+    // Who calls again after the process did not tell has it asked again.
+    else if (this.#isKnown && this.digests === null && this.#begunAt < since) this.refresh()
+    return this.#isKnown
+  }
+
+  /** The process says that its tools are others. */
+  refreshIfRead(): void {
+    if (this.isRead) this.refresh()
+  }
+
+  /** What was read holds no more: it is read now, or again after the reading that goes on. */
+  refresh(): void {
+    this.#isKnown = false
+    if (this.#isReading) {
+      this.#isStale = true
+      return
+    }
+    if (!this.#options.hasTools) return this.take([])
+    this.#isReading = true
+    this.#begunAt = Date.now()
+    this.#page([], undefined, 1)
+  }
+
+  /** Takes what has been read elsewhere. */
+  take(tools: ReadonlyArray<unknown> | null): void {
+    const gates = this.#options.gates()
+    // Nobody looks any more.
+    this.#isKnown = gates.length > 0
+    this.digests = tools === null ? null : (gates[0]?.digests(tools) ?? null)
+    if (tools !== null && this.digests !== null) for (const gate of gates) gate.listed(tools, this.digests)
+    this.#options.onRead()
+  }
+
+  #page(before: ReadonlyArray<unknown>, cursor: string | undefined, count: number): void {
+    this.#options.ask(cursor === undefined ? {} : { cursor }, (outcome) => {
+      const page = outcome.kind === "result" ? (outcome.value as { readonly [key: string]: unknown } | null) : null
+      const found = page?.["tools"]
+      if (!Array.isArray(found)) return this.#end(null)
+      const tools = [...before, ...(found as ReadonlyArray<unknown>)]
+      const next = page?.["nextCursor"]
+      const goesOn = typeof next === "string" && tools.length < maxTools && count < maxPages
+      if (goesOn) this.#page(tools, next, count + 1)
+      else this.#end(tools)
+    })
+  }
+
+  #end(tools: ReadonlyArray<unknown> | null): void {
+    this.#isReading = false
+    // What waits is judged by it, even where the server changes them faster than it lists them.
+    this.take(tools)
+    if (!this.#isStale) return
+    this.#isStale = false
+    this.refresh()
+  }
+}
+
+const maxTools = 10_000
+const maxPages = 1000

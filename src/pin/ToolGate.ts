@@ -1,0 +1,267 @@
+/**
+ * The gate of one name that pins its tools: what its lock file has accepted, what its server lists, and what is between the
+ * two. A server without an entry is trusted on first use. Plain synchronous code; lives as long as the name pins.
+ */
+import { Result } from "effect"
+import type { PinSettings } from "../config/ServerSpec.ts"
+import { escaped } from "../ascii.ts"
+import type { Digests, Gate } from "../mux/Gate.ts"
+import type { Refusal } from "../mux/Upstream.ts"
+import { invalidParams } from "../PoolError.ts"
+import type { PinDifference, PinStatus, PinSummary } from "../PoolStatus.ts"
+import { visible } from "../printable.ts"
+import * as Shell from "../Shell.ts"
+import { type Defined, nameOf, sha256 } from "./Definition.ts"
+import * as Difference from "./Difference.ts"
+import type { Tools } from "./Lock.ts"
+import type { LockFile } from "./LockFile.ts"
+
+export interface ToolGateOptions {
+  /** The name in the pool. */
+  readonly name: string
+  readonly settings: PinSettings
+  readonly lockFile: LockFile
+  readonly log: (level: "info" | "warning", line: string) => void
+  /** Its sessions are offered other tools from now on. */
+  readonly onOffered: () => void
+}
+
+/** How a tool differs from what was accepted. */
+type Kind = PinDifference["difference"]
+
+export class ToolGate implements Gate {
+  readonly settings: PinSettings
+  readonly blocks: boolean
+  offers = new WeakMap<Buffer, Buffer>()
+  readonly #options: ToolGateOptions
+  /** What is accepted; null where nothing has been seen yet. */
+  #accepted: Tools | null = null
+  /** Why nobody knows what is accepted. */
+  #trouble: string | null = null
+  /** What a process listed last; null before the first. */
+  #listed: Tools | null = null
+  /** What the log has told already. */
+  #told = new Set<string>()
+
+  constructor(options: ToolGateOptions) {
+    this.#options = options
+    this.settings = options.settings
+    this.blocks = options.settings.mode === "block"
+    this.#take(options.lockFile.read(), false)
+  }
+
+  // --- for the message path ---
+
+  digests(tools: ReadonlyArray<unknown>): Digests {
+    const digests = new Map<string, string | null>()
+    for (const tool of tools) {
+      const name = nameOf(tool)
+      if (name === null) continue
+      const digest = sha256(tool)
+      // Of two definitions under one name nobody knows which one is called.
+      digests.set(name, digests.has(name) && digests.get(name) !== digest ? null : digest)
+    }
+    return digests
+  }
+
+  listed(tools: ReadonlyArray<unknown>, digests: Digests): void {
+    const listed = new Map<string, Defined>()
+    for (const tool of tools) {
+      const name = nameOf(tool)
+      const digest = name === null ? undefined : digests.get(name)
+      if (name !== null && digest !== undefined) listed.set(name, { sha256: digest ?? "", definition: tool })
+    }
+    this.#listed = listed
+    this.look()
+    this.#tell()
+  }
+
+  refusal(tool: string | null, digests: Digests | null): Refusal | null {
+    if (this.#trouble !== null) return this.#refuse(tool, `cannot be compared, since ${this.#trouble}`, null)
+    if (tool === null) return { code: invalidParams, message: "tools/call names no tool" }
+    if (digests === null)
+      return this.#refuse(tool, "cannot be compared, since the server does not list its tools", null)
+    const digest = digests.get(tool)
+    const accepted = this.#accepted?.get(tool)
+    if (accepted !== undefined && (digest === undefined || digest === accepted.sha256)) return null
+    if (accepted !== undefined) return this.#refuse(tool, "has changed since it was accepted", "changed")
+    return this.#refuse(tool, digest === undefined ? "is not listed" : "is new and not accepted", "new")
+  }
+
+  offered(result: string): string {
+    const value = JSON.parse(Buffer.from(result, "latin1").toString("utf8")) as { readonly tools?: unknown }
+    const { tools } = value
+    if (!Array.isArray(tools)) return escaped(JSON.stringify(value))
+    // Written anew in any case: of two equal keys another reader may take the one that was not compared.
+    return escaped(JSON.stringify({ ...value, tools: tools.filter((tool) => this.#isOffered(tool)) }))
+  }
+
+  #isOffered(tool: unknown): boolean {
+    if (this.#trouble !== null) return false
+    const name = nameOf(tool)
+    const digest = name === null ? null : sha256(tool)
+    if (name === null || digest === null) return false
+    // What is not seen yet is about to be, and trusted then.
+    return this.#accepted === null || this.#accepted.get(name)?.sha256 === digest
+  }
+
+  #refuse(tool: string | null, why: string, difference: Kind | null): Refusal {
+    const { name } = this.#options
+    const hint = `look at it with "${Shell.line("mcp-pool", "pin", name)}", accept it with "${Shell.line("mcp-pool", "pin", "--accept", name)}"`
+    const shown = tool === null ? "a tool" : `tool "${visible(tool.slice(0, maxName))}"`
+    const data = { kind: "ToolNotAccepted", server: name, tool, ...(difference === null ? {} : { difference }), hint }
+    return { code: invalidParams, message: `${shown} of server "${name}" ${why}: ${hint}`, data }
+  }
+
+  // --- for people ---
+
+  /** Reads the lock file again where it has changed; what is seen for the first time is written there. */
+  look(): void {
+    const { lockFile, log } = this.#options
+    const { server } = this.settings
+    const read = lockFile.read()
+    // A server that lists nothing yet may still be registering its tools.
+    const isFirst = Result.isSuccess(read) && !read.success.has(server) && (this.#listed?.size ?? 0) > 0
+    if (!isFirst) return this.#take(read, true)
+    const tools = comparable(this.#listed!)
+    const written = lockFile.write(server, tools)
+    // All of them are offered already.
+    this.#take(written, Result.isFailure(written))
+    const count = tools.size === 1 ? "1 tool is" : `${tools.size} tools are`
+    if (Result.isSuccess(written)) log("info", `${count} pinned as first seen, in ${lockFile.path}`)
+  }
+
+  /** Accepts what was listed last; says what that changed, or fails with why it cannot be. */
+  accept(): Result.Result<ReadonlyArray<PinDifference>, string> {
+    this.look()
+    if (this.#trouble !== null) return Result.fail(this.#trouble)
+    if (this.#listed === null)
+      return Result.fail("its tools are not known: it has not listed them since the daemon started")
+    const differences = this.#differences()
+    if (differences.length === 0) return Result.succeed(differences)
+    const written = this.#options.lockFile.write(this.settings.server, comparable(this.#listed))
+    if (Result.isFailure(written)) return Result.fail(written.failure)
+    this.#take(written, true)
+    return Result.succeed(differences)
+  }
+
+  /** How a tool that the server lists differs; null where it does not. */
+  differenceOf(tool: string): Kind | null {
+    const listed = this.#listed?.get(tool)
+    return listed === undefined || this.#accepted === null ? null : this.#kindOf(tool, listed)
+  }
+
+  /** What `status` says of it: costs nothing. */
+  get summary(): PinSummary {
+    return { mode: this.settings.mode, differences: this.#kinds().length, trouble: this.#trouble }
+  }
+
+  status(): PinStatus {
+    this.look()
+    return {
+      server: this.#options.name,
+      mode: this.settings.mode,
+      file: this.#options.lockFile.path,
+      pinned: this.#accepted?.size ?? null,
+      listed: this.#listed?.size ?? null,
+      trouble: this.#trouble,
+      differences: this.#differences()
+    }
+  }
+
+  #take(read: ReturnType<LockFile["read"]>, announces: boolean): void {
+    const [before, trouble] = [this.#accepted, this.#trouble]
+    this.#trouble = Result.isFailure(read) ? read.failure : null
+    if (Result.isSuccess(read)) this.#accepted = read.success.get(this.settings.server) ?? null
+    if (this.#trouble === trouble && isSame(before, this.#accepted)) return
+    this.offers = new WeakMap()
+    this.#told = new Set()
+    if (this.blocks && announces) this.#options.onOffered()
+  }
+
+  /** Each change once. */
+  #tell(): void {
+    const { log } = this.#options
+    if (this.#trouble !== null) return this.#once(this.#trouble, () => log("warning", this.#trouble!))
+    const kinds = this.#kinds()
+    const still = new Set(kinds.map(keyOf))
+    for (const key of this.#told) if (!still.has(key)) this.#told.delete(key)
+    const news = kinds.filter((kind) => !this.#told.has(keyOf(kind)))
+    for (const [index, kind] of news.entries()) {
+      this.#told.add(keyOf(kind))
+      if (index < maxTold) log("warning", this.#lineOf(kind))
+    }
+    const others = news.length - maxTold
+    if (others > 0) log("warning", `${others} more tools differ from what was accepted`)
+  }
+
+  #lineOf({ difference, tool }: Found): string {
+    const offered = this.blocks && difference !== "vanished" ? ", and is not offered" : ""
+    const command = Shell.line("mcp-pool", "pin", this.#options.name)
+    const head = `tool "${visible(tool.slice(0, maxName))}" ${inWords[difference]}${offered}: see "${command}"`
+    return [head, ...this.#linesOf(tool).slice(0, maxLogged)].join("\n")
+  }
+
+  #linesOf(tool: string): ReadonlyArray<string> {
+    return Difference.lines(this.#accepted?.get(tool)?.definition, this.#listed?.get(tool)?.definition)
+  }
+
+  #once(key: string, tell: () => void): void {
+    if (this.#told.has(key)) return
+    this.#told.add(key)
+    tell()
+  }
+
+  #differences(): ReadonlyArray<PinDifference> {
+    return this.#kinds().map(({ difference, tool }) => ({ tool, difference, lines: this.#linesOf(tool) }))
+  }
+
+  #kinds(): ReadonlyArray<Found> {
+    if (this.#accepted === null || this.#listed === null) return []
+    const found: Array<Found> = []
+    for (const [tool, listed] of this.#listed) {
+      const difference = this.#kindOf(tool, listed)
+      if (difference !== null) found.push({ tool, difference, digest: listed.sha256 })
+    }
+    for (const tool of this.#accepted.keys()) {
+      if (!this.#listed.has(tool)) found.push({ tool, difference: "vanished", digest: "" })
+    }
+    return found.sort((a, b) => (a.tool < b.tool ? -1 : 1))
+  }
+
+  #kindOf(tool: string, listed: Defined): Kind | null {
+    const accepted = this.#accepted?.get(tool)
+    if (accepted === undefined) return "new"
+    return accepted.sha256 === listed.sha256 ? null : "changed"
+  }
+}
+
+interface Found {
+  readonly tool: string
+  readonly difference: Kind
+  readonly digest: string
+}
+
+const keyOf = ({ difference, digest, tool }: Found): string => `${difference} ${digest} ${tool}`
+
+/** Without those of which nobody can say what they are. */
+const comparable = (tools: Tools): Tools => new Map([...tools].filter(([, { sha256 }]) => sha256 !== ""))
+
+const isSame = (a: Tools | null, b: Tools | null): boolean =>
+  a === b ||
+  (a !== null &&
+    b !== null &&
+    a.size === b.size &&
+    [...a].every(([name, { sha256 }]) => b.get(name)?.sha256 === sha256))
+
+const inWords: { readonly [K in Kind]: string } = {
+  changed: "has changed since it was accepted",
+  new: "is new and not accepted",
+  vanished: "is listed no more"
+}
+
+/** Characters of a name. */
+const maxName = 200
+/** Differences that the log tells of at a time, and lines of each. */
+const maxTold = 10
+const maxLogged = 20
