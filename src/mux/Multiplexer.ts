@@ -13,7 +13,7 @@ import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import { ModernServer } from "./era/ModernServer.ts"
-import type { Gate } from "./Gate.ts"
+import * as Gate from "./Gate.ts"
 import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
@@ -243,7 +243,7 @@ export class Multiplexer implements LineReceiver, Peer {
     // The pool's own answers are read as a whole, and what tells of tasks or cursors.
     if (call?.client === null) return false
     if (call !== undefined && this.#modern?.mayTake(call, pieces) === true) return false
-    if (call !== undefined && listingGate(call) !== null) return false
+    if (call !== undefined && Gate.ofList(call) !== null) return false
     const concern = (call ?? this.calls.getAbandoned(id))?.concern ?? null
     if (concern !== null) return false
     // Nobody waits for it; that it is answered counts.
@@ -302,19 +302,10 @@ export class Multiplexer implements LineReceiver, Peer {
     const outcome = verdictOf(line.bytes, this.#envelope)
     this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
     if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
-    const gate = listingGate(call)
+    const gate = Gate.ofList(call)
     if (gate === null) call.client.answer(call.id, line, this.#envelope)
-    else this.#offer(call, gate, line)
+    else Gate.answer(gate, call, line, this.#envelope)
     this.#options.onSettled(call, outcome)
-  }
-
-  /** A list that goes to its client without what that is not offered. */
-  #offer(call: Call, gate: Gate, line: Line): void {
-    const outcome = outcomeOf(line)
-    const answer =
-      outcome.kind === "result" ? Line.ofText(Reply.result("0", gate.offered(outcome.text)).trimEnd()) : line
-    this.#envelope.scan(answer.bytes, answer.start, answer.end)
-    call.client.answer(call.id, answer, this.#envelope)
   }
 
   /** When what is being read came, in milliseconds since the epoch: one look at the clock for all that came at once. */
@@ -378,12 +369,6 @@ export class Multiplexer implements LineReceiver, Peer {
     const id = line.copy(envelope.start[Key.requestId]!, envelope.end[Key.requestId]!)
     this.#options.questions.cancelled(this, id, line, envelope)
   }
-}
-
-/** What keeps tools back from a client's list of them; null where nothing does. */
-const listingGate = ({ member, method }: Call): Gate | null => {
-  const { gate } = member.pin
-  return gate?.blocks === true && method === "tools/list" ? gate : null
 }
 
 /** Ends a request with one of the pool's own errors. */

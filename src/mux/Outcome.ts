@@ -7,7 +7,7 @@ import type { Outcome } from "./Upstream.ts"
 export const done: Outcome = { kind: "result", text: "{}", value: {} }
 
 /** The server's answer to the pool itself. */
-export const outcomeOf = (line: Line): Outcome => {
+export const outcomeOf = (line: Line): Exclude<Outcome, { readonly kind: "refused" }> => {
   try {
     const { error, result } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as Record<string, unknown>
     const envelope = new Envelope()

@@ -290,11 +290,6 @@ export class Sharing implements Replaceable {
     this.#of(client).home.subscriptions.unsubscribe(client, uri)
   }
 
-  /** Names have other gates from now on: what its processes list is read for them. */
-  pinsChanged(): void {
-    for (const replica of this.replicas) replica.pinsChanged()
-  }
-
   // --- where a request goes, and when ---
 
   #of(client: Client): Membership {

@@ -91,9 +91,14 @@ export class ToolGate implements Gate {
   offered(result: string): string {
     const value = JSON.parse(Buffer.from(result, "latin1").toString("utf8")) as { readonly tools?: unknown }
     const { tools } = value
-    if (!Array.isArray(tools)) return escaped(JSON.stringify(value))
     // Written anew in any case: of two equal keys another reader may take the one that was not compared.
-    return escaped(JSON.stringify({ ...value, tools: tools.filter((tool) => this.#isOffered(tool)) }))
+    const offered = Array.isArray(tools) ? tools.filter((tool) => this.#isOffered(tool)) : tools
+    try {
+      return escaped(JSON.stringify({ ...value, tools: offered }))
+    } catch {
+      // Nested too deeply for that.
+      return '{"tools":[]}'
+    }
   }
 
   #isOffered(tool: unknown): boolean {

@@ -241,7 +241,9 @@ export const make = Effect.fnUntraced(function* (
       }),
     settled: atOnce(always, ({ settled }) => settled),
     proven: Effect.sync(() => homes.some(({ supervisor }) => supervisor.state() === "running")),
-    pinsChanged: () => sharing.pinsChanged(),
+    pinsChanged: () => {
+      for (const { replica } of places) replica.pinsChanged()
+    },
     answered: (method) => answered(sharing.replicas[0]!, method)
   }
 })
