@@ -130,8 +130,8 @@ export class ToolGate implements Gate {
     if (!isFirst) return this.#take(read, true)
     const tools = comparable(this.#listed!)
     const written = lockFile.write(server, tools)
-    // All of them are offered already.
-    this.#take(written, Result.isFailure(written))
+    // Where nothing was amiss, all of them are offered already.
+    this.#take(written, Result.isFailure(written) || this.#trouble !== null)
     const count = tools.size === 1 ? "1 tool is" : `${tools.size} tools are`
     if (Result.isSuccess(written)) log("info", `${count} pinned as first seen, in ${lockFile.path}`)
   }

@@ -30,13 +30,22 @@ export const make = Effect.fnUntraced(function* (
     readonly directory?: string
     readonly lists?: ReadonlyArray<object> | string
     readonly start?: boolean
+    /** As `TestPool` has them. */
+    readonly runtimeDir?: string
+    readonly marker?: string
+    readonly remembers?: boolean
+    /** Where false, nobody waits until its lists are read. */
+    readonly settles?: boolean
   } = {}
 ) {
   const directory = options.directory ?? (yield* TestPool.temporaryDirectory)
   const toolsFile = path.join(directory, "tools.json")
   const lockFile = path.join(directory, "mcp-pool.lock.json")
-  const list = (tools: ReadonlyArray<object> | string) =>
-    fs.writeFileSync(toolsFile, typeof tools === "string" ? tools : JSON.stringify(tools))
+  const list = (tools: ReadonlyArray<object> | string) => {
+    // The server may be reading it.
+    fs.writeFileSync(`${toolsFile}.new`, typeof tools === "string" ? tools : JSON.stringify(tools))
+    fs.renameSync(`${toolsFile}.new`, toolsFile)
+  }
   list(options.lists ?? first)
   const serversOf =
     options.servers ?? ((server: (pool?: PoolOptions, label?: string) => ServerOptions) => ({ pin: server() }))
@@ -50,9 +59,12 @@ export const make = Effect.fnUntraced(function* (
   }
   const test = yield* TestPool.make(({ marker }) => entries(marker), {
     lockFile,
+    remembers: options.remembers === true,
+    ...(options.runtimeDir === undefined ? {} : { runtimeDir: options.runtimeDir }),
+    ...(options.marker === undefined ? {} : { marker: options.marker }),
     ...(options.start === undefined ? {} : { start: options.start })
   })
-  if (options.start !== false) yield* test.pool.awaitSettled
+  if (options.start !== false && options.settles !== false) yield* test.pool.awaitSettled
   const { marker, pool } = test
   return {
     ...test,
