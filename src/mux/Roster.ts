@@ -10,7 +10,7 @@ export interface RosterOptions {
   readonly hasTools: boolean
   readonly ask: (params: object, done: (outcome: Outcome) => void) => void
   readonly gates: () => ReadonlyArray<Gate>
-  /** It is known, or known not to be told. */
+  /** What was asked for is known, or known not to be told. */
   readonly onRead: () => void
 }
 
@@ -66,11 +66,15 @@ export class Roster {
     this.#isKnown = gates.length > 0
     this.digests = tools === null ? null : (gates[0]?.digests(tools) ?? null)
     if (tools !== null && this.digests !== null) for (const gate of gates) gate.listed(tools, this.digests)
-    this.#options.onRead()
   }
 
   #page(before: ReadonlyArray<unknown>, cursor: string | undefined, count: number): void {
     this.#options.ask(cursor === undefined ? {} : { cursor }, (outcome) => {
+      // The process is gone, or gets no calls any more.
+      if (outcome.kind === "refused" && outcome.error._tag !== "RequestTimeout") {
+        this.#isReading = false
+        return
+      }
       const page = outcome.kind === "result" ? (outcome.value as { readonly [key: string]: unknown } | null) : null
       const found = page?.["tools"]
       if (!Array.isArray(found)) return this.#end(null)
@@ -86,6 +90,7 @@ export class Roster {
     this.#isReading = false
     // What waits is judged by it, even where the server changes them faster than it lists them.
     this.take(tools)
+    this.#options.onRead()
     if (!this.#isStale) return
     this.#isStale = false
     this.refresh()

@@ -40,8 +40,9 @@ export class ToolGate implements Gate {
   #trouble: string | null = null
   /** What a process listed last; null before the first. */
   #listed: Tools | null = null
-  /** What the log has told already. */
+  /** What the log has told already, and how often it did. */
   #told = new Set<string>()
+  #tellings = 0
 
   constructor(options: ToolGateOptions) {
     this.#options = options
@@ -181,6 +182,7 @@ export class ToolGate implements Gate {
     if (this.#trouble === trouble && isSame(before, this.#accepted)) return
     this.offers = new WeakMap()
     this.#told = new Set()
+    this.#tellings = 0
     if (this.blocks && announces) this.#options.onOffered()
   }
 
@@ -194,10 +196,14 @@ export class ToolGate implements Gate {
     const news = kinds.filter((kind) => !this.#told.has(keyOf(kind)))
     for (const [index, kind] of news.entries()) {
       this.#told.add(keyOf(kind))
-      if (index < maxTold) log("warning", this.#lineOf(kind))
+      if (index < maxTold && this.#tellings < maxTellings) log("warning", this.#lineOf(kind))
     }
     const others = news.length - maxTold
-    if (others > 0) log("warning", `${others} more tools differ from what was accepted`)
+    if (others > 0 && this.#tellings < maxTellings) log("warning", `${others} more tools differ from what was accepted`)
+    if (news.length > 0) this.#tellings++
+    // A server may change them for ever.
+    if (news.length > 0 && this.#tellings === maxTellings)
+      log("warning", "it changes its tools too often to be told of")
   }
 
   #lineOf({ difference, tool }: Found): string {
@@ -270,3 +276,5 @@ const maxName = 200
 /** Differences that the log tells of at a time, and lines of each. */
 const maxTold = 10
 const maxLogged = 20
+/** How often it tells of some, until others are accepted. */
+const maxTellings = 50

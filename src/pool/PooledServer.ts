@@ -85,7 +85,11 @@ export const make = Effect.fnUntraced(function* (
     failures,
     onChange: (change) => options.onChange(change, names),
     account: options.account,
-    pins: { of: (name) => options.pins.of(name), gates: () => options.pins.gatesOf(names) }
+    pins: {
+      // Whoever comes by another name is held to one that it has.
+      of: (name) => options.pins.of(names.includes(name) ? name : (names[0] ?? name)),
+      gates: () => options.pins.gatesOf(names)
+    }
   })
   return {
     names,
