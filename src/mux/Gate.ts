@@ -2,6 +2,7 @@
 import { Line } from "../lines/LineReader.ts"
 import type { Call } from "./Calls.ts"
 import type { Envelope } from "./Envelope.ts"
+import type { Member } from "./Member.ts"
 import { outcomeOf } from "./Outcome.ts"
 import * as Reply from "./Reply.ts"
 import type { Refusal } from "./Upstream.ts"
@@ -47,6 +48,13 @@ export const ofCall = (call: Call): Gate | null => {
 export const ofList = (call: Call): Gate | null => {
   const { gate } = call.member.pin
   return gate !== null && gate.blocks && call.method === "tools/list" ? gate : null
+}
+
+/** Whether what a client sends without an id may pass: a call in the shape of a notification is one that no gate has seen. */
+export const passes = ({ pin }: Member, line: Line): boolean => {
+  if (pin.gate?.blocks !== true) return true
+  const { method } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly method: string }
+  return method.startsWith("notifications/")
 }
 
 /** Answers a client's request for a list of tools with what the process has answered, as far as it is offered. */

@@ -13,6 +13,7 @@ import { Asking, type QuestionPolicy } from "./Asking.ts"
 import * as Calls from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import { Envelope, Key } from "./Envelope.ts"
+import * as Gate from "./Gate.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
 import type * as Owner from "./Owner.ts"
@@ -239,7 +240,8 @@ export class Sharing implements Replaceable {
   }
 
   notify(client: Client, line: Line): void {
-    this.#of(client).home.current?.notify(line)
+    const { home, member } = this.#of(client)
+    if (Gate.passes(member, line)) home.current?.notify(line)
   }
 
   answer(client: Client, line: Line, envelope: Envelope): void {

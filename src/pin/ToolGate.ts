@@ -93,7 +93,7 @@ export class ToolGate implements Gate {
     const value = JSON.parse(Buffer.from(result, "latin1").toString("utf8")) as { readonly tools?: unknown }
     const { tools } = value
     // Written anew in any case: of two equal keys another reader may take the one that was not compared.
-    const offered = Array.isArray(tools) ? tools.filter((tool) => this.#isOffered(tool)) : tools
+    const offered = Array.isArray(tools) ? tools.filter((tool) => this.#isOffered(tool)) : []
     try {
       return escaped(JSON.stringify({ ...value, tools: offered }))
     } catch {
@@ -113,7 +113,12 @@ export class ToolGate implements Gate {
 
   #refuse(tool: string | null, why: string, difference: Kind | null): Refusal {
     const { name } = this.#options
-    const hint = `look at it with "${Shell.line("mcp-pool", "pin", name)}", accept it with "${Shell.line("mcp-pool", "pin", "--accept", name)}"`
+    const look = Shell.line("mcp-pool", "pin", name)
+    const accept = Shell.line("mcp-pool", "pin", "--accept", name)
+    const hint =
+      this.#trouble === null
+        ? `look at it with "${look}", accept it with "${accept}"`
+        : 'mend the file, then run "mcp-pool reload"'
     const shown = tool === null ? "a tool" : `tool "${visible(tool.slice(0, maxName))}"`
     const data = { kind: "ToolNotAccepted", server: name, tool, ...(difference === null ? {} : { difference }), hint }
     return { code: invalidParams, message: `${shown} of server "${name}" ${why}: ${hint}`, data }
@@ -180,6 +185,7 @@ export class ToolGate implements Gate {
     this.#trouble = Result.isFailure(read) ? read.failure : null
     if (Result.isSuccess(read)) this.#accepted = read.success.get(this.settings.server) ?? null
     if (this.#trouble === trouble && isSame(before, this.#accepted)) return
+    if (this.#trouble !== null && this.#trouble !== trouble) this.#options.log("warning", this.#trouble)
     this.offers = new WeakMap()
     this.#told = new Set()
     this.#tellings = 0
@@ -189,7 +195,7 @@ export class ToolGate implements Gate {
   /** Each change once. */
   #tell(): void {
     const { log } = this.#options
-    if (this.#trouble !== null) return this.#once(this.#trouble, () => log("warning", this.#trouble!))
+    if (this.#trouble !== null) return
     const kinds = this.#kinds()
     const still = new Set(kinds.map(keyOf))
     for (const key of this.#told) if (!still.has(key)) this.#told.delete(key)
@@ -215,12 +221,6 @@ export class ToolGate implements Gate {
 
   #linesOf(tool: string): ReadonlyArray<string> {
     return Difference.lines(this.#accepted?.get(tool)?.definition, this.#listed?.get(tool)?.definition)
-  }
-
-  #once(key: string, tell: () => void): void {
-    if (this.#told.has(key)) return
-    this.#told.add(key)
-    tell()
   }
 
   #differences(): ReadonlyArray<PinDifference> {

@@ -45,7 +45,8 @@ describe("the hash of a definition", () => {
           assert.strictEqual(sha256(same), sha256(value))
           assert.notStrictEqual(sha256(other), sha256(value))
         }
-      })
+      }),
+    { arbitrary: { runs: 30 } }
   )
 
   it("is SHA-256 of the text without whitespace, which others can make too", () => {

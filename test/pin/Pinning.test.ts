@@ -183,6 +183,30 @@ describe("a server that pins its tools", () => {
     })
   )
 
+  it.live("is called by no name that another reader would understand, nor without an id", () =>
+    Effect.gen(function* () {
+      const { change, connect } = yield* PinnedPool.make()
+      const client = yield* connect("pin")
+      yield* change(client, [tool("echo", "poisoned"), tool("calls")])
+      const lines = [
+        '"method":"tools/call","params":{"name":"calls","name":"echo"}',
+        '"method":"tools/call","params":{"name":"calls","n\\u0061me":"echo"}',
+        '"method":"tools/call","params":{"n\\u0061me":"echo"}',
+        '"method":"tools/call","params":{"name":"ech\\u006f"}',
+        '"method":"tools\\/call","params":{"name":"calls"},"params":{"name":"echo"}',
+        '"method":"tools/list","method":"tools/call","params":{"name":"echo"}'
+      ]
+      for (const [id, line] of lines.entries()) {
+        yield* client.sendRaw(`{"jsonrpc":"2.0","id":"raw${id}",${line}}\n`)
+        assert.strictEqual(PinnedPool.kindOf((yield* client.answer(`raw${id}`)).error), "ToolNotAccepted", line)
+      }
+      yield* client.sendRaw(`[{"jsonrpc":"2.0","id":"batch","method":"tools/call","params":{"name":"echo"}}]\n`)
+      assert.strictEqual(PinnedPool.kindOf((yield* client.answer("batch")).error), "ToolNotAccepted")
+      yield* client.notify("tools/call", { name: "echo" })
+      assert.strictEqual(LineClient.textOf(yield* client.call("calls")), "")
+    })
+  )
+
   it.live("goes on where the server says with each list that it has changed", () =>
     Effect.gen(function* () {
       const { connect } = yield* PinnedPool.make({
