@@ -210,11 +210,17 @@ const closed = (server: http.Server): Effect.Effect<void> =>
   Effect.callback((resume) => {
     // What has just ended is idle once it has gone out.
     const idle = setInterval(() => server.closeIdleConnections(), 5)
-    server.close(() => {
+    // A turn later: a connection that is closed under its last write costs an error each.
+    const close = setImmediate(() =>
+      server.close(() => {
+        clearInterval(idle)
+        resume(Effect.void)
+      })
+    )
+    return Effect.sync(() => {
+      clearImmediate(close)
       clearInterval(idle)
-      resume(Effect.void)
     })
-    return Effect.sync(() => clearInterval(idle))
   })
 
 const reasonOf = ({ code = "", message }: NodeJS.ErrnoException): string => reasons[code] ?? message
