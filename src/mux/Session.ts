@@ -10,6 +10,7 @@ import { hasRoom } from "./Delivery.ts"
 import * as Claim from "./era/Claim.ts"
 import { ModernSession } from "./era/ModernSession.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import * as Garbage from "./Garbage.ts"
 import * as Introduction from "./Introduction.ts"
 import * as LogLevel from "./LogLevel.ts"
 import * as Mistakes from "./Mistakes.ts"
@@ -142,6 +143,7 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
   }
 
   overflow(): void {
+    Garbage.leave(this.out.unread)
     this.#connection.close("it does not read: more than maxUnread is waiting for it")
   }
 
