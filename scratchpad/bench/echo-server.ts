@@ -28,10 +28,11 @@ const tools = [
 ]
 const list = JSON.stringify({ tools })
 let answers: Array<string> = []
-let big = ""
+/** The last `big` result, made once: what a client waits for is not this server's work. */
+let big = { bytes: -1, result: Buffer.alloc(0) }
 
 const flush = (): void => {
-  process.stdout.write(answers.length === 1 ? answers[0]! : answers.join(""))
+  if (answers.length > 0) process.stdout.write(answers.length === 1 ? answers[0]! : answers.join(""))
   answers = []
 }
 
@@ -39,18 +40,24 @@ const answer = (id: number | string, body: string): void => {
   if (answers.push(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},${body}}\n`) === 1) setImmediate(flush)
 }
 
-const call = (tool: string | undefined, { text = "", bytes = 0 }: ToolInput): string => {
-  if (tool !== "big") return text
-  if (big.length !== bytes) big = "x".repeat(bytes)
-  return big
+const textResult = (text: string): string => `"result":{"content":[{"type":"text","text":${JSON.stringify(text)}}]}`
+
+const answerBig = (id: number | string, bytes: number): void => {
+  if (big.bytes !== bytes) big = { bytes, result: Buffer.from(`${textResult("x".repeat(bytes))}}\n`) }
+  process.stdout.cork()
+  answers.push(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},`)
+  flush()
+  process.stdout.write(big.result)
+  process.stdout.uncork()
 }
 
 const onLine = (line: Buffer): void => {
   const { id, method, params }: Request = JSON.parse(line.toString())
   if (id === undefined) return
   if (method === "tools/call") {
-    const text = JSON.stringify(call(params.name, params.arguments ?? {}))
-    answer(id, `"result":{"content":[{"type":"text","text":${text}}]}`)
+    const { bytes = 0, text = "" } = params.arguments ?? {}
+    if (params.name === "big") answerBig(id, bytes)
+    else answer(id, textResult(text))
   } else if (method === "initialize") {
     const serverInfo = { name: "echo", version: "1" }
     const result = { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo }
