@@ -14,12 +14,15 @@ export class ModernPost extends Lines implements Stream {
   readonly out = this
   /** It is a subscription: it ends when its client or its server does. */
   isListening = false
+  /** Nothing follows. */
+  isEnded = false
+  /** Among those that are open. */
+  place = 0
   readonly #response: ServerResponse
   readonly #onEnd: () => void
   /** Pushed a moment ago: the answer, if it ends now. */
   #latest: Message | null = null
   #stream: EventStream | null = null
-  #isEnded = false
   #looks = 0
 
   constructor(response: ServerResponse, onEnd: () => void) {
@@ -41,8 +44,8 @@ export class ModernPost extends Lines implements Stream {
   }
 
   ended(): void {
-    if (this.#isEnded) return
-    this.#isEnded = true
+    if (this.isEnded) return
+    this.isEnded = true
     const answer = this.#latest
     this.#latest = null
     if (this.#stream !== null) {

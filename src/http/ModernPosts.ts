@@ -35,7 +35,8 @@ export interface ModernAsked {
 export class ModernPosts {
   readonly #options: ModernPostsOptions
   readonly #requests = new Map<Upstream, ModernRequests>()
-  readonly #open = new Set<ModernPost>()
+  /** In no order, each at its place: what was in a `Set` of long life stays until V8 looks through all that is old. */
+  readonly #open: Array<ModernPost> = []
   #onAnswered: (() => void) | null = null
 
   constructor(options: ModernPostsOptions) {
@@ -68,13 +69,13 @@ export class ModernPosts {
     const disagreement = mismatch(headers, method, name)
     if (disagreement !== null) return refuse(disagreement)
     const post = new ModernPost(response, () => {
-      this.#open.delete(post)
+      this.#leave(post)
       this.#tellAnswered()
     })
-    this.#open.add(post)
+    post.place = this.#open.push(post) - 1
     const request = this.#of(server, endpoint).receive(line, envelope, method, post)
     response.once("close", () => {
-      if (!this.#open.has(post)) return
+      if (post.isEnded) return
       request.cancel()
       post.ended()
     })
@@ -97,7 +98,7 @@ export class ModernPosts {
     this.endListening()
     for (const requests of this.#requests.values()) requests.close()
     this.#requests.clear()
-    for (const post of this.#open) post.ended()
+    for (const post of this.#open.slice()) post.ended()
   }
 
   /** Called now and then. */
@@ -118,6 +119,14 @@ export class ModernPosts {
       requests.close()
     })
     return requests
+  }
+
+  /** The last one takes its place. */
+  #leave(post: ModernPost): void {
+    const last = this.#open.pop()!
+    if (last === post) return
+    this.#open[post.place] = last
+    last.place = post.place
   }
 
   #tellAnswered(): void {
