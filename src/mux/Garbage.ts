@@ -5,7 +5,10 @@
 import type * as V8 from "node:v8"
 import type * as Vm from "node:vm"
 
-/** Called where so many bytes are let go of: in a turn of its own, once for all of a turn, V8 looks through what is young. */
+/**
+ * Called where so many bytes are let go of: in a turn of its own, once for all of a turn, V8 looks through what is young,
+ * or through all where that was due.
+ */
 export const leave = (bytes: number): void => {
   if (bytes < worthwhile || isComing) return
   isComing = true

@@ -6,17 +6,17 @@ import * as Garbage from "../../src/mux/Garbage.ts"
 const megabytes = (count: number) => count * 1024 * 1024
 
 describe("Garbage", () => {
-  it.live("has V8 look through what is young once for all that is left in a turn, and not for little", () =>
+  it.live("has V8 look once for all that is left in a turn, and not for little", () =>
     Effect.gen(function* () {
       const looked = yield* Deferred.make<void>()
-      const asked: Array<number | undefined> = []
+      let asked = 0
       const observer = new PerformanceObserver((list) => {
         for (const entry of list.getEntries()) {
           // Entries of this type have it.
-          const { flags, kind } = (entry as unknown as { readonly detail: NodeGCPerformanceDetail }).detail
-          if (flags === constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) asked.push(kind)
+          const { flags } = (entry as unknown as { readonly detail: NodeGCPerformanceDetail }).detail
+          if (flags === constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) asked++
         }
-        if (asked.length > 0) Deferred.doneUnsafe(looked, Effect.void)
+        if (asked > 0) Deferred.doneUnsafe(looked, Effect.void)
       })
       observer.observe({ entryTypes: ["gc"] })
       yield* Effect.addFinalizer(() => Effect.sync(() => observer.disconnect()))
@@ -26,7 +26,7 @@ describe("Garbage", () => {
       Garbage.leave(megabytes(32))
       Garbage.leave(megabytes(40))
       yield* Deferred.await(looked)
-      assert.deepStrictEqual(asked, [constants.NODE_PERFORMANCE_GC_MINOR])
+      assert.strictEqual(asked, 1)
     })
   )
 })
