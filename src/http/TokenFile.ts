@@ -10,26 +10,26 @@ export const load = (runtimeDir: string): Effect.Effect<string, HttpUnusable> =>
     const file = httpTokenFile(runtimeDir)
     const unusable = (reason: string) => Effect.fail(new HttpUnusable({ what: file, reason }))
     try {
-      const token = read(file) ?? make(file)
-      if (token === undefined)
-        return unusable("it must be a plain file of this user: remove it, and another one is made")
+      const there = fs.lstatSync(file, { throwIfNoEntry: false })
+      if (there === undefined) return Effect.succeed(make(file))
+      if (!isOwn(there)) return unusable("it must be a plain file of this user: remove it, and another one is made")
+      const isOpen = (there.mode & 0o077) !== 0
+      if (isOpen) fs.chmodSync(file, 0o600)
+      const token = fs.readFileSync(file, "utf8").trim()
       if (token.length < minLength || /[^\x21-\x7e]/.test(token)) {
         return unusable(`it must hold one word of at least ${minLength} characters: remove it, and another one is made`)
       }
-      return Effect.succeed(token)
+      return isOpen ? Effect.as(Effect.logWarning(wasOpen(file)), token) : Effect.succeed(token)
     } catch (cause) {
       return unusable((cause as Error).message)
     }
   })
 
-/** Null where there is none, undefined where something else is there. A link may lead anywhere, and a pipe may hang. */
-const read = (file: string): string | null | undefined => {
-  const there = fs.lstatSync(file, { throwIfNoEntry: false })
-  if (there === undefined) return null
-  if (!there.isFile() || there.uid !== process.getuid?.() || there.size > maxSize) return undefined
-  if ((there.mode & 0o077) !== 0) fs.chmodSync(file, 0o600)
-  return fs.readFileSync(file, "utf8").trim()
-}
+/** A link may lead anywhere, and a pipe may hang. */
+const isOwn = (there: fs.Stats): boolean => there.isFile() && there.uid === process.getuid?.() && there.size <= maxSize
+
+const wasOpen = (file: string): string =>
+  `others could read ${file}, and cannot any more: remove it before the next start if they may have, and another one is made`
 
 const make = (file: string): string => {
   const token = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url")
