@@ -51,6 +51,18 @@ export const refuseHost = ({ host, origin }: Credentials, { hosts }: Rules): Ref
   }
 }
 
+/** Whether a header of a request, which says who asks, stands there twice: who reads it elsewhere may take the other one. */
+export const isAmbiguous = (rawHeaders: ReadonlyArray<string>): boolean => {
+  let hosts = 0
+  let tokens = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    if (name.length === "host".length && name.toLowerCase() === "host") hosts++
+    else if (name.length === "authorization".length && name.toLowerCase() === "authorization") tokens++
+  }
+  return hosts > 1 || tokens > 1
+}
+
 /** Whether a header `Authorization` shows the token. */
 export const hasToken = (authorization: string, digest: Buffer): boolean => {
   const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1]

@@ -56,6 +56,9 @@ export class Gateway {
   handle(request: IncomingMessage, response: ServerResponse, isLocal: boolean): void {
     try {
       const { rules } = this.#options
+      if (Access.isAmbiguous(request.rawHeaders)) {
+        return refuseRequest(response, 400, "Host and Authorization must stand there once")
+      }
       const refused = isLocal ? null : Access.refuseHost(credentialsOf(request), rules)
       if (refused !== null) return refuseRequest(response, refused.status, refused.message)
       const route = Route.parse(request.url ?? "/")
@@ -185,6 +188,7 @@ export class Gateway {
     const onTooLong = () =>
       refuseRequest(response, 413, `the body is longer than ${max} bytes`, ["connection", "close"])
     if (Number(request.headers["content-length"] ?? 0) > max) return onTooLong()
+    if (request.headers.expect !== undefined && request.httpVersion !== "1.0") response.writeContinue()
     const onWhole = (body: Buffer) => {
       try {
         if (!isUtf8(body)) return refuse(response, 400, { code: parseError, message: "the body is not UTF-8" })

@@ -138,6 +138,11 @@ export const make = Effect.fnUntraced(function* (
         const server = createServer({ ...limits, ...timeouts(requestTimeout) }, (request, response) =>
           gateway.handle(request, response, isLocal)
         )
+        server.on("checkContinue", (request, response: http.ServerResponse) => {
+          // Who is refused need not send the body, and what comes next on the connection is not it.
+          response.shouldKeepAlive = false
+          gateway.handle(request, response, isLocal)
+        })
         server.keepAliveTimeout = keepAlive
         server.maxConnections = maxConnections
         return server

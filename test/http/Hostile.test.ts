@@ -125,6 +125,8 @@ const cases: ReadonlyArray<
   ["what is no JSON", 400, { path, body: "hello" }],
   ["JSON that is no message", 400, { path, body: "42" }],
   ["an empty batch", 400, { path, body: "[]" }],
+  ["a batch of very many", 400, { path, body: `[${"{},".repeat(1_000_000)}{}]` }],
+  ["a batch of very many, one of them good", 400, { path, body: `[${JSON.stringify(ping)}${",1".repeat(1_000_000)}]` }],
   ["a message of no kind", 400, { path, body: '{"jsonrpc":"2.0"}' }],
   ["a request of JSON-RPC 1", 400, { path, body: '{"id":1,"method":"ping"}' }],
   ["bytes", 400, { path, body: Buffer.from([0, 1, 2, 0xff, 0xfe, 0x80]) }],
@@ -198,6 +200,22 @@ describe("Gateway", () => {
       "400"
     ],
     ["no HTTP", "hello\r\n\r\n", "400"],
+    ["two hosts", "GET /health HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n\r\n", "400"],
+    [
+      "two tokens",
+      "GET /health HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\nconnection: close\r\n\r\n",
+      "400"
+    ],
+    [
+      "a long body that waits to be asked for",
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: */*\r\nexpect: 100-continue\r\ncontent-length: 10000000\r\n\r\n`,
+      "413"
+    ],
+    [
+      "a body that waits to be asked for by another host",
+      `POST ${path} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n`,
+      "403"
+    ],
     ["an empty host", `GET /health HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n`, "403"],
     ["no host", `GET /health HTTP/1.1\r\nconnection: close\r\n\r\n`, "403"],
     [
