@@ -45,6 +45,11 @@ export class EventStream {
     return this.#response?.writableLength ?? 0
   }
 
+  /** The number of its last event. */
+  get last(): number {
+    return this.#last
+  }
+
   /** The number of the last event that was written to a connection. */
   get sent(): number {
     return this.#sent

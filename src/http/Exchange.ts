@@ -36,6 +36,7 @@ export class Exchange {
   #isReading = true
   #answers: Array<Message> = []
   #refusals: Array<Message> = []
+  #collected = 0
   #stream: EventStream | null = null
   #looks = 0
   #isClosed = false
@@ -55,6 +56,11 @@ export class Exchange {
     return this.#stream === null ? !this.#options.response.destroyed : this.#stream.isCarried
   }
 
+  /** Bytes that wait until the whole body has been read. */
+  get unread(): number {
+    return this.#collected
+  }
+
   /** A request of it begins. */
   begin(): void {
     this.#requests++
@@ -65,7 +71,10 @@ export class Exchange {
   answer(message: Message): void {
     this.#unanswered--
     const hasHeaders = this.#options.onAnswer?.(message) !== false
-    if (this.#isReading && this.#options.isBatch) return void this.#answers.push(message)
+    if (this.#isReading && this.#options.isBatch) {
+      this.#collected += message.length
+      return void this.#answers.push(message)
+    }
     if (this.#stream === null && this.#requests === 1) return this.#sendOne(message, hasHeaders)
     this.#events().send(message)
     if (this.#unanswered === 0) this.#end()
@@ -78,6 +87,7 @@ export class Exchange {
 
   /** A message of it is no request that can be taken. */
   refuse(message: Message): void {
+    this.#collected += message.length
     this.#refusals.push(message)
   }
 

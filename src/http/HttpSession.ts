@@ -77,7 +77,7 @@ export class HttpSession implements Requests, ExchangeOwner {
 
   /** Bytes that its client has not taken yet. */
   get unread(): number {
-    let unread = 0
+    let unread = this.#current?.unread ?? 0
     for (const stream of this.#streams.values()) unread += stream.unread
     for (const { writableLength } of this.#slow.keys()) unread += writableLength
     return unread
@@ -115,11 +115,11 @@ export class HttpSession implements Requests, ExchangeOwner {
     rest.carry(response, { version, after: rest.sent })
   }
 
-  /** The client goes on after the event that it names; false where there is no such stream. */
+  /** The client goes on after the event that it names; false where there is no such stream, or no such event yet. */
   resume(response: ServerResponse, version: string | undefined, at: { stream: number; number: number }): boolean {
     this.idle = 0
     const stream = at.stream === 0 ? this.rest : this.#streams.get(at.stream)
-    if (stream === undefined) return false
+    if (stream === undefined || at.number > stream.last) return false
     stream.carry(response, { version, after: at.number })
     return true
   }
@@ -148,6 +148,8 @@ export class HttpSession implements Requests, ExchangeOwner {
     if (this.#isClosed) return
     this.#isClosed = true
     this.session.close()
+    // What a batch has collected goes nowhere; one message that ends its own session is answered first.
+    if (this.#current !== null && this.#current.unread > 0) this.#current.close(status, message)
     for (const { exchange } of this.#waiting.values()) exchange.close(status, message)
     for (const stream of this.#streams.values()) stream.close()
     for (const { socket } of this.#slow.keys()) socket?.setTimeout(lastWords)

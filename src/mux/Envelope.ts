@@ -256,16 +256,17 @@ export const canonical = (line: Buffer): Buffer | null => {
   }
 }
 
-/** The spans of the elements of the batch in `bytes[from, to)`, which a scan found well-formed. */
+/** The spans of the elements of the batch in `bytes[from, to)`, which a scan found well-formed; no more than `max` of them. */
 export const elements = (
   bytes: Uint8Array,
   from: number,
-  to: number
+  to: number,
+  max = Infinity
 ): Array<{ readonly from: number; readonly to: number }> => {
   const spans: Array<{ readonly from: number; readonly to: number }> = []
   let depth = 0
   let start = -1
-  for (let i = from; i < to; i++) {
+  for (let i = from; i < to && spans.length < max; i++) {
     const c = bytes[i]!
     if (c <= SPACE) continue
     if (depth === 1 && (c === COMMA || c === CLOSE_ARRAY)) {

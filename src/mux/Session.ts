@@ -162,8 +162,11 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
 
   /** Batches were part of 2025-03-26 alone, and most servers ignore them: each element goes its own way. */
   #batch(line: Line): void {
-    const spans = elements(line.bytes, line.start, line.end)
+    const spans = elements(line.bytes, line.start, line.end, maxBatch + 1)
     if (spans.length === 0) this.fail("null", { code: invalidRequest, message: "the batch is empty" })
+    if (spans.length > maxBatch) {
+      return this.fail("null", { code: invalidRequest, message: `the batch has more than ${maxBatch} messages` })
+    }
     for (const { from, to } of spans) {
       line.start = from
       line.end = to
@@ -394,3 +397,5 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
 const maxWord = 1024
 /** Requests of one client that are not answered yet. */
 const maxInFlight = 4096
+/** Messages: more could not be in flight, and all of them are read at once. */
+const maxBatch = maxInFlight

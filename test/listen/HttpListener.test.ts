@@ -207,7 +207,7 @@ describe("HttpListener", () => {
       yield* again.event
       assert.strictEqual((yield* again.event).id, progress.id)
       assert.deepStrictEqual(yield* again.message, answer)
-      for (const id of ["7-1", "nonsense", "0-x", "__proto__"]) {
+      for (const id of ["7-1", "1-99", "-1-1", "nonsense", "0-x", "__proto__"]) {
         const headers = { ...session.headers, "last-event-id": id }
         const refused = yield* HttpClient.ask({ url }, { method: "GET", path, headers })
         assert.strictEqual(refused.status, 400, id)
@@ -372,7 +372,8 @@ describe("HttpListener", () => {
         `Bearer ${token.slice(0, -1)}`,
         `Bearer ${"x".repeat(10_000)}`,
         `Basic ${token}`,
-        `Bearer ${token} ${token}`
+        `Bearer ${token} ${token}`,
+        `Bearer ${token}, Bearer ${token}`
       ]) {
         const headers = wrong === undefined ? without : { ...without, authorization: wrong }
         for (const asked of [
@@ -407,11 +408,13 @@ describe("HttpListener", () => {
     })
   )
 
-  for (const [what, put] of [
-    ["a link", (file: string) => fs.symlinkSync("/etc/hostname", file)],
-    ["a directory", (file: string) => fs.mkdirSync(file)],
-    ["an empty file", (file: string) => fs.writeFileSync(file, "\n")],
-    ["a short word", (file: string) => fs.writeFileSync(file, "secret")]
+  for (const [what, why, put] of [
+    ["a link", "a plain file of this user", (file: string) => fs.symlinkSync("/etc/hostname", file)],
+    ["a link to nowhere", "a plain file of this user", (file: string) => fs.symlinkSync(`${file}.none`, file)],
+    ["a directory", "a plain file of this user", (file: string) => fs.mkdirSync(file)],
+    ["a long file", "a plain file of this user", (file: string) => fs.writeFileSync(file, "x".repeat(10_000))],
+    ["an empty file", "at least 16 characters", (file: string) => fs.writeFileSync(file, "\n")],
+    ["a short word", "at least 16 characters", (file: string) => fs.writeFileSync(file, "secret")]
   ] as const) {
     it.live(`does not take ${what} for its token`, () =>
       Effect.gen(function* () {
@@ -420,6 +423,7 @@ describe("HttpListener", () => {
         const { pool } = yield* TestPool.make(() => ({}))
         const error = yield* Effect.flip(listen(pool, { auth: "token", runtimeDir }))
         assert.strictEqual(error._tag, "HttpUnusable")
+        assert.include(error.message, why)
       })
     )
   }
@@ -486,6 +490,20 @@ describe("HttpListener", () => {
       assert.deepStrictEqual(yield* pool.sessions, [])
       assert.strictEqual((yield* session.call("echo")).status, 404)
     }).pipe(Effect.scoped)
+  )
+
+  it.live("ends a session whose batch has more answers than may wait", () =>
+    Effect.gen(function* () {
+      const { pool, runtimeDir } = yield* TestPool.make(({ server }) => ({
+        shared: server("shared", { maxUnread: "64 KiB" })
+      }))
+      const listener = yield* listen(pool, { runtimeDir })
+      const session = yield* HttpClient.begin(listener, "shared")
+      yield* session.post({ jsonrpc: "2.0", id: 1, method: "tools/list" })
+      const batch = Array.from({ length: 2000 }, (_, id) => ({ jsonrpc: "2.0", id, method: "tools/list" }))
+      assert.strictEqual((yield* session.post(batch)).status, 404)
+      assert.deepStrictEqual(yield* pool.sessions, [])
+    })
   )
 
   it.live("shows its figures", () =>
