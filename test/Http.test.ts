@@ -3,32 +3,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { Effect } from "effect"
-import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
-import * as path from "node:path"
 import * as RuntimeDir from "../src/RuntimeDir.ts"
 import { command } from "./cli/CommandLine.ts"
 import * as Spawned from "./cli/Spawned.ts"
+import * as GatewayProcess from "./support/GatewayProcess.ts"
 import * as HttpClient from "./support/HttpClient.ts"
 import * as LineClient from "./support/LineClient.ts"
-import * as Processes from "./support/Processes.ts"
-import * as ServeProcess from "./support/ServeProcess.ts"
 import * as TestPool from "./support/TestPool.ts"
 
-const setUp = Effect.fnUntraced(function* (...flags: ReadonlyArray<string>) {
-  const runtimeDir = yield* TestPool.temporaryDirectory
-  const marker = `fixture-${randomUUID()}`
-  const configFile = path.join(yield* TestPool.temporaryDirectory, "mcp.json")
-  fs.writeFileSync(configFile, JSON.stringify({ mcpServers: { shared: TestPool.fixtures(marker).server("shared") } }))
-  yield* Effect.addFinalizer(() =>
-    Effect.tapError(Processes.gone(marker), () => Processes.killAll(marker)).pipe(Effect.orDie)
-  )
-  const daemon = yield* ServeProcess.start(["--runtime-dir", runtimeDir, "--config", configFile, ...flags])
-  yield* daemon.serving
-  const { out } = yield* command(runtimeDir, "status", "--json", "--wait", "20s")
-  const { http } = JSON.parse(out) as { readonly http: { readonly url: string } }
-  return { daemon, runtimeDir, url: http.url }
-})
+const setUp = (...flags: ReadonlyArray<string>) =>
+  GatewayProcess.start((marker) => ({ shared: TestPool.fixtures(marker).server("shared") }), flags)
 
 describe("serve --http", () => {
   it.live("serves a client that has its token", () =>
