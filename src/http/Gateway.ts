@@ -114,7 +114,6 @@ export class Gateway {
     if (version === modernVersion && !standsAlone) return refuseMethod(response, "POST")
     if (!standsAlone && !Headers.isKnownVersion(version)) return refuseVersion(response, version)
     if (id === undefined) {
-      if (this.#isEnding) return refuseRequest(response, 503, "the pool is about to end: ask again in a moment")
       if (standsAlone) return this.#alone(request, response, name, version)
       return refuseRequest(response, 400, "the request needs the header Mcp-Session-Id")
     }
@@ -150,6 +149,7 @@ export class Gateway {
     const endpoint = this.#options.find(name)
     if ("message" in endpoint) return refuseRequest(response, 404, endpoint.message)
     this.#read(request, response, endpoint.settings.maxLine, (body) => {
+      if (this.#isEnding) return refuseRequest(response, 503, "the pool is about to end: ask again in a moment")
       const line = this.#lineOf(body)
       const envelope = this.#envelope
       const shape = envelope.scan(line.bytes, line.start, line.end)
