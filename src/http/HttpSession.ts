@@ -16,7 +16,7 @@ import { json } from "../mux/Reply.ts"
 import type { Message } from "./Answers.ts"
 import { EventLog, type EventStore } from "./EventStore.ts"
 import { EventStream } from "./EventStream.ts"
-import { Reading } from "./Reading.ts"
+import { Untaken } from "./Reading.ts"
 import { Exchange, type ExchangeOptions, type ExchangeOwner } from "./Exchange.ts"
 import { Lines } from "./Lines.ts"
 
@@ -52,8 +52,7 @@ export class HttpSession implements Requests, ExchangeOwner {
   readonly #waiting = new Map<string, Waiting>()
   /** What the client may come back to, by number. */
   readonly #streams = new Map<number, EventStream>()
-  /** Answers that were not taken at once, with what was seen of them. */
-  readonly #slow = new Map<ServerResponse, Reading>()
+  readonly #untaken = new Untaken()
   #streamCount = 0
   #current: Exchange | null = null
   #isClosed = false
@@ -77,9 +76,8 @@ export class HttpSession implements Requests, ExchangeOwner {
 
   /** Bytes that its client has not taken yet. */
   get unread(): number {
-    let unread = this.#current?.unread ?? 0
+    let unread = this.#untaken.bytes + (this.#current?.unread ?? 0)
     for (const stream of this.#streams.values()) unread += stream.unread
-    for (const { writableLength } of this.#slow.keys()) unread += writableLength
     return unread
   }
 
@@ -139,7 +137,7 @@ export class HttpSession implements Requests, ExchangeOwner {
       stream.look()
       if (stream.isEnded && !stream.isCarried && !this.#log.has(number)) this.#streams.delete(number)
     }
-    for (const [response, reading] of this.#slow) if (reading.isOver(response)) response.destroy()
+    this.#untaken.look()
     if (this.isUsed) this.idle = 0
   }
 
@@ -152,7 +150,7 @@ export class HttpSession implements Requests, ExchangeOwner {
     if (this.#current !== null && this.#current.unread > 0) this.#current.close(status, message)
     for (const { exchange } of this.#waiting.values()) exchange.close(status, message)
     for (const stream of this.#streams.values()) stream.close()
-    for (const { socket } of this.#slow.keys()) socket?.setTimeout(lastWords)
+    this.#untaken.close(lastWords)
     this.#waiting.clear()
     this.#streams.clear()
     this.#log.clear()
@@ -202,8 +200,7 @@ export class HttpSession implements Requests, ExchangeOwner {
   }
 
   onSlow(response: ServerResponse): void {
-    this.#slow.set(response, new Reading())
-    response.once("close", () => this.#slow.delete(response))
+    this.#untaken.add(response)
   }
 
   /** Of the requests that may ask something, the last one whose client is there. */

@@ -16,6 +16,7 @@ import { invalidRequest } from "../PoolError.ts"
 import { accept, sendJson } from "./Answers.ts"
 import { mismatch, type ModernHeaders, otherVersion } from "./ModernHeaders.ts"
 import { ModernPost } from "./ModernPost.ts"
+import { Untaken } from "./Reading.ts"
 
 export interface ModernPostsOptions {
   /** Where a server's own socket is. */
@@ -37,6 +38,7 @@ export class ModernPosts {
   readonly #requests = new Map<Upstream, ModernRequests>()
   /** In no order, each at its place: what was in a `Set` of long life stays until V8 looks through all that is old. */
   readonly #open: Array<ModernPost> = []
+  readonly #untaken = new Untaken()
   #onAnswered: (() => void) | null = null
 
   constructor(options: ModernPostsOptions) {
@@ -70,6 +72,7 @@ export class ModernPosts {
     if (disagreement !== null) return refuse(disagreement)
     const post = new ModernPost(response, () => {
       this.#leave(post)
+      this.#untaken.add(response)
       this.#tellAnswered()
     })
     post.place = this.#open.push(post) - 1
@@ -104,6 +107,7 @@ export class ModernPosts {
   /** Called now and then. */
   look(): void {
     for (const post of this.#open) post.look()
+    this.#untaken.look()
   }
 
   #of(server: string, endpoint: Endpoint): ModernRequests {

@@ -16,5 +16,34 @@ export class Reading {
   }
 }
 
+/** Responses that were sent and not taken at once. */
+export class Untaken {
+  readonly #responses = new Map<ServerResponse, Reading>()
+
+  /** Bytes that are not taken yet. */
+  get bytes(): number {
+    let bytes = 0
+    for (const { writableLength } of this.#responses.keys()) bytes += writableLength
+    return bytes
+  }
+
+  /** Looks after a response that has ended, until it is taken. */
+  add(response: ServerResponse): void {
+    if (response.writableLength === 0 || response.destroyed) return
+    this.#responses.set(response, new Reading())
+    response.once("close", () => this.#responses.delete(response))
+  }
+
+  /** Called now and then: lets go of who reads nothing. */
+  look(): void {
+    for (const [response, reading] of this.#responses) if (reading.isOver(response)) response.destroy()
+  }
+
+  /** Nobody looks after them any more: who reads nothing for so many milliseconds is let go. */
+  close(lastWords: number): void {
+    for (const { socket } of this.#responses.keys()) socket?.setTimeout(lastWords)
+  }
+}
+
 /** How many looks in a row. */
 const patience = 6

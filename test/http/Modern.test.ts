@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Client, type ClientOptions, StreamableHTTPClientTransport } from "@modelcontextprotocol/client"
 import { Effect, Logger } from "effect"
+import { TestClock } from "effect/testing"
 import { defaultIdle } from "../../src/http/HttpOptions.ts"
 import * as HttpListener from "../../src/listen/HttpListener.ts"
 import * as SocketSessions from "../../src/listen/SocketSessions.ts"
@@ -128,6 +129,19 @@ describe("ModernPosts", () => {
       const { messages } = yield* HttpClient.ask(target, until)
       const [cancelled] = JSON.parse(LineClient.textOf(messages[0]!)) as Stats["cancellations"]
       assert.strictEqual(cancelled?.label, "gone")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("lets go of who reads nothing of an answer", () =>
+    Effect.gen(function* () {
+      const target = yield* setUp
+      const bytes = 10_000_000
+      const deaf = yield* HttpClient.open(target, asked("big", { bytes }))
+      yield* deaf.pause
+      yield* TestClock.adjust("2 minutes")
+      yield* deaf.resume
+      yield* deaf.ended
+      assert.isBelow(deaf.text().length, bytes)
     }).pipe(Effect.scoped)
   )
 

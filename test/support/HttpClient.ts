@@ -45,8 +45,9 @@ export interface Streaming {
   readonly text: () => string
   /** Returns when it has ended. */
   readonly ended: Effect.Effect<void>
-  /** Reads no more. */
+  /** Reads no more, until it does again. */
   readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
   /** Is gone at once. */
   readonly cut: Effect.Effect<void>
 }
@@ -99,6 +100,7 @@ export const open = Effect.fnUntraced(function* (
       else waiting.push(() => resume(Effect.void))
     }),
     pause: Effect.sync(() => void response.pause()),
+    resume: Effect.sync(() => void response.resume()),
     cut: Effect.sync(() => request.destroy())
   }
 })
