@@ -57,7 +57,7 @@ export class EventStream {
 
   /** Goes on over this connection, from the event after the last one that the client has; one before it is let go. */
   carry(response: ServerResponse, { after, headers = [], version }: Taking): void {
-    this.#response?.end()
+    if (this.#response !== null) letGo(this.#response)
     this.#response = response
     this.#reading = new Reading()
     response.writeHead(200, [...eventHeaders, ...headers])
@@ -85,14 +85,10 @@ export class EventStream {
     this.#response?.end()
   }
 
-  /** Its session is over, and looks after nothing any more: who does not read what is left is let go. */
+  /** Its session is over. */
   close(): void {
-    const response = this.#response
-    if (response !== null && response.writableLength > maxLeft) response.destroy()
-    else {
-      response?.socket?.setTimeout(lastWords)
-      this.end()
-    }
+    this.isEnded = true
+    if (this.#response !== null) letGo(this.#response)
   }
 
   /** Called now and then: says that it is still there where nothing else was said, and lets go of who does not read. */
@@ -126,6 +122,13 @@ export class EventStream {
     this.#isQuiet = false
     this.#response!.write(text, "latin1")
   }
+}
+
+/** Ends what nobody looks after any more: who does not read what is left goes without. */
+const letGo = (response: ServerResponse): void => {
+  if (response.writableLength > maxLeft) return void response.destroy()
+  response.socket?.setTimeout(lastWords)
+  response.end()
 }
 
 /** The stream and the event that an event's id names; undefined where it is none. */

@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
-import { Deferred, Effect, Exit, Fiber, Logger, Queue } from "effect"
+import { Deferred, Effect, Exit, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as fs from "node:fs"
-import * as net from "node:net"
 import type { HttpOptions } from "../../src/http/HttpOptions.ts"
 import { defaultIdle } from "../../src/http/HttpOptions.ts"
 import * as HttpListener from "../../src/listen/HttpListener.ts"
@@ -342,30 +341,6 @@ describe("HttpListener", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("begins no session for a body that was on its way when the pool was about to end", () =>
-    Effect.gen(function* () {
-      const { pool, runtimeDir, sessions } = yield* TestPool.make(({ server }) => ({ shared: server("shared") }))
-      const { url } = yield* HttpListener.make({ ...usual, runtimeDir }).pipe(
-        Effect.provideService(McpPool.McpPool, pool),
-        Effect.provideService(SocketSessions.SocketSessions, sessions)
-      )
-      const body = JSON.stringify(HttpClient.initialize())
-      const head = ["host: localhost", "content-type: application/json", "accept: */*", "expect: 100-continue"]
-      const said = yield* Queue.unbounded<string>()
-      const socket = yield* Effect.acquireRelease(
-        Effect.sync(() => net.connect(Number(new URL(url).port), "127.0.0.1")),
-        (socket) => Effect.sync(() => socket.destroy())
-      )
-      socket.setEncoding("latin1").on("data", (text: string) => void Queue.offerUnsafe(said, text))
-      socket.write([`POST ${path} HTTP/1.1`, ...head, `content-length: ${body.length}`, "", ""].join("\r\n"))
-      assert.include(yield* Queue.take(said), "100 Continue")
-      yield* sessions.drain({ reason: "handover", deadline: "20 seconds" })
-      socket.write(body)
-      assert.include(yield* Queue.take(said), "HTTP/1.1 503")
-      assert.deepStrictEqual(yield* pool.sessions, [])
-    })
-  )
-
   it.live("gives http.sock to its user alone, who needs no token there", () =>
     Effect.gen(function* () {
       const { ask, runtimeDir } = yield* setUp({ auth: "token" })
@@ -515,20 +490,6 @@ describe("HttpListener", () => {
       assert.deepStrictEqual(yield* pool.sessions, [])
       assert.strictEqual((yield* session.call("echo")).status, 404)
     }).pipe(Effect.scoped)
-  )
-
-  it.live("ends a session whose batch has more answers than may wait", () =>
-    Effect.gen(function* () {
-      const { pool, runtimeDir } = yield* TestPool.make(({ server }) => ({
-        shared: server("shared", { maxUnread: "64 KiB" })
-      }))
-      const listener = yield* listen(pool, { runtimeDir })
-      const session = yield* HttpClient.begin(listener, "shared")
-      yield* session.post({ jsonrpc: "2.0", id: 1, method: "tools/list" })
-      const batch = Array.from({ length: 2000 }, (_, id) => ({ jsonrpc: "2.0", id, method: "tools/list" }))
-      assert.strictEqual((yield* session.post(batch)).status, 404)
-      assert.deepStrictEqual(yield* pool.sessions, [])
-    })
   )
 
   it.live("shows its figures", () =>

@@ -71,16 +71,14 @@ export const open = Effect.fnUntraced(function* (
     send(request, asked.body)
   })
   let text = ""
-  let read = 0
+  let rest = ""
   let isEnded = false
   const waiting: Array<() => void> = []
   response.setEncoding("utf8").on("data", (chunk: string) => {
     text += chunk
-    for (let end = text.indexOf("\n\n", read); end !== -1; end = text.indexOf("\n\n", read)) {
-      const event = eventOf(text.slice(read, end))
-      if (event !== undefined) Queue.offerUnsafe(events, event)
-      read = end + 2
-    }
+    const blocks = (rest + chunk).split("\n\n")
+    rest = blocks.pop() ?? ""
+    for (const event of blocks.map(eventOf)) if (event !== undefined) Queue.offerUnsafe(events, event)
   })
   response.on("error", () => {})
   response.on("close", () => {
