@@ -13,7 +13,7 @@ import { Envelope } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
 import * as OwnRequest from "./OwnRequest.ts"
 import * as Reply from "./Reply.ts"
-import type { Client, Out, Refusal, Upstream } from "./Upstream.ts"
+import type { Client, Out, Refusal, Role, Upstream } from "./Upstream.ts"
 
 /** How a request ends. */
 export type Answer =
@@ -36,6 +36,8 @@ export interface LocalClientOptions {
   readonly upstream: Upstream
   /** A notification that belongs to no request, e.g. `notifications/tools/list_changed`. */
   readonly onNotification: (method: string) => void
+  /** A session unless given. */
+  readonly role?: Role | undefined
 }
 
 export class LocalClient implements Client {
@@ -46,7 +48,7 @@ export class LocalClient implements Client {
   readonly during: () => Out
   /** What it is told is read at once. */
   readonly maxUnread = Infinity
-  readonly role = "session"
+  readonly role: Role
   readonly owner = null
   readonly initialized = true
   readonly level = null
@@ -67,6 +69,7 @@ export class LocalClient implements Client {
   constructor(options: LocalClientOptions) {
     this.id = options.id
     this.server = options.server
+    this.role = options.role ?? "session"
     this.#upstream = options.upstream
     this.#onNotification = options.onNotification
     const out: Out = { unread: 0, push: (piece) => this.#push(piece) }
@@ -102,6 +105,15 @@ export class LocalClient implements Client {
     const sent =
       params["_meta"] === undefined && onProgress === null ? params : withToken(params, onProgress === null ? null : id)
     this.#upstream.request(this, OwnRequest.write(this.#envelope, id, method, sent), this.#envelope, method)
+    return () => this.#cancel(id)
+  }
+
+  /** Asks for a list from its beginning: what is known of it may be the answer. As {@link request}. */
+  list(method: string, onAnswer: Waiting["onAnswer"], { timeout = Infinity }: { timeout?: number } = {}): () => void {
+    this.calls++
+    const id = this.#waiting.add({ onAnswer, onProgress: null, deadline: Date.now() + timeout })
+    if (timeout !== Infinity) this.#sweepSoon()
+    this.#upstream.list(this, OwnRequest.write(this.#envelope, id, method, {}), this.#envelope, method)
     return () => this.#cancel(id)
   }
 
