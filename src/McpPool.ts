@@ -9,7 +9,7 @@ import type { PoolSettings, ServerOptions } from "./config/ServerSpec.ts"
 import { CallAccount, type EndedCall } from "./mux/CallAccount.ts"
 import { LocalTransport, type Transport } from "./mux/LocalTransport.ts"
 import { announce } from "./mux/Notifications.ts"
-import type { Upstream } from "./mux/Upstream.ts"
+import type { Client, Upstream } from "./mux/Upstream.ts"
 import { type ConfigFileError, type RestartFailed, type ServerConfigError, ServerNotFound } from "./PoolError.ts"
 import type { LogEntry } from "./server/LogEntry.ts"
 import { type NamedServer, sessionsOf, statusOf } from "./pool/NamedServer.ts"
@@ -109,6 +109,11 @@ export class McpPool extends Context.Service<
     readonly socketPath: (name: string) => Effect.Effect<Option.Option<string>>
     /** The paths of all that a listener serves, by name. */
     readonly socketPaths: Effect.Effect<Readonly<Record<string, string>>>
+    /**
+     * Until the scope closes, `sessions` shows these clients too, who are one server's as little as another's. Gives what
+     * such sessions take their ids from.
+     */
+    readonly include: (clients: () => Iterable<Client>) => Effect.Effect<() => number, never, Scope.Scope>
     /** Who is connected now, of all servers. */
     readonly sessions: Effect.Effect<ReadonlyArray<SessionStatus>>
     /** The tools of one server or of all, in the order of the servers' own lists. */
@@ -179,6 +184,7 @@ export const make = Effect.fnUntraced(function* (
 
   let sessions = 0
   const sessionId = () => ++sessions
+  const others = new Set<() => Iterable<Client>>()
   const endpointOf = ({ removed, settings, upstream }: NamedServer): Endpoint => ({
     upstream,
     settings,
@@ -258,7 +264,18 @@ export const make = Effect.fnUntraced(function* (
       ),
     socketPath: (name) => Effect.sync(() => Option.fromUndefinedOr(sockets.get(name))),
     socketPaths: Effect.sync(() => Object.fromEntries(sockets)),
-    sessions: Effect.sync(() => Array.from(servers.all(), sessionsOf).flat()),
+    include: (clients) =>
+      Effect.acquireRelease(
+        Effect.as(
+          Effect.sync(() => others.add(clients)),
+          sessionId
+        ),
+        () => Effect.sync(() => others.delete(clients))
+      ),
+    sessions: Effect.sync(() => {
+      const ofServers = Array.from(servers.all(), ({ upstream }) => upstream.clients)
+      return [...ofServers, ...Array.from(others, (clients) => clients())].flatMap(sessionsOf)
+    }),
     tools: (name) =>
       Effect.map(
         Option.match(name, {

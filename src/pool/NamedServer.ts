@@ -103,12 +103,12 @@ export const figuresOf = (named: NamedServer, account: CallAccount): Figures => 
   restarts: () => named.restartsBefore + named.server.restarts()
 })
 
-/** Who is connected to it. */
-export const sessionsOf = ({ upstream }: NamedServer): ReadonlyArray<SessionStatus> =>
-  sessionsIn(upstream).map(sessionOf)
+/** The sessions among clients, as they are shown. */
+export const sessionsOf = (clients: Iterable<Client>): ReadonlyArray<SessionStatus> =>
+  sessionsIn({ clients }).map(sessionOf)
 
 /** Not what is only a part of a session. */
-const sessionsIn = ({ clients }: NamedServer["upstream"]): ReadonlyArray<Client> =>
+const sessionsIn = ({ clients }: { readonly clients: Iterable<Client> }): ReadonlyArray<Client> =>
   [...clients].filter(({ role }) => role === "session" || role === "connection")
 
 const sessionOf = (client: Client): SessionStatus => ({
