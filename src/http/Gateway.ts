@@ -28,7 +28,8 @@ export interface GatewayOptions {
   readonly rules: Access.Rules
   readonly sessions: HttpSessions
   readonly posts: ModernPosts
-  readonly find: (name: string) => Endpoint | ServerNotFound
+  /** Null is all servers as one. */
+  readonly find: (name: string | null) => Endpoint | ServerNotFound
   /** Writes the pool's figures. */
   readonly sendMetrics: (response: ServerResponse) => void
   /** What a client's bytes brought to light. */
@@ -66,7 +67,7 @@ export class Gateway {
       if (!isLocal && !this.#hasToken(request)) return refuseStranger(response)
       if (route === undefined) return refuseRequest(response, 404, nothingHere)
       if (route.to === "metrics") this.#metrics(request, response)
-      else this.#server(request, response, route.name)
+      else this.#server(request, response, route.to === "server" ? route.name : null)
     } catch (cause) {
       this.#bug(response, cause)
     }
@@ -94,7 +95,7 @@ export class Gateway {
     this.#options.sendMetrics(response)
   }
 
-  #server(request: IncomingMessage, response: ServerResponse, name: string): void {
+  #server(request: IncomingMessage, response: ServerResponse, name: string | null): void {
     const { headers, method } = request
     if (method === "POST") {
       if (!Headers.isJson(headers["content-type"])) {
@@ -145,7 +146,7 @@ export class Gateway {
   }
 
   /** A message without a session begins one, or is of the modern era. */
-  #alone(request: IncomingMessage, response: ServerResponse, name: string, version: string | undefined): void {
+  #alone(request: IncomingMessage, response: ServerResponse, name: string | null, version: string | undefined): void {
     const endpoint = this.#options.find(name)
     if ("message" in endpoint) return refuseRequest(response, 404, endpoint.message)
     this.#read(request, response, endpoint.settings.maxLine, (body) => {
@@ -161,7 +162,12 @@ export class Gateway {
       if (shape === Shape.message && !begins && (isMade || version === modernVersion)) {
         const { headers } = request
         const said = { version, method: textOf(headers["mcp-method"]), name: textOf(headers["mcp-name"]) }
-        return this.#options.posts.post(line, envelope, { endpoint, headers: said, response, server: name })
+        return this.#options.posts.post(line, envelope, {
+          endpoint,
+          headers: said,
+          response,
+          server: name ?? Route.together
+        })
       }
       if (version === modernVersion) {
         const what = begins ? "initialize is of an earlier revision than the header says" : "2026-07-28 has no batches"
@@ -251,7 +257,7 @@ const isArray = (body: Buffer): boolean => {
   return false
 }
 
-const nothingHere = `nothing is here: a server is at ${Route.pathOf("NAME")}`
+const nothingHere = `nothing is here: a server is at ${Route.pathOf("NAME")}, and all of them are at ${Route.together}`
 /** Bytes. */
 const maxBody = 4 * 1024 * 1024
 /** Up to here a line is cheaper as a string than as bytes. */

@@ -7,6 +7,7 @@ import type { Session } from "../mux/Session.ts"
 import type { SessionOut } from "../mux/SessionOut.ts"
 import { EventStore } from "./EventStore.ts"
 import { HttpSession } from "./HttpSession.ts"
+import * as Route from "./Route.ts"
 
 export interface HttpSessionsOptions {
   /** Looks without a use after which a session is closed. */
@@ -22,7 +23,7 @@ export class HttpSessions {
   readonly #options: HttpSessionsOptions
   /** Set while it is waited for until all is answered. */
   #onAnswered: (() => void) | null = null
-  readonly #sessions = new Map<string, { readonly session: HttpSession; readonly leave: () => void }>()
+  readonly #sessions = new Map<string, Known>()
 
   constructor(options: HttpSessionsOptions) {
     this.#options = options
@@ -40,18 +41,18 @@ export class HttpSessions {
     return () => (this.#onAnswered = null)
   }
 
-  /** The session of that id, if it is one with this server. */
-  get(id: string, server: string): HttpSession | undefined {
-    const session = this.#sessions.get(id)?.session
-    return session?.session.server === server ? session : undefined
+  /** The session of that id, if it is one with this server; null is all of them as one. */
+  get(id: string, server: string | null): HttpSession | undefined {
+    const known = this.#sessions.get(id)
+    return known?.server === server ? known.session : undefined
   }
 
   /** Begins one; undefined where there are as many as there may be, and somebody waits in each. */
-  open(server: string, endpoint: Endpoint): HttpSession | undefined {
+  open(server: string | null, endpoint: Endpoint): HttpSession | undefined {
     if (this.#sessions.size >= maxSessions && !this.#makeRoom()) return undefined
     const session: HttpSession = new HttpSession({
       id: crypto.randomUUID(),
-      server,
+      server: server ?? Route.together,
       endpoint,
       store: this.#store,
       onClose: (reason) => {
@@ -61,7 +62,7 @@ export class HttpSessions {
       },
       onIdle: () => this.#tellAnswered()
     })
-    this.#sessions.set(session.id, { session, leave: this.#options.onOpen(session, endpoint) })
+    this.#sessions.set(session.id, { session, server, leave: this.#options.onOpen(session, endpoint) })
     return session
   }
 
@@ -107,6 +108,13 @@ export class HttpSessions {
     this.close(longest, 404, "another session took its place")
     return true
   }
+}
+
+interface Known {
+  readonly session: HttpSession
+  /** Null is all of them as one. */
+  readonly server: string | null
+  readonly leave: () => void
 }
 
 const maxSessions = 4096

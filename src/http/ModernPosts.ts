@@ -6,13 +6,15 @@ import type { ServerResponse } from "node:http"
 import type { Line } from "../lines/LineReader.ts"
 import type { Endpoint } from "../McpPool.ts"
 import * as Claim from "../mux/era/Claim.ts"
-import { ModernRequests } from "../mux/era/ModernRequests.ts"
+import { ModernRequests, type Requests } from "../mux/era/ModernRequests.ts"
 import { type Envelope, Key } from "../mux/Envelope.ts"
 import * as Mistakes from "../mux/Mistakes.ts"
 import * as Reply from "../mux/Reply.ts"
 import type { Refusal, Upstream } from "../mux/Upstream.ts"
 import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
 import { invalidRequest } from "../PoolError.ts"
+import { ModernTogether } from "../together/ModernTogether.ts"
+import { Together } from "../together/Together.ts"
 import { accept, sendJson } from "./Answers.ts"
 import { mismatch, type ModernHeaders, otherVersion } from "./ModernHeaders.ts"
 import { ModernPost } from "./ModernPost.ts"
@@ -35,7 +37,7 @@ export interface ModernAsked {
 
 export class ModernPosts {
   readonly #options: ModernPostsOptions
-  readonly #requests = new Map<Upstream, ModernRequests>()
+  readonly #requests = new Map<Upstream, Requests>()
   /** In no order, each at its place: what was in a `Set` of long life stays until V8 looks through all that is old. */
   readonly #open: Array<ModernPost> = []
   readonly #untaken = new Untaken()
@@ -110,12 +112,11 @@ export class ModernPosts {
     this.#untaken.look()
   }
 
-  #of(server: string, endpoint: Endpoint): ModernRequests {
-    const { settings, upstream } = endpoint
+  #of(server: string, endpoint: Endpoint): Requests {
+    const { upstream } = endpoint
     const known = this.#requests.get(upstream)
     if (known !== undefined) return known
-    const socket = this.#options.socketOf(server)
-    const requests = new ModernRequests({ server, upstream, maxUnread: settings.maxUnread, socket })
+    const requests = this.#make(server, endpoint)
     this.#requests.set(upstream, requests)
     this.#options.onOpen(endpoint, () => {
       this.#requests.delete(upstream)
@@ -131,6 +132,17 @@ export class ModernPosts {
     if (last === post) return
     this.#open[post.place] = last
     last.place = post.place
+  }
+
+  #make(server: string, { settings: { maxUnread }, upstream }: Endpoint): Requests {
+    return upstream instanceof Together
+      ? new ModernTogether({
+          server,
+          together: upstream,
+          maxUnread,
+          of: ({ endpoint, name }) => this.#of(name, endpoint)
+        })
+      : new ModernRequests({ server, upstream, maxUnread, socket: this.#options.socketOf(server) })
   }
 
   #tellAnswered(): void {

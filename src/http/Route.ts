@@ -3,6 +3,7 @@
 /** What is asked for. */
 export type Route =
   | { readonly to: "server"; readonly name: string }
+  | { readonly to: "together" }
   | { readonly to: "health" }
   | { readonly to: "metrics" }
 
@@ -14,6 +15,7 @@ export const parse = (target: string): Route | undefined => {
     const name = decoded(path.slice(before.length, -after.length))
     return name === undefined || name === "" ? undefined : { to: "server", name }
   }
+  if (path === together) return { to: "together" }
   if (path === "/health") return { to: "health" }
   if (path === "/metrics") return { to: "metrics" }
   return undefined
@@ -21,6 +23,9 @@ export const parse = (target: string): Route | undefined => {
 
 /** The path of a server. */
 export const pathOf = (name: string): string => `${before}${encodeURIComponent(name)}${after}`
+
+/** The path of all servers as one. */
+export const together = "/mcp"
 
 const before = "/servers/"
 const after = "/mcp"

@@ -18,6 +18,7 @@ import { HttpUnusable, type SocketUnusable } from "../PoolError.ts"
 import type { Drained } from "../PoolStatus.ts"
 import * as RuntimeDir from "../RuntimeDir.ts"
 import type { HttpOptions } from "../http/HttpOptions.ts"
+import * as FollowedPool from "../together/FollowedPool.ts"
 import * as SocketFile from "./SocketFile.ts"
 import * as SocketSessions from "./SocketSessions.ts"
 
@@ -77,6 +78,7 @@ export const make = Effect.fnUntraced(function* (
     }
   }
 
+  const all = yield* FollowedPool.make
   const sessions = new HttpSessions({
     maxIdle: Math.max(1, Math.round(options.idle / lookInterval)),
     onOpen: (session, endpoint) =>
@@ -97,6 +99,7 @@ export const make = Effect.fnUntraced(function* (
     rules: { hosts, digest },
     sessions,
     find: (name) => {
+      if (name === null) return all.endpoint
       const found = Effect.runSyncExit(pool.endpoint(name))
       if (Exit.isSuccess(found)) return found.value
       const [error] = found.cause.reasons.filter(Cause.isFailReason)
@@ -112,6 +115,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const look = Effect.sync(() => {
+    all.follow()
     sessions.look()
     posts.look()
   })

@@ -137,9 +137,11 @@ export const begin = Effect.fnUntraced(function* (
     readonly headers?: { readonly [name: string]: string }
     readonly capabilities?: object
     readonly version?: string
+    /** In place of the server's. */
+    readonly path?: string
   } = {}
 ): Effect.fn.Return<Session, NoAnswer> {
-  const path = `/servers/${server}/mcp`
+  const path = options.path ?? `/servers/${server}/mcp`
   const { capabilities = {}, version = "2025-11-25" } = options
   const begun = yield* ask(target, { path, headers: options.headers ?? {}, body: initialize(capabilities, version) })
   const id = begun.headers["mcp-session-id"]

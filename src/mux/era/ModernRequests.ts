@@ -43,13 +43,26 @@ export interface ModernRequest {
   readonly cancel: () => void
 }
 
+/** Where modern requests go. */
+export interface Requests {
+  /**
+   * Takes a request, as it came: `line` and `envelope` are read before this returns. What belongs to it goes to its stream,
+   * its answer last; nothing before this returns, unless it is answered at once.
+   */
+  readonly receive: (line: Line, envelope: Envelope, method: string, stream: Stream) => ModernRequest
+  /** The server tells nothing any more: subscriptions end, and their clients are told. */
+  readonly endListening: () => void
+  /** Who asked is gone. */
+  readonly close: () => void
+}
+
 interface Held {
   readonly call: ModernCall
   readonly caller: ModernCaller
   readonly timer: NodeJS.Timeout
 }
 
-export class ModernRequests {
+export class ModernRequests implements Requests {
   readonly #options: ModernRequestsOptions
   readonly #owner: Owner.Owner
   readonly #envelope = new Envelope()
@@ -72,10 +85,6 @@ export class ModernRequests {
     return this.#callers.size - this.#free.length + this.#listening.size + this.#held.size
   }
 
-  /**
-   * Takes a request, as it came: `line` and `envelope` are read before this returns. What belongs to it goes to its stream,
-   * its answer last; nothing before this returns, unless it is answered at once.
-   */
   receive(line: Line, envelope: Envelope, method: string, stream: Stream): ModernRequest {
     const { server, socket, upstream } = this.#options
     const id = line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
@@ -119,13 +128,11 @@ export class ModernRequests {
     return { cancel: () => cancel() }
   }
 
-  /** The server tells nothing any more: subscriptions end, and their clients are told. */
   endListening(): void {
     for (const listening of this.#listening) listening.end()
     this.#listening.clear()
   }
 
-  /** Who asked is gone. */
   close(): void {
     this.#isClosed = true
     if (this.#lingering !== null) clearTimeout(this.#lingering)
