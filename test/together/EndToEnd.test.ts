@@ -2,12 +2,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { Effect, Queue } from "effect"
+import { randomUUID } from "node:crypto"
+import * as path from "node:path"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import { watched } from "../fixtures/conformance/content.ts"
 import * as EraClient from "../support/EraClient.ts"
 import * as HttpClient from "../support/HttpClient.ts"
 import * as LineClient from "../support/LineClient.ts"
 import * as Processes from "../support/Processes.ts"
+import * as TestPool from "../support/TestPool.ts"
 import type { Stats } from "../support/Tools.ts"
 import * as TogetherPool from "./TogetherPool.ts"
 
@@ -15,8 +18,11 @@ const { namesOf } = TogetherPool
 
 const everything = TogetherPool.make(({ marker, server }) => ({
   everything: TogetherPool.published("everything", marker, "stdio"),
-  memory: { ...TogetherPool.published("memory", marker), env: { MEMORY_FILE_PATH: `/tmp/${marker}.jsonl` } },
-  filesystem: TogetherPool.published("filesystem", marker, "/tmp"),
+  memory: {
+    ...TogetherPool.published("memory", marker),
+    env: { MEMORY_FILE_PATH: path.join(import.meta.dirname, `${marker}.jsonl`) }
+  },
+  filesystem: TogetherPool.published("filesystem", marker, import.meta.dirname),
   legacy: EraClient.fixture("legacy", marker, { roots: ["file:///test/root"] }),
   modern: EraClient.fixture("modern", marker),
   git: server("git")
@@ -36,7 +42,7 @@ describe("/mcp", () => {
       for (const [name, args, said] of [
         ["everything__echo", { message: "hé 漢" }, "Echo: hé 漢"],
         ["memory__read_graph", {}, '"entities"'],
-        ["filesystem__list_allowed_directories", {}, "/tmp"],
+        ["filesystem__list_allowed_directories", {}, import.meta.dirname],
         ["legacy__test_simple_text", {}, "This is a simple text"],
         ["modern__test_simple_text", {}, "This is a simple text"],
         ["git__echo", { text: "hi" }, "hi"]
@@ -299,6 +305,55 @@ describe("/mcp of servers with the same tools, and of one that never starts", ()
         (yield* made.pool.sessions).map(({ server }) => server),
         ["a"]
       )
+    })
+  )
+
+  it.live("wakes no server that sleeps to say what is known of it; its first call does", () =>
+    Effect.gen(function* () {
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      const options = { runtimeDir, remembers: true, marker: `fixture-${randomUUID()}` }
+      const servers = (start: "eager" | "lazy") =>
+        TogetherPool.make(({ server }) => ({ a: server("a", { start }), b: server("b", { start }) }), options)
+      const pidsOf = (made: Pair) => Effect.map(made.pool.status, (all) => all.map(({ pid }) => pid !== null))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const made = yield* servers("eager")
+          const client = yield* made.connect1()
+          yield* Effect.promise(() => client.listTools())
+        })
+      )
+      const made = yield* servers("lazy")
+      for (const client of [yield* made.connect1(), yield* made.connect2("modern")]) {
+        const { tools } = yield* Effect.promise((): Promise<{ tools: Array<{ name: string }> }> => client.listTools())
+        assert.includeMembers([...namesOf(tools)], ["a__echo", "b__echo"])
+        assert.include(client.getInstructions() ?? "", "# b\n\nprocess ")
+      }
+      assert.deepStrictEqual(yield* pidsOf(made), [false, false])
+      const client = yield* made.connect1()
+      const answer = yield* Effect.promise(() => client.callTool({ name: "b__echo", arguments: { text: "up" } }))
+      assert.strictEqual(EraClient.textOf(answer), "up")
+      assert.deepStrictEqual(yield* pidsOf(made), [false, true])
+    })
+  )
+
+  it.live("lists nothing of a server that is stopped or has failed, and says so where it is called", () =>
+    Effect.gen(function* () {
+      const made = yield* TogetherPool.make(({ bad, server }) => ({
+        a: server("a"),
+        b: server("b"),
+        failed: bad("exits", { budget: { max: 0 } })
+      }))
+      const { call, changed, tools } = yield* oldClient(made)
+      const serversOf = Effect.map(tools, (names) => [...new Set(names.map((name) => name.split("__")[0]))])
+      assert.deepStrictEqual(yield* serversOf, ["a", "b"])
+      assert.include(yield* call("failed__echo", {}), 'server "failed" ')
+      yield* made.pool.stop("b")
+      yield* changed
+      assert.deepStrictEqual(yield* serversOf, ["a"])
+      assert.include(yield* call("b__echo", {}), 'server "b" is stopped')
+      yield* made.pool.start("b")
+      yield* changed
+      assert.deepStrictEqual(yield* serversOf, ["a", "b"])
     })
   )
 })
