@@ -32,7 +32,7 @@ export class Asking {
   needsLane(method: string, name: string | null): boolean {
     if (this.#size === 0 && this.#policy !== "lane") return false
     if (this.#policy === "deny") return false
-    if (this.#policy === "lane") return methods.has(method)
+    if (this.#policy === "lane") return methods.has(method) || method === completes
     return name !== null && this.#askers.get(method)?.has(name) === true
   }
 
@@ -72,6 +72,8 @@ export class Asking {
   }
 }
 
+/** It asks nothing; but a question that came beside another session's would not be certain to belong to the lane. */
+const completes = "completion/complete"
 const methods: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"])
 /** Of one server: names of tools are few, URIs of resources need not be. */
 const maxAskers = 4096

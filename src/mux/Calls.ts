@@ -226,15 +226,15 @@ export class Calls {
     return !this.#isBlurred
   }
 
-  /** The only client that has calls here which it waits for; of its requests one that wants log messages, if one does. */
-  soleOwner(): Client | null {
-    let owner: Client | null = null
-    for (const [, { client }] of this.#calls) {
-      if (client === null || client === owner) continue
-      if (owner !== null && !isSame(client, owner)) return null
-      if (owner === null || owner.level === null) owner = client
+  /** A call of the only client that waits for some here, lists aside; one that wants log messages, if one does. */
+  soleCall(): Call | null {
+    let sole: Call | null = null
+    for (const call of this.clients()) {
+      if (areForAll.has(call.method)) continue
+      if (sole !== null && !isSame(call.member, sole.member)) return null
+      if (sole === null || sole.client.level === null) sole = call
     }
-    return owner
+    return sole
   }
 
   /** Whether all that clients asked here and the server has not answered, abandoned or not, is this member's. */
@@ -285,9 +285,17 @@ export class Calls {
   }
 }
 
-/** Two requests of one client. */
-const isSame = (one: Client, other: Client): boolean =>
-  one.owner !== null && one.owner.isOneClient && one.owner === other.owner
+/** Two of one client. */
+const isSame = (one: Member, other: Member): boolean =>
+  one === other || (one.owner === other.owner && one.owner.isOneClient)
+
+/** What a server says while it answers these says nothing of who asked: all are given the same. */
+const areForAll: ReadonlySet<string> = new Set([
+  "tools/list",
+  "prompts/list",
+  "resources/list",
+  "resources/templates/list"
+])
 
 /** The id in `bytes[from, to)`; -1, which no call has, where it is not one that the pool gives. */
 export const idIn = (bytes: Uint8Array, from: number, to: number): number => {

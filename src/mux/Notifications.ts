@@ -52,8 +52,8 @@ export class Notifications {
       case "notifications/elicitation/complete":
         return this.#completed(line)
       default: {
-        const owner = this.#calls.soleOwner()
-        if (owner !== null) deliverDuring(owner, line)
+        const call = this.#calls.soleCall()
+        if (call !== null) deliverDuring(call.client, line)
         else this.#toAll(line)
       }
     }
@@ -111,16 +111,26 @@ export class Notifications {
     if (uri !== null) for (const client of this.#options.subscriptions.watchers(uri)) deliver(client, line)
   }
 
-  /** A log message names no session: it is for the one that has calls in flight, if it is one, else by `logMessages`. */
+  /** A log message names no session: it is for the one that can have caused it, if that is one, else by `logMessages`. */
   #logMessage(line: Line, envelope: Envelope): void {
     const { clients, isLevelAsked, logMessages } = this.#options
     if (logMessages === "none") return
     const level = LogLevel.severityOf(decodeString(line, envelope, Key.level))
-    const owner = this.#calls.soleOwner()
+    const owner = this.#causeOfLog()
     const wants = (client: Client) => client.initialized && LogLevel.wants(client, level, isLevelAsked())
     if (owner !== null) {
       if (wants(owner)) deliverDuring(owner, line)
     } else if (logMessages === "all") for (const client of clients) if (wants(client)) deliver(client, line)
+  }
+
+  /**
+   * Whose log messages are, as far as that is certain: tasks may say some too. What was given up was told to stop, and for
+   * what goes on all the same, which no server says, nobody else is kept without.
+   */
+  #causeOfLog(): Client | null {
+    const { process, tasks } = this.#options
+    const call = this.#calls.soleCall()
+    return call !== null && tasks.areOnlyOf(process, call.member) ? call.client : null
   }
 }
 

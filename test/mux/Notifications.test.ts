@@ -92,6 +92,41 @@ describe("Notifications", () => {
       })
     )
 
+    it.effect("are a client's beside others' lists, and nobody's beside what else may have said them", () =>
+      Effect.gen(function* () {
+        const { clients, server } = makeShared(2, {}, logging)
+        const [one, other] = clients as [Client, Client]
+        one.send(request(1, "tools/call", { name: "a" }))
+        other.send(request(1, "tools/list", { cursor: undefined, _meta: { x: 1 } }))
+        const heard = Effect.fnUntraced(function* () {
+          server.say(message("info"))
+          return [(yield* one.told).length, (yield* other.told).length]
+        })
+        assert.deepStrictEqual(yield* heard(), [1, 0])
+        other.send(request(2, "completion/complete"))
+        assert.deepStrictEqual(yield* heard(), [0, 0])
+        for (const ask of yield* server.told) if (ask.method === "completion/complete") server.answer(ask)
+        yield* other.told
+        assert.deepStrictEqual(yield* heard(), [1, 0])
+      })
+    )
+
+    it.effect("are nobody's while another's task may say them", () =>
+      Effect.gen(function* () {
+        const { clients, server } = makeShared(2, {}, { capabilities: { logging: {}, tasks: {} } })
+        const [one, other] = clients as [Client, Client]
+        other.send(request(1, "tools/call", { name: "a", task: {} }))
+        const [made] = yield* server.told
+        server.answer(made!, { task: { taskId: "t", status: "working" } })
+        one.send(request(1, "tools/call", { name: "a" }))
+        server.say(message("info"))
+        assert.deepStrictEqual(yield* one.told, [])
+        server.say(notification("notifications/tasks/status", { taskId: "t", status: "completed" }))
+        server.say(message("error"))
+        assert.deepStrictEqual(levelsOf(yield* one.told), ["error"])
+      })
+    )
+
     it.effect("of a server with several at work, or none, are everybody's or nobody's as configured", () =>
       Effect.gen(function* () {
         for (const logMessages of ["owner", "all", "none"] as const) {

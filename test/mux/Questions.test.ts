@@ -444,6 +444,21 @@ describe("Questions", () => {
       assert.deepStrictEqual(markers(yield* server.told), ["other"])
     })
   )
+
+  it.effect("where every tool counts as asking, a completion waits for the lane too", () =>
+    Effect.gen(function* () {
+      const { clients, server } = yield* makeCapable(2, { questions: "lane" })
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "a", "one"))
+      other.send(request(1, "completion/complete", { n: "completion" }))
+      const told = yield* server.told
+      assert.deepStrictEqual(markers(told), ["one"])
+      server.say(sampling("q"))
+      assert.deepStrictEqual(methods(yield* one.told), ["sampling/createMessage"])
+      server.answer(told[0]!)
+      assert.deepStrictEqual(markers(yield* server.told), ["completion"])
+    })
+  )
 })
 
 const asking = (name: string) => [{ method: "tools/call", name, isCertain: true }]

@@ -642,7 +642,9 @@ export class World {
   }
 
   #readersOf(server: ModelServer, method: string): ReadonlyArray<ModelClient> {
-    const owners = [...new Set(server.pending.map(({ client }) => client))]
+    // What a list says is nobody's: all are given the same.
+    const asking = server.pending.filter(({ kind }) => !kind.method.endsWith("/list"))
+    const owners = [...new Set(asking.map(({ client }) => client))]
     const owner = owners.length === 1 ? owners : []
     if (method === "notifications/message") return owner.filter(({ isInitialized }) => isInitialized)
     if (server !== this.#server) return []
