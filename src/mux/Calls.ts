@@ -45,6 +45,8 @@ export interface Call {
   isDelivered: boolean
   /** The process asked something while it was in flight. */
   hasSeenQuestion: boolean
+  /** One of those was refused, since it may have been another client's: what fails then may have failed by that. */
+  hasMissedQuestion: boolean
 }
 
 /** A client's request as it comes, which counts from now on. */
@@ -74,7 +76,8 @@ export const begin = (
     isInLane,
     concern,
     isDelivered: false,
-    hasSeenQuestion: false
+    hasSeenQuestion: false,
+    hasMissedQuestion: false
   }
 }
 

@@ -18,6 +18,7 @@ import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
 import type { Peer } from "./Peer.ts"
+import * as Repeatable from "./Repeatable.ts"
 import * as Reply from "./Reply.ts"
 import type { Roster } from "./Roster.ts"
 import { responseIdOf } from "./ResponseEnds.ts"
@@ -42,6 +43,8 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly onStray: (text: string) => void
   /** A list of the server has changed, by the method that says so. */
   readonly onListChanged: (method: string) => void
+  /** The server has failed what it may be asked again. */
+  readonly onAgain: (call: Call, line: Line) => void
   /** The server takes more again. */
   readonly onDrain: () => void
   /** Of the process. */
@@ -300,6 +303,9 @@ export class Multiplexer implements LineReceiver, Peer {
     if (call.client === null) return call.done(outcomeOf(line))
     if (call.concern !== null) this.#concerning(call, call.concern, id, line)
     const outcome = verdictOf(line.bytes, this.#envelope)
+    const next = outcome === "ok" || !call.hasMissedQuestion ? null : Repeatable.again(call)
+    // Alone it can be asked what the server wanted to know.
+    if (next !== null) return this.#options.onAgain({ ...next.call, isInLane: true, hasSeenQuestion: false }, next.line)
     this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
     if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
     const gate = Gate.ofList(call)

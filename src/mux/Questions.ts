@@ -261,6 +261,7 @@ export class Questions {
     // Requests of one client side by side: one that it is not asked about yet.
     const member = isOfOne ? first : (calls.find(({ member }) => member.asked === 0)?.member ?? first)
     if ((!isOfOne && !process.calls.areOnlyOfOwner(member.owner)) || !tasks.areOnlyOf(process, member)) {
+      for (const call of calls) call.hasMissedQuestion = true
       return refuse("calls of several clients are in flight; from now on such calls run apart")
     }
     if (member.client === null) return refuse("its client is gone")

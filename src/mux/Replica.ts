@@ -3,7 +3,7 @@
  * itself asks, and what becomes of requests when a process ends. Plain synchronous code; outlives the processes that its
  * supervisor gives it.
  */
-import { Line } from "../lines/LineReader.ts"
+import type { Line } from "../lines/LineReader.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
 import type { Ask, Call } from "./Calls.ts"
@@ -17,6 +17,7 @@ import { type Endings, Multiplexer, refuse } from "./Multiplexer.ts"
 import { announce } from "./Notifications.ts"
 import type { Poison } from "./Poison.ts"
 import type { Questions } from "./Questions.ts"
+import * as Repeatable from "./Repeatable.ts"
 import { Roster } from "./Roster.ts"
 import { Subscriptions } from "./Subscriptions.ts"
 import type { Tasks } from "./Tasks.ts"
@@ -55,7 +56,7 @@ export interface ReplicaOptions extends Endings {
   readonly onNeeded: (replica: Replica) => void
   /** There is a process, or another, or room in it, or none will come. */
   readonly onChange: (replica: Replica) => void
-  /** What a process that ended held and may be asked again. Where nothing takes it, `errorOf` says what to answer. */
+  /** What a process that ended held, or failed, and may be asked again. Where nothing takes it, `errorOf` says what to answer. */
   readonly onAgain: (call: Call, line: Line, errorOf: (error: RequestError) => RequestError) => void
   /** Something has a deadline now. */
   readonly sweepSoon: () => void
@@ -357,6 +358,10 @@ export class Replica {
       },
       account: this.#options.account,
       onSettled: this.#options.onSettled,
+      onAgain: (call, line) => {
+        this.#options.onAgain(call, line, (error) => error)
+        this.#options.onChange(this)
+      },
       onDrain: () => this.#options.onChange(this),
       roster: new Roster({
         ask: (params, done) => {
@@ -385,13 +390,12 @@ export class Replica {
     const { onAgain, poison, server } = this.#options
     const unknown = new OutcomeUnknown({ server })
     if (call.client === null) return refuse(call, unknown, this.#options)
-    const { client, isDelivered, isRetry, kept, method, name } = call
+    const { client, isRetry, method, name } = call
     // Another process may have run it the first time.
     if (unwritten !== undefined) return onAgain(call, unwritten, (error) => (isRetry ? unknown : error))
-    if (kept === null || isRetry || isDelivered || poison.refuses(client, method, name)) {
-      return refuse(call, unknown, this.#options)
-    }
-    onAgain({ ...call, isRetry: true }, Line.of(Buffer.from(kept, "latin1")), () => unknown)
+    const next = Repeatable.again(call)
+    if (next === null || poison.refuses(client, method, name)) return refuse(call, unknown, this.#options)
+    onAgain(next.call, next.line, () => unknown)
   }
 }
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
-import { markers, methods } from "./Messages.ts"
+import { markers, methods, outcomes, withTools } from "./Messages.ts"
 import {
   type Client,
   fakeTimers,
@@ -428,6 +428,62 @@ describe("Questions", () => {
       server.say(sampling("q"))
       assert.deepStrictEqual((yield* server.told).map(kindOf), [-32601])
       assert.deepStrictEqual(mux.sharing.asking.all, [])
+    })
+  )
+
+  it.effect("that were refused as perhaps another's are asked again, where a call may be run twice and failed", () =>
+    Effect.gen(function* () {
+      const { clients, server } = makeShared(2, {}, withTools)
+      for (const client of clients) client.send(initialize(capable))
+      for (const client of clients) yield* client.told
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "reads", "asks"))
+      other.send(call(1, "writes", "other"), call(2, "sets", "well"))
+      const calls = yield* server.told
+      server.say(sampling("q"))
+      yield* server.told
+      for (const [index, isError] of [true, true, false].entries()) server.answer(calls[index]!, { isError })
+      assert.deepStrictEqual(outcomes(yield* one.told), [])
+      assert.deepStrictEqual(outcomes(yield* other.told), [
+        [1, null],
+        [2, null]
+      ])
+      const [again] = yield* server.told
+      assert.deepStrictEqual(markers([again!]), ["asks"])
+      assert.notStrictEqual(again?.id, calls[0]?.id)
+      server.say(sampling("q2"))
+      const [question] = yield* one.told
+      assert.strictEqual(question?.method, "sampling/createMessage")
+      one.send({ jsonrpc: "2.0", id: question?.id, result: {} })
+      assert.deepStrictEqual((yield* server.told)[0]?.id, "q2")
+      server.answer(again!, { isError: true })
+      assert.deepStrictEqual(yield* one.told, [{ jsonrpc: "2.0", id: 1, result: { isError: true } }])
+      assert.strictEqual(one.session.inFlight, 0)
+      assert.isEmpty(yield* server.told)
+    })
+  )
+
+  it.effect("that were refused cost a call that is run again nothing where its client gives it up meanwhile", () =>
+    Effect.gen(function* () {
+      const { clients, mux, server } = makeShared(2, {}, withTools)
+      const [one, other] = clients as [Client, Client]
+      one.send(call(1, "reads"))
+      other.send(call(1, "writes"))
+      const [first, second] = yield* server.told
+      server.say(sampling("q"))
+      server.answer(first!, { isError: true })
+      one.send(notification("notifications/cancelled", { requestId: 1 }))
+      server.answer(second!)
+      yield* server.told
+      assert.isEmpty(yield* one.told)
+      assert.strictEqual(one.session.inFlight, 0)
+      assert.deepStrictEqual(
+        mux.calls.map(({ outcome, tool }) => [tool, outcome]),
+        [
+          ["reads", "cancelled"],
+          ["writes", "ok"]
+        ]
+      )
     })
   )
 
