@@ -131,16 +131,14 @@ export class ModernCall {
   }
 
   /** Its client has to open pages, and ask once more then. */
-  opens(pages: { readonly [key: string]: unknown }): void {
-    if (this.capabilities.url) {
-      return this.end(Reply.result(this.id, Reply.json({ resultType: "input_required", inputRequests: pages })))
-    }
+  opens(pages: { readonly [key: string]: unknown }, signature: string | null): void {
+    if (this.capabilities.url) return this.#needs({ inputRequests: pages }, signature)
     this.#missing = { elicitation: { url: {} } }
     this.fail(this.missing!)
   }
 
   /** Answers what its client has to find out first; it is away from then on. */
-  ask(now: number): void {
+  ask(now: number, signature: string | null): void {
     this.#round++
     this.#until = now + RequestState.maxHeld
     const requests = Array.from(this.#pending, ([key, { method, params }]) => [key, { method, params }] as const)
@@ -149,8 +147,12 @@ export class ModernCall {
       round: this.#round,
       until: this.#until
     })
-    const result = { resultType: "input_required", inputRequests: Object.fromEntries(requests), requestState }
-    this.end(Reply.result(this.id, Reply.json(result)))
+    this.#needs({ inputRequests: Object.fromEntries(requests), requestState }, signature)
+  }
+
+  #needs(what: object, signature: string | null): void {
+    const members = Reply.json({ resultType: "input_required", ...what }).slice(1, -1)
+    this.end(Reply.result(this.id, signature === null ? `{${members}}` : `{${members},${signature}}`))
   }
 
   /** Whether this is the state that went with the last question. */

@@ -9,6 +9,7 @@ import type { Capabilities } from "../Capabilities.ts"
 import { Envelope, Key, Shape } from "../Envelope.ts"
 import type { Owner } from "../Owner.ts"
 import * as Reply from "../Reply.ts"
+import { holds } from "../ResponseEnds.ts"
 import type { Client, Out, Refusal, Upstream } from "../Upstream.ts"
 import { methodOf } from "../Words.ts"
 import * as Edits from "./Edits.ts"
@@ -44,8 +45,11 @@ export class ModernCaller implements Client {
   readonly clientInfo: Client["clientInfo"]
   readonly since = Date.now()
   readonly meta = null
-  /** The server is of the legacy era: its answers lack what a modern client looks for. */
-  translates = false
+  /**
+   * What a server of the legacy era is, as a member of each of its answers, which lack what a modern client looks for; null
+   * of a modern one.
+   */
+  signature: string | null = null
   initialized = false
   level: number | null = null
   calls = 0
@@ -185,9 +189,10 @@ export class ModernCaller implements Client {
     const head = Line.of(pieces[0]!)
     const { end, start } = this.#envelope
     if (call === undefined || call.stream === null || start[Key.outcome]! + 16 > head.end) return false
-    const from = this.translates ? Presented.resultStart(head, this.#envelope) : 0
+    const from = this.signature === null ? 0 : Presented.resultStart(head, this.#envelope)
     if (from === -1 || call.missing !== null) return false
-    const members = this.translates ? Presented.completed(head, from, this.#lacking(call)) : []
+    const isSigned = () => length > longestSigned || holds(pieces, meta, from)
+    const members = Presented.completed(head, from, this.#lacking(call, isSigned))
     this.#calls.delete(call.sentId)
     if (call.hasRoom(length)) {
       const edits = [{ from: start[Key.id]!, to: end[Key.id]!, text: call.id }, ...members]
@@ -200,10 +205,11 @@ export class ModernCaller implements Client {
   #respond(call: ModernCall, line: Line, envelope: Envelope): void {
     this.#calls.delete(call.sentId)
     if (call.stream === null) return void (call.kept = line.copyBytes())
-    const start = this.translates ? Presented.resultStart(line, envelope) : 0
+    const start = this.signature === null ? 0 : Presented.resultStart(line, envelope)
     if (start === -1) return this.#reject(call, line, envelope)
     if (call.missing !== null && envelope.has(Key.isError)) return call.fail(call.missing)
-    const members = this.translates ? Presented.completed(line, start, this.#lacking(call)) : []
+    const isSigned = () => line.bytes.subarray(start, line.end).includes(meta)
+    const members = Presented.completed(line, start, this.#lacking(call, isSigned))
     const id = { from: envelope.start[Key.id]!, to: envelope.end[Key.id]!, text: call.id }
     if (call.hasRoom(line.end - line.start)) Edits.write(call.stream.out, line, [id, ...members])
     call.ended()
@@ -216,15 +222,18 @@ export class ModernCaller implements Client {
       readonly error?: { readonly code?: unknown; readonly data?: unknown }
     }
     const pages = Presented.pages(error)
-    if (pages !== null) return call.opens(pages)
+    if (pages !== null) return call.opens(pages, this.signature)
     const code = Presented.errorCode(Number(error?.code))
     const isSame = code === error?.code
     const text = raw(line, envelope, Key.outcome)
     call.end(Reply.error(call.id, isSame ? text : Reply.json({ ...error, code })))
   }
 
-  #lacking(call: ModernCall): string {
-    return Presented.lacking(call.method, this.#options.upstream.listTtl)
+  /** What an answer lacks, as members; one that has a `_meta` of its own keeps that alone: no key stands twice. */
+  #lacking({ method }: ModernCall, isSigned: () => boolean): string {
+    if (this.signature === null) return ""
+    const members = Presented.lacking(method, this.#options.upstream.listTtl)
+    return isSigned() ? members : `${members},${this.signature}`
   }
 
   #question(line: Line, method: string): void {
@@ -245,7 +254,7 @@ export class ModernCaller implements Client {
   #ask(call: ModernCall): void {
     if (call.stream === null || !call.isAsked || !this.#calls.has(call.sentId)) return
     this.#options.onHeld(call, this)
-    call.ask(Date.now())
+    call.ask(Date.now(), this.signature)
   }
 
   #tell(text: string): void {
@@ -290,3 +299,6 @@ let nextId = -1
 /** Up to here a line is put together and read as a whole. */
 const shortLine = 4096
 const lineFeed = 0x0a
+const meta = '"_meta"'
+/** Bytes of an answer that is looked through for that. */
+const longestSigned = 256 * 1024

@@ -70,6 +70,7 @@ export class ModernRequests implements Requests {
   readonly #listening = new Set<Listening>()
   readonly #held = new Map<string, Held>()
   #free: Array<ModernCaller> = []
+  #signed: { readonly handshake: Handshake; readonly text: string } | null = null
   #lingering: NodeJS.Timeout | null = null
   /** The process of a session's own has been told that the session is there. */
   #isAnnounced = false
@@ -148,7 +149,7 @@ export class ModernRequests implements Requests {
   /** A request and the server know each other; says how it is cancelled. */
   #begin(call: ModernCall, caller: ModernCaller, handshake: Handshake, line: Line, envelope: Envelope): () => void {
     const { method } = call
-    caller.translates = handshake.era === "legacy"
+    caller.signature = this.#signatureOf(handshake)
     if (method === "server/discover") {
       this.#release(caller)
       call.end(this.#discovered(call.id, handshake))
@@ -158,7 +159,7 @@ export class ModernRequests implements Requests {
       this.#release(caller)
       return this.#listen(call, this.#options.upstream.isOwn ? caller : null, handshake, line)
     }
-    const back = caller.translates && mayAsk.has(method) ? retryOf(line) : null
+    const back = caller.signature !== null && mayAsk.has(method) ? retryOf(line) : null
     if (back !== null) {
       this.#release(caller)
       return this.#resume(call, back)
@@ -166,6 +167,14 @@ export class ModernRequests implements Requests {
     const { stream } = call
     caller.begin(call, line, envelope)
     return () => cancelOf(caller, call, stream)
+  }
+
+  #signatureOf(handshake: Handshake): string | null {
+    if (handshake.era === "modern") return null
+    if (this.#signed?.handshake !== handshake) {
+      this.#signed = { handshake, text: Presented.signature(handshake) }
+    }
+    return this.#signed.text
   }
 
   #discovered(id: string, handshake: Handshake): string {

@@ -3,6 +3,7 @@ import type { Line } from "../../lines/LineReader.ts"
 import { metaKeys, modernVersion, poolInfo, protocolVersions, supportedVersions } from "../../server/Era.ts"
 import type { Handshake } from "../../server/Opening.ts"
 import { type Envelope, Key } from "../Envelope.ts"
+import * as Reply from "../Reply.ts"
 import type { Edit } from "./Edits.ts"
 
 type Result = { readonly [key: string]: unknown }
@@ -40,6 +41,14 @@ const shareable = ({ capabilities: { tasks, ...others } }: Handshake): Handshake
   return tasks === undefined ? others : { ...others, tasks: offered }
 }
 
+/** What each answer says of the server that gives it, as a member of JSON text, where that is short. */
+export const signature = (handshake: Handshake): string => {
+  const whole = serverInfo(handshake)
+  const { name, version } = (whole ?? {}) as { readonly name?: unknown; readonly version?: unknown }
+  const texts = [whole, { name, version }, poolInfo].map((info) => `"_meta":${Reply.json({ [metaKeys.server]: info })}`)
+  return texts.find(({ length }) => length <= longestSignature)!
+}
+
 const serverInfo = ({ era, result }: Handshake): unknown => {
   const meta = result["_meta"] as { readonly [key: string]: unknown } | undefined
   return (era === "legacy" ? result["serverInfo"] : meta?.[metaKeys.server]) ?? poolInfo
@@ -54,7 +63,7 @@ export const lacking = (method: string, ttl: number): string => {
 
 /** These members in a result that begins at `from`; where it says otherwise, that holds. */
 export const completed = (line: Line, from: number, members: string): ReadonlyArray<Edit> => {
-  if (line.bytes[from] !== brace) return []
+  if (members === "" || line.bytes[from] !== brace) return []
   let next = from + 1
   while (line.bytes[next]! <= space) next++
   const isEmpty = line.bytes[next] === closingBrace
@@ -90,6 +99,8 @@ export const resultStart = (line: Line, envelope: Envelope): number => {
 /** The versions of the modern era that a client may name. */
 export const isSpoken = (version: string): boolean => version === modernVersion
 
+/** Characters. */
+const longestSignature = 1024
 const lists: ReadonlySet<string> = new Set(["tools/list", "prompts/list", "resources/list", "resources/templates/list"])
 const notFound = -32002
 const pageRequired = -32042

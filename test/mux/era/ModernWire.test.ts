@@ -14,6 +14,9 @@ const claim = (capabilities: object = {}, more: object = {}) => ({
   }
 })
 
+/** What each answer says of the legacy server that gives it. */
+const signed = { _meta: { "io.modelcontextprotocol/serverInfo": { name: "s", version: "1" } } }
+
 const call = (id: unknown, name: string, capabilities: object = {}, params: object = {}) =>
   Harness.request(id, "tools/call", { ...claim(capabilities), name, ...params })
 
@@ -55,7 +58,7 @@ describe("a modern request of a legacy server", () => {
       assert.deepStrictEqual((yield* client.told)[0], {
         jsonrpc: "2.0",
         id: "a",
-        result: { resultType: "complete" }
+        result: { resultType: "complete", ...signed }
       })
       client.send(Harness.request(2, "resources/read", { ...claim(), uri: "x:y" }))
       const [read] = yield* server.told
@@ -64,8 +67,35 @@ describe("a modern request of a legacy server", () => {
         resultType: "complete",
         ttlMs: 0,
         cacheScope: "private",
+        ...signed,
         contents: []
       })
+    })
+  )
+
+  it.effect("says of the server no more than that says itself, and nothing at length", () =>
+    Effect.gen(function* () {
+      const icons = [{ src: "x".repeat(5000) }]
+      const made = Harness.makeMux()
+      const server = made.attach({
+        capabilities: { tools: {} },
+        isEmpty: true,
+        result: { serverInfo: { name: "é", version: "1", icons } }
+      })
+      const client = made.client()
+      yield* server.told
+      const answered = Effect.fnUntraced(function* (result: object, piece?: number) {
+        client.send(call(1, "echo"))
+        const [request] = yield* server.told
+        server.say({ jsonrpc: "2.0", id: request!.id, result }, piece)
+        return (yield* client.told)[0]?.result
+      })
+      const _meta = { "io.modelcontextprotocol/serverInfo": { name: "é", version: "1" } }
+      assert.deepStrictEqual(yield* answered({ content: [] }), { resultType: "complete", _meta, content: [] })
+      const own = { content: [], _meta: { own: true } }
+      assert.deepStrictEqual(yield* answered(own), { resultType: "complete", ...own })
+      const long = { ...own, content: [{ type: "text", text: "x".repeat(100_000) }] }
+      assert.deepStrictEqual(yield* answered(long, 65_536), { resultType: "complete", ...long })
     })
   )
 
@@ -84,6 +114,7 @@ describe("a modern request of a legacy server", () => {
           resultType: "complete",
           ttlMs: 300_000,
           cacheScope: "private",
+          ...signed,
           tools
         })
       }
@@ -95,7 +126,7 @@ describe("a modern request of a legacy server", () => {
         server.say({ jsonrpc: "2.0", id: request!.id, result: { content: [{ type: "text", text }] } }, 65_536)
         const [answer] = yield* client.told
         assert.strictEqual(answer?.id, id)
-        assert.deepStrictEqual(answer?.result, { resultType: "complete", content: [{ type: "text", text }] })
+        assert.deepStrictEqual(answer?.result, { resultType: "complete", ...signed, content: [{ type: "text", text }] })
       }
     })
   )
@@ -160,7 +191,8 @@ describe("a modern request of a legacy server", () => {
       const opens = yield* answered({ code: -32042, message: "sign in", data }, { elicitation: { url: {} } })
       assert.deepStrictEqual(opens.result, {
         resultType: "input_required",
-        inputRequests: { "page-0": { method: "elicitation/create", params: page } }
+        inputRequests: { "page-0": { method: "elicitation/create", params: page } },
+        ...signed
       })
       const cannot = yield* answered({ code: -32042, message: "sign in", data })
       assert.strictEqual(cannot.error?.code, -32021)
@@ -209,7 +241,7 @@ describe("a call that is held", () => {
       assert.deepStrictEqual((yield* client.told)[0], {
         jsonrpc: "2.0",
         id: "again",
-        result: { resultType: "complete", content: [] }
+        result: { resultType: "complete", ...signed, content: [] }
       })
     })
   )
@@ -225,7 +257,7 @@ describe("a call that is held", () => {
       assert.deepStrictEqual((yield* client.told)[0], {
         jsonrpc: "2.0",
         id: 2,
-        result: { resultType: "complete", content: [] }
+        result: { resultType: "complete", ...signed, content: [] }
       })
     })
   )
