@@ -164,6 +164,14 @@ export class ModernRequests implements Requests {
       this.#release(caller)
       return this.#resume(call, back)
     }
+    if (mayAsk.has(method) && this.#held.size >= maxHeldCalls) {
+      this.#release(caller)
+      const reason = `${maxHeldCalls} calls of this client wait for what it finds out`
+      return (
+        call.fail(forServer(new Overloaded({ server: this.#options.server, reason }), this.#options.server)),
+        nothing.cancel
+      )
+    }
     const { stream } = call
     caller.begin(call, line, envelope)
     return () => cancelOf(caller, call, stream)
@@ -348,6 +356,8 @@ const removed: ReadonlySet<string> = new Set([
 ])
 /** Of one owner at one server. */
 const maxRequests = 4096
+/** The same of calls that are held. */
+const maxHeldCalls = 256
 /** How long a client at the upstream stays without use, in milliseconds. */
 const linger = 1000
 /** Beside those of `ModernCaller`. */
