@@ -1,7 +1,7 @@
 /** Requests of 2026-07-28 over HTTP, and clients of both eras of SDK 2. */
 import { assert, describe, it } from "@effect/vitest"
 import { Client, type ClientOptions, StreamableHTTPClientTransport } from "@modelcontextprotocol/client"
-import { Effect, Logger } from "effect"
+import { Effect, Exit, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { defaultIdle } from "../../src/http/HttpOptions.ts"
 import * as HttpListener from "../../src/listen/HttpListener.ts"
@@ -18,14 +18,19 @@ const setUp = Effect.gen(function* () {
     own: server("own", { sharing: "per-session" })
   }))
   const address = { host: "127.0.0.1", port: 0 }
+  const scope = yield* Scope.fork(yield* Effect.scope)
   const listener = yield* HttpListener.make({
     address,
     auth: "none",
     allowedHosts: [],
     idle: defaultIdle,
     runtimeDir
-  }).pipe(Effect.provideService(McpPool.McpPool, pool), Effect.provide([Logger.layer([]), SocketSessions.layer]))
-  return { ...listener, pool, runtimeDir }
+  }).pipe(
+    Scope.provide(scope),
+    Effect.provideService(McpPool.McpPool, pool),
+    Effect.provide([Logger.layer([]), SocketSessions.layer])
+  )
+  return { ...listener, pool, runtimeDir, close: Scope.close(scope, Exit.void) }
 })
 
 const path = "/servers/shared/mcp"
@@ -158,6 +163,23 @@ describe("ModernPosts", () => {
       const changed = yield* listening.message
       assert.strictEqual(changed.method, "notifications/tools/list_changed")
       assert.deepStrictEqual(changed.params?.["_meta"], { [key("subscriptionId")]: 7 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends what listens by its last answer, where the server is removed, and where the listener ends", () =>
+    Effect.gen(function* () {
+      const last = { resultType: "complete", _meta: { [key("subscriptionId")]: 7 } }
+      for (const end of ["removed", "closed"] as const) {
+        const target = yield* setUp
+        const params = { notifications: { toolsListChanged: true }, _meta: meta }
+        const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "subscriptions/listen" }
+        const body = { jsonrpc: "2.0", id: 7, method: "subscriptions/listen", params }
+        const listening = yield* HttpClient.open(target, { path, headers, body })
+        yield* listening.message
+        yield* end === "removed" ? target.pool.remove("shared") : target.close
+        assert.deepStrictEqual((yield* listening.message).result, last)
+        yield* listening.ended
+      }
     }).pipe(Effect.scoped)
   )
 

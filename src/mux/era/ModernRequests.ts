@@ -153,7 +153,7 @@ export class ModernRequests implements Requests {
     if (method === "server/discover") {
       this.#release(caller)
       call.end(this.#discovered(call.id, handshake))
-      return () => {}
+      return nothing.cancel
     }
     if (method === "subscriptions/listen") {
       this.#release(caller)
@@ -166,11 +166,9 @@ export class ModernRequests implements Requests {
     }
     if (mayAsk.has(method) && this.#held.size >= maxHeldCalls) {
       this.#release(caller)
+      const { server } = this.#options
       const reason = `${maxHeldCalls} calls of this client wait for what it finds out`
-      return (
-        call.fail(forServer(new Overloaded({ server: this.#options.server, reason }), this.#options.server)),
-        nothing.cancel
-      )
+      return refused(call, forServer(new Overloaded({ server, reason }), server))
     }
     const { stream } = call
     caller.begin(call, line, envelope)
@@ -195,7 +193,7 @@ export class ModernRequests implements Requests {
 
   #listen(call: ModernCall, teller: ModernCaller | null, handshake: Handshake, line: Line): () => void {
     const found = filterOf(line, handshake)
-    if ("refusal" in found) return (call.fail(found.refusal), () => {})
+    if ("refusal" in found) return refused(call, found.refusal)
     const { maxUnread, server, upstream } = this.#options
     const clientInfo = infoOf(call.claim)
     const { filter } = found
@@ -217,8 +215,7 @@ export class ModernRequests implements Requests {
     const held = state === null ? undefined : this.#held.get(state.handle)
     const isSame = held?.call.method === retry.method && held.call.name === retry.name
     if (state === null || held === undefined || !isSame || !held.call.isOf(state)) {
-      retry.fail({ code: invalidParams, message: "requestState is not one of a call that waits for this" })
-      return () => {}
+      return refused(retry, { code: invalidParams, message: "requestState is not one of a call that waits for this" })
     }
     const { call, caller, timer } = held
     clearTimeout(timer)
@@ -314,6 +311,11 @@ export class ModernRequests implements Requests {
 /** One that has been answered is not cancelled, though it may be held. */
 const cancelOf = (caller: ModernCaller, call: ModernCall, stream: Stream | null): void => {
   if (stream !== null && call.stream === stream) caller.cancel(call, "its client has cancelled it")
+}
+
+const refused = (call: ModernCall, refusal: Refusal): (() => void) => {
+  call.fail(refusal)
+  return nothing.cancel
 }
 
 interface Retry {

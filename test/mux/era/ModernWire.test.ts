@@ -157,6 +157,29 @@ describe("a modern request of a legacy server", () => {
     })
   )
 
+  it.effect("that listens has its last answer when the server is to end, and others are refused from then on", () =>
+    Effect.gen(function* () {
+      const { client, server } = made({}, { capabilities: { tools: { listChanged: true } } })
+      yield* server.told
+      client.send(
+        Harness.request("l", "subscriptions/listen", { ...claim(), notifications: { toolsListChanged: true } })
+      )
+      assert.deepStrictEqual(
+        (yield* client.told).map(({ method }) => method),
+        ["notifications/subscriptions/acknowledged"]
+      )
+      client.session.refusal = Harness.unavailable
+      const _meta = { "io.modelcontextprotocol/subscriptionId": "l" }
+      assert.deepStrictEqual(yield* client.told, [
+        { jsonrpc: "2.0", id: "l", result: { resultType: "complete", _meta } }
+      ])
+      client.send(call(1, "echo"))
+      assert.strictEqual((yield* client.told)[0]?.error?.data?.["kind"], "ServerUnavailable")
+      server.say(Harness.notification("notifications/tools/list_changed"))
+      assert.isEmpty(yield* client.told)
+    })
+  )
+
   it.effect("is cancelled by its id, and with its connection", () =>
     Effect.gen(function* () {
       const { client, mux, server } = made()
