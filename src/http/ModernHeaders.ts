@@ -47,4 +47,12 @@ const decoded = (value: string): string | undefined => {
   return bytes.toString("base64") === encoded ? bytes.toString("utf8") : undefined
 }
 
-const named: ReadonlySet<string> = new Set(["tools/call", "prompts/get", "resources/read"])
+const named: ReadonlySet<string> = new Set([
+  "tools/call",
+  "prompts/get",
+  "resources/read",
+  // https://modelcontextprotocol.io/seps/2663-tasks-extension
+  "tasks/get",
+  "tasks/update",
+  "tasks/cancel"
+])

@@ -10,6 +10,7 @@ import { ModernRequests, type Requests } from "../mux/era/ModernRequests.ts"
 import { type Envelope, Key } from "../mux/Envelope.ts"
 import * as Mistakes from "../mux/Mistakes.ts"
 import * as Reply from "../mux/Reply.ts"
+import { namedTask } from "../mux/Tasks.ts"
 import type { Refusal, Upstream } from "../mux/Upstream.ts"
 import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
 import { invalidRequest } from "../PoolError.ts"
@@ -69,8 +70,7 @@ export class ModernPosts {
     }
     const said = Claim.read(line, envelope)
     if ("refusal" in said) return refuse(otherVersion(headers, said.refusal) ?? said.refusal)
-    const name = method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
-    const disagreement = mismatch(headers, method, name)
+    const disagreement = mismatch(headers, method, named(line, envelope, method))
     if (disagreement !== null) return refuse(disagreement)
     const post = new ModernPost(response, () => {
       this.#leave(post)
@@ -150,4 +150,10 @@ export class ModernPosts {
     this.#onAnswered()
     this.#onAnswered = null
   }
+}
+
+/** What the body of a request names. */
+const named = (line: Line, envelope: Envelope, method: string): string | null => {
+  if (method.startsWith("tasks/")) return namedTask(line).taskId
+  return method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
 }

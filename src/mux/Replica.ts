@@ -20,7 +20,7 @@ import type { Questions } from "./Questions.ts"
 import * as Repeatable from "./Repeatable.ts"
 import { Roster } from "./Roster.ts"
 import { Subscriptions } from "./Subscriptions.ts"
-import type { Tasks } from "./Tasks.ts"
+import { areOffered, type Tasks } from "./Tasks.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
 
@@ -194,7 +194,7 @@ export class Replica {
 
   /** Whether its process can have tasks, as far as that is known. */
   get mayHaveTasks(): boolean {
-    return this.#handshake === null || "tasks" in this.#handshake.capabilities
+    return this.#handshake === null || areOffered(this.#handshake)
   }
 
   /** A process is to come. */

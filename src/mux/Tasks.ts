@@ -1,9 +1,12 @@
 /**
- * Tasks of 2025-11-25 (https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/tasks): which session made
- * each one, and which process runs it. Nobody else may read, await or cancel it. Plain synchronous code.
+ * Tasks of 2025-11-25 (https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/tasks), and those of the
+ * extension for 2026-07-28 (https://modelcontextprotocol.io/seps/2663-tasks-extension): whose each one is, and which process
+ * runs it. Nobody else may read, await, go on with or cancel it. Plain synchronous code.
  */
 import type { Line } from "../lines/LineReader.ts"
 import { invalidParams } from "../PoolError.ts"
+import { tasksExtension } from "../server/Era.ts"
+import type { Handshake } from "../server/Opening.ts"
 import type { Call } from "./Calls.ts"
 import type { Peer } from "./Peer.ts"
 import type { Member } from "./Member.ts"
@@ -15,7 +18,9 @@ interface Task {
   readonly request: number
   /** The client's own progress token, as JSON text. */
   readonly token: string | null
-  /** It may still ask, and tell of progress. */
+  /** It is one of the extension: its owner's whichever of them asks, until its own time is over. */
+  readonly isOfExtension: boolean
+  /** It may still ask, and tell of progress: none of the extension does. */
   isLive: boolean
 }
 
@@ -54,9 +59,11 @@ export class Tasks {
     return this.#tasks.get(process)?.get(taskId)?.member ?? null
   }
 
-  /** Where a member's task runs. */
+  /** Where a task runs that is this member's, or another's of the same owner. */
   processOf(member: Member, taskId: string): Peer | null {
-    for (const [process, tasks] of this.#tasks) if (tasks.get(taskId)?.member === member) return process
+    for (const [process, tasks] of this.#tasks) {
+      if (tasks.get(taskId)?.member.owner === member.owner) return process
+    }
     return null
   }
 
@@ -86,7 +93,7 @@ export class Tasks {
   leave(member: Member): void {
     for (const [process, tasks] of this.#tasks) {
       for (const task of tasks.values()) {
-        if (task.member === member) this.#giveUp(process, task)
+        if (task.member === member && !task.isOfExtension) this.#giveUp(process, task)
       }
       this.#tellIdle(process)
     }
@@ -110,22 +117,25 @@ export class Tasks {
   }
 
   #add(process: Peer, request: number, call: Pick<Call, "member" | "token">, line: Line): Task | null {
-    const made = record(record(parse(line).result)["task"])
+    const result = record(parse(line).result)
+    const isOfExtension = result["resultType"] === "task"
+    const made = isOfExtension ? result : record(result["task"])
     const id = made["taskId"]
     if (typeof id !== "string") return null
     const tasks = this.#tasks.get(process) ?? new Map<string, Task>()
     this.#tasks.set(process, tasks)
     this.#makeRoom(tasks)
-    const isLive = !terminal.has(String(made["status"]))
-    const task = { id, member: call.member, request, token: call.token, isLive }
+    const isLive = !isOfExtension && !terminal.has(String(made["status"]))
+    const task = { id, member: call.member, request, token: call.token, isOfExtension, isLive }
     tasks.set(id, task)
     return task
   }
 
   /** Until the server says that it is over, it may ask, and nobody else is to be taken for who is asked. */
-  #giveUp(process: Peer, { id, isLive }: Task): void {
+  #giveUp(process: Peer, { id, isLive, isOfExtension }: Task): void {
     if (!isLive) this.#tasks.get(process)?.delete(id)
-    else process.ask("tasks/cancel", { taskId: id }, () => this.heard(process, id, "cancelled"), null)
+    if (isLive || isOfExtension)
+      process.ask("tasks/cancel", { taskId: id }, () => this.heard(process, id, "cancelled"), null)
   }
 
   #tellIdle(process: Peer): void {
@@ -143,9 +153,16 @@ export class Tasks {
   }
 }
 
-/** Whether a request asks for a task. */
-export const asksForTask = (line: Line): boolean =>
-  line.bytes.subarray(line.start, line.end).includes(taskKey) && typeof record(parse(line).params)["task"] === "object"
+/** Whether a request asks for a task, or allows the server to make one of it. */
+export const asksForTask = (line: Line): boolean => {
+  const bytes = line.bytes.subarray(line.start, line.end)
+  if (bytes.includes(extensionKey)) return true
+  return bytes.includes(taskKey) && typeof record(parse(line).params)["task"] === "object"
+}
+
+/** Whether a server makes tasks. */
+export const areOffered = ({ capabilities, era }: Handshake): boolean =>
+  era === "legacy" ? "tasks" in capabilities : tasksExtension in record(record(capabilities)["extensions"])
 
 /** The task that a request or a notification names, and what it says of its status. */
 export const namedTask = (line: Line): { readonly taskId: string | null; readonly status: unknown } => {
@@ -159,6 +176,7 @@ const parse = (line: Line): { readonly params?: unknown; readonly result?: unkno
 const record = (value: unknown): { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null ? (value as { readonly [key: string]: unknown }) : {}
 
+const extensionKey = Buffer.from(`"${tasksExtension}"`)
 const taskKey = Buffer.from('"task"')
 const terminal: ReadonlySet<string> = new Set(["completed", "failed", "cancelled"])
 /** Of one process. */

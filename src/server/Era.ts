@@ -26,6 +26,9 @@ export const metaKeys = {
   subscription: "io.modelcontextprotocol/subscriptionId"
 } as const
 
+/** The extension by which a modern server goes on with a call after its answer, at the client that declares it. */
+export const tasksExtension = "io.modelcontextprotocol/tasks"
+
 /** Codes that 2026-07-28 gives its own errors. */
 export const missingCapability = -32021
 export const unsupportedVersion = -32022
@@ -45,3 +48,6 @@ export const metaOf = (of: {
 
 /** Of a request that the pool makes for itself: it can be asked nothing. */
 export const poolMeta = metaOf({ capabilities: {}, clientInfo: poolInfo })
+
+/** The same of one about a task. */
+export const poolTasksMeta = metaOf({ capabilities: { extensions: { [tasksExtension]: {} } }, clientInfo: poolInfo })

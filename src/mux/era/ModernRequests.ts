@@ -97,9 +97,7 @@ export class ModernRequests implements Requests {
     }
     const said = read(line, envelope)
     if ("refusal" in said) return fail(said.refusal)
-    if (removed.has(method) || method.startsWith("tasks/")) {
-      return fail({ code: methodNotFound, message: `2026-07-28 has no "${method}"` })
-    }
+    if (removed.has(method)) return fail(noSuchMethod(method))
     if (upstream.isOwn && socket !== null) {
       const hint = `it has a process for each session: connect to ${socket}`
       return fail(new ServerUnavailable({ server, state: "per-session", failure: null, hint, nextAttemptAt: null }))
@@ -158,6 +156,11 @@ export class ModernRequests implements Requests {
     if (method === "subscriptions/listen") {
       this.#release(caller)
       return this.#listen(call, this.#options.upstream.isOwn ? caller : null, handshake, line)
+    }
+    // Tasks of the two eras have nothing in common.
+    if (caller.signature !== null && method.startsWith("tasks/")) {
+      this.#release(caller)
+      return refused(call, noSuchMethod(method))
     }
     const back = caller.signature !== null && mayAsk.has(method) ? retryOf(line) : null
     if (back !== null) {
@@ -313,6 +316,11 @@ const cancelOf = (caller: ModernCaller, call: ModernCall, stream: Stream | null)
   if (stream !== null && call.stream === stream) caller.cancel(call, "its client has cancelled it")
 }
 
+const noSuchMethod = (method: string): Refusal => ({
+  code: methodNotFound,
+  message: `2026-07-28 has no "${method}", as far as this server speaks it`
+})
+
 const refused = (call: ModernCall, refusal: Refusal): (() => void) => {
   call.fail(refusal)
   return nothing.cancel
@@ -354,7 +362,9 @@ const removed: ReadonlySet<string> = new Set([
   "ping",
   "logging/setLevel",
   "resources/subscribe",
-  "resources/unsubscribe"
+  "resources/unsubscribe",
+  "tasks/list",
+  "tasks/result"
 ])
 /** Of one owner at one server. */
 const maxRequests = 4096

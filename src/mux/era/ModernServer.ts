@@ -6,7 +6,7 @@
 import type { ServerCapabilities } from "@modelcontextprotocol/sdk/types.js"
 import { Line } from "../../lines/LineReader.ts"
 import type { LineWriter } from "../../lines/LineWriter.ts"
-import { poolMeta } from "../../server/Era.ts"
+import { poolMeta, poolTasksMeta } from "../../server/Era.ts"
 import type { Ask, Call, Calls } from "../Calls.ts"
 import type { Envelope } from "../Envelope.ts"
 import { done as nothingToDo, outcomeOf } from "../Outcome.ts"
@@ -90,7 +90,8 @@ export class ModernServer {
   /** A request of the pool's own, in the words of this era. */
   ownRequest(id: number, method: string, params: unknown): string {
     const given = typeof params === "object" && params !== null ? params : {}
-    return Reply.request(id, method === "ping" ? "server/discover" : method, { ...given, _meta: poolMeta })
+    const _meta = method === "tasks/cancel" ? poolTasksMeta : poolMeta
+    return Reply.request(id, method === "ping" ? "server/discover" : method, { ...given, _meta })
   }
 
   /** Whether a response is no client's answer. */

@@ -1,6 +1,7 @@
 /** What goes over the wire between modern clients and servers of both eras, in memory. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import * as Harness from "../MuxHarness.ts"
 import { call, claim, made, signed } from "./ModernMessages.ts"
 
@@ -227,4 +228,106 @@ describe("a modern request of a modern server", () => {
       ])
     })
   )
+
+  describe("that makes a task", () => {
+    const extension = { extensions: { "io.modelcontextprotocol/tasks": {} } }
+    const offering = { ...modern, capabilities: { tools: {}, ...extension } }
+    const about = (id: unknown, method: string, params: object = { taskId: "t" }) =>
+      Harness.request(id, method, { ...claim(extension), ...params })
+
+    /** A client's call has become the task `t`. */
+    const tasked = Effect.fnUntraced(function* (process: object = offering) {
+      const world = made({}, process)
+      const { client, server } = world
+      yield* server.told
+      client.send(call("made", "slow", extension))
+      const [request] = yield* server.told
+      const task = { resultType: "task", taskId: "t", status: "working", ttlMs: 60_000 }
+      server.answer(request!, task)
+      assert.deepStrictEqual((yield* client.told)[0]?.result, task)
+      return world
+    })
+
+    it.effect("goes on with it at its owner's requests alone, long after", () =>
+      Effect.gen(function* () {
+        yield* Harness.fakeTimers
+        const { client, mux, server } = yield* tasked()
+        // The client at the upstream that made it has left.
+        vi.advanceTimersByTime(5000)
+        for (const [id, method] of ["tasks/get", "tasks/update", "tasks/cancel"].entries()) {
+          const params = { taskId: "t", inputResponses: { x: {} } }
+          client.send(about(id, method, params))
+          const [request] = yield* server.told
+          assert.deepStrictEqual([request?.method, request?.params], [method, { ...claim(extension), ...params }])
+          server.answer(request!, { resultType: "complete", taskId: "t", status: "working" })
+          assert.deepInclude((yield* client.told)[0]?.result, { resultType: "complete" })
+        }
+        const stranger = mux.client()
+        stranger.send(about(1, "tasks/get"), about(2, "tasks/cancel"), about(3, "tasks/update", {}))
+        const legacy = mux.client()
+        legacy.send(
+          Harness.request("i", "initialize", { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: {} })
+        )
+        yield* legacy.told
+        legacy.send(Harness.request(1, "tasks/get", { taskId: "t" }))
+        const refused = [...(yield* stranger.told), ...(yield* legacy.told)]
+        assert.deepStrictEqual(
+          refused.map(({ error }) => error?.code),
+          [-32602, -32602, -32602, -32602]
+        )
+        client.send(about(8, "tasks/list"), about(9, "tasks/result"))
+        assert.deepStrictEqual(
+          (yield* client.told).map(({ error }) => error?.code),
+          [-32601, -32601]
+        )
+        assert.isEmpty(yield* server.told)
+      })
+    )
+
+    it.effect("has it cancelled where nobody waits for it any more", () =>
+      Effect.gen(function* () {
+        const { client, server } = made({}, offering)
+        yield* server.told
+        client.send(call(1, "slow", extension))
+        const [request] = yield* server.told
+        client.send(Harness.notification("notifications/cancelled", { requestId: 1 }))
+        yield* server.told
+        server.answer(request!, { resultType: "task", taskId: "t", status: "working" })
+        const [cancel] = yield* server.told
+        assert.deepInclude(cancel, { method: "tasks/cancel" })
+        assert.deepInclude(cancel?.params, { taskId: "t" })
+        const said = cancel?.params?.["_meta"] as { readonly [key: string]: unknown }
+        assert.deepStrictEqual(said["io.modelcontextprotocol/clientCapabilities"], extension)
+        assert.isEmpty(yield* client.told)
+      })
+    )
+
+    it.effect("holds back no process, and is not known to the next", () =>
+      Effect.gen(function* () {
+        const { client, mux } = yield* tasked()
+        const drained: Array<string> = []
+        const next = Harness.makeProcess({ ...offering, isEmpty: true })
+        const old = mux.replica.current!.process
+        mux.replica.attach(next.process)
+        mux.replica.whenDrained(old, () => drained.push("drained"))
+        assert.deepStrictEqual(drained, ["drained"])
+        mux.replica.detach(old, { isCrash: false })
+        client.send(about(1, "tasks/get"))
+        assert.strictEqual((yield* client.told)[0]?.error?.code, -32602)
+      })
+    )
+
+    it.effect("is another thing in the other era: its methods are not there", () =>
+      Effect.gen(function* () {
+        const { client, server } = made({}, { capabilities: { tools: {}, tasks: { cancel: {} } } })
+        yield* server.told
+        client.send(about(1, "tasks/get"), about(2, "tasks/update"), about(3, "tasks/cancel"))
+        assert.deepStrictEqual(
+          (yield* client.told).map(({ error }) => error?.code),
+          [-32601, -32601, -32601]
+        )
+        assert.isEmpty(yield* server.told)
+      })
+    )
+  })
 })
