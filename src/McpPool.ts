@@ -2,6 +2,7 @@
  * All configured servers and their supervision: by name, their states, start, stop and restart. Owns processes, no
  * sockets. Lives as long as its layer's scope; closing it ends every process.
  */
+import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Config, Context, Effect, Layer, LogLevel, Option, References, type Schedule, type Scope, Stream } from "effect"
 import * as PoolConfig from "./config/PoolConfig.ts"
 import type { PoolOptions } from "./config/PoolOptions.ts"
@@ -29,6 +30,8 @@ export type { Transport, TransportMessage } from "./mux/LocalTransport.ts"
 export interface Endpoint {
   readonly upstream: Upstream
   readonly settings: PoolSettings
+  /** The tools that the server listed last; null where none are known. The same value as long as they are the same. */
+  readonly tools?: () => ReadonlyArray<Tool> | null
   /** Another one each time: a session's, unique in the pool. */
   readonly sessionId: () => number
   /** Returns once the server is not configured any more and what its sessions had in flight is answered: they are to end. */
@@ -185,11 +188,12 @@ export const make = Effect.fnUntraced(function* (
   let sessions = 0
   const sessionId = () => ++sessions
   const others = new Set<() => Iterable<Client>>()
-  const endpointOf = ({ removed, settings, upstream }: NamedServer): Endpoint => ({
-    upstream,
-    settings,
+  const endpointOf = (named: NamedServer): Endpoint => ({
+    upstream: named.upstream,
+    settings: named.settings,
+    tools: () => named.server.toolList(),
     sessionId,
-    removed: removed.await
+    removed: named.removed.await
   })
 
   const pinned = (names: ReadonlyArray<string>) =>

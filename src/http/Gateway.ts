@@ -161,13 +161,10 @@ export class Gateway {
       const begins = isRequest && !isMade && methodOf(line, envelope) === "initialize"
       if (shape === Shape.message && !begins && (isMade || version === modernVersion)) {
         const { headers } = request
-        const said = { version, method: textOf(headers["mcp-method"]), name: textOf(headers["mcp-name"]) }
-        return this.#options.posts.post(line, envelope, {
-          endpoint,
-          headers: said,
-          response,
-          server: name ?? Route.together
-        })
+        const other = (name: string) => textOf(headers[name])
+        const said = { version, method: other("mcp-method"), name: other("mcp-name"), other }
+        const server = name ?? Route.together
+        return this.#options.posts.post(line, envelope, { endpoint, headers: said, response, server })
       }
       if (version === modernVersion) {
         const what = begins ? "initialize is of an earlier revision than the header says" : "2026-07-28 has no batches"

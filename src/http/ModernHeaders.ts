@@ -13,6 +13,8 @@ export interface ModernHeaders {
   readonly version: string | undefined
   readonly method: string | undefined
   readonly name: string | undefined
+  /** Any other, by its name in lower case. */
+  readonly other: (name: string) => string | undefined
 }
 
 /** Why a request is refused whose method is `method`, and whose body names `name`; null where all agree. */
@@ -33,14 +35,15 @@ export const otherVersion = ({ version }: ModernHeaders, refusal: Refusal): Refu
   return disagree("MCP-Protocol-Version", version, `the body is of ${requested.slice(0, 100)}`)
 }
 
-const disagree = (header: string, value: string | undefined, body: string): Refusal => ({
+/** The refusal of a header; what it says may be anything. */
+export const disagree = (header: string, value: string | undefined, body: string): Refusal => ({
   code: headerMismatch,
   message: `the headers and the body disagree: ${value === undefined ? `there is no ${header}` : `${header} is ${value}`}, and ${body}`,
   data: { mismatch: { header: value ?? null, body } }
 })
 
-/** A value that no header may hold comes as `=?base64?…?=`, of UTF-8; undefined where that is malformed. */
-const decoded = (value: string): string | undefined => {
+/** What a header says: what none may hold comes as `=?base64?…?=`, of UTF-8; undefined where that is malformed. */
+export const decoded = (value: string): string | undefined => {
   const encoded = /^=\?base64\?(.*)\?=$/.exec(value)?.[1]
   if (encoded === undefined) return value
   const bytes = Buffer.from(encoded, "base64")

@@ -18,6 +18,7 @@ import { ModernTogether } from "../together/ModernTogether.ts"
 import { Together } from "../together/Together.ts"
 import { accept, sendJson } from "./Answers.ts"
 import { mismatch, type ModernHeaders, otherVersion } from "./ModernHeaders.ts"
+import * as ParamHeaders from "./ParamHeaders.ts"
 import { ModernPost } from "./ModernPost.ts"
 import { Untaken } from "./Reading.ts"
 
@@ -72,6 +73,8 @@ export class ModernPosts {
     if ("refusal" in said) return refuse(otherVersion(headers, said.refusal) ?? said.refusal)
     const disagreement = mismatch(headers, method, named(line, envelope, method))
     if (disagreement !== null) return refuse(disagreement)
+    const other = paramsMismatch(line, envelope, method, { endpoint, headers })
+    if (other !== null) return refuse(other)
     const post = new ModernPost(response, () => {
       this.#leave(post)
       this.#untaken.add(response)
@@ -156,4 +159,19 @@ export class ModernPosts {
 const named = (line: Line, envelope: Envelope, method: string): string | null => {
   if (method.startsWith("tasks/")) return namedTask(line).taskId
   return method === "resources/read" ? decodeString(line, envelope, Key.uri) : nameOf(line, envelope)
+}
+
+/** The same of what headers say again of a tool's arguments, as far as the tool is known. */
+const paramsMismatch = (
+  line: Line,
+  envelope: Envelope,
+  method: string,
+  { endpoint, headers }: Pick<ModernAsked, "endpoint" | "headers">
+): Refusal | null => {
+  const tools = method === "tools/call" ? endpoint.tools?.() : null
+  const tool = nameOf(line, envelope)
+  const marked = tools == null || tool === null ? [] : ParamHeaders.markedOf(tools, tool)
+  if (marked.length === 0) return null
+  const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: unknown }
+  return ParamHeaders.mismatch(marked, (params as { readonly arguments?: unknown }).arguments, headers.other)
 }

@@ -2,6 +2,7 @@
  * One server of a pool, under all the names that share its process: its sessions' requests, its supervision, its log and
  * its failures, wired together. Lives until the pool has no use for it; whoever makes it must stop it in the end.
  */
+import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Effect, type Schedule, type Scope } from "effect"
 import { variable } from "../config/Interpolation.ts"
 import * as PoolConfig from "../config/PoolConfig.ts"
@@ -42,6 +43,8 @@ export interface PooledServer extends Pick<
   readonly failures: () => ReadonlyArray<Failure>
   /** How many tools it lists; null where that is not known. */
   readonly toolCount: () => number | null
+  /** Those as it listed them last; null where that is not known. */
+  readonly toolList: () => ReadonlyArray<Tool> | null
   /** The tools that it listed last, under that name. */
   readonly tools: (name: string) => ReadonlyArray<ToolStatus>
   /** Whether it answers within 5 seconds. */
@@ -108,6 +111,7 @@ export const make = Effect.fnUntraced(function* (
     stop: served.stop,
     restart: served.restart,
     settled: served.settled,
+    toolList: served.tools,
     toolCount: () => served.tools()?.length ?? null,
     tools: (server) =>
       (served.tools() ?? []).map(({ description, inputSchema, name, outputSchema, title }) => ({

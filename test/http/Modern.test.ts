@@ -7,14 +7,16 @@ import { defaultIdle } from "../../src/http/HttpOptions.ts"
 import * as HttpListener from "../../src/listen/HttpListener.ts"
 import * as SocketSessions from "../../src/listen/SocketSessions.ts"
 import * as McpPool from "../../src/McpPool.ts"
+import * as EraClient from "../support/EraClient.ts"
 import * as HttpClient from "../support/HttpClient.ts"
 import * as LineClient from "../support/LineClient.ts"
 import * as TestPool from "../support/TestPool.ts"
 import type { Stats } from "../support/Tools.ts"
 
 const setUp = Effect.gen(function* () {
-  const { pool, runtimeDir } = yield* TestPool.make(({ server }) => ({
+  const { pool, runtimeDir } = yield* TestPool.make(({ marker, server }) => ({
     shared: server("shared"),
+    marked: EraClient.fixture("legacy", marker),
     own: server("own", { sharing: "per-session" })
   }))
   const address = { host: "127.0.0.1", port: 0 }
@@ -188,6 +190,26 @@ describe("ModernPosts", () => {
       const target = yield* setUp
       const { messages } = yield* HttpClient.ask(target, asked("echo", {}, { path: "/servers/own/mcp" }))
       assert.include(JSON.stringify(messages[0]?.error?.data), `${target.runtimeDir}/servers/own/mcp.sock`)
+    })
+  )
+
+  it.live("refuses a call whose headers say another of its marked arguments than its body", () =>
+    Effect.gen(function* () {
+      const target = yield* setUp
+      const calling = (args: object, headers: { readonly [name: string]: string } = {}) =>
+        Effect.map(
+          HttpClient.ask(target, asked("test_header_parameter", args, { path: "/servers/marked/mcp", headers })),
+          ({ messages, status }) => [status, messages[0]?.error?.code]
+        )
+      const listing = asked("", {}, { method: "tools/list", path: "/servers/marked/mcp" })
+      assert.strictEqual((yield* HttpClient.ask(target, listing)).status, 200)
+      const good = [200, undefined]
+      const bad = [400, -32020]
+      assert.deepStrictEqual(yield* calling({ region: "eu" }, { "Mcp-Param-Region": "eu" }), good)
+      assert.deepStrictEqual(yield* calling({ region: "é" }, { "mcp-param-region": "=?base64?w6k=?=" }), good)
+      assert.deepStrictEqual(yield* calling({ region: "eu" }), bad)
+      assert.deepStrictEqual(yield* calling({ region: "eu" }, { "mcp-param-region": "us" }), bad)
+      assert.deepStrictEqual(yield* calling({ region: "é" }, { "mcp-param-region": "=?base64?w6k?=" }), bad)
     })
   )
 
