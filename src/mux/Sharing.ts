@@ -12,7 +12,8 @@ import { Alarm } from "./Alarm.ts"
 import { Asking, type QuestionPolicy } from "./Asking.ts"
 import * as Calls from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
-import { Envelope, Key } from "./Envelope.ts"
+import { Departures } from "./Departures.ts"
+import { type Envelope, Key } from "./Envelope.ts"
 import * as Gate from "./Gate.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
@@ -65,14 +66,6 @@ interface Membership {
   readonly traffic: Traffic
 }
 
-/** A session that is another upstream's from now on, and has something under way here. */
-interface Leaving {
-  /** Where its requests go that no process here has seen. */
-  readonly next: Upstream
-  /** Told once nothing of it is under way. */
-  readonly done: () => void
-}
-
 export class Sharing implements Replaceable {
   readonly clients = new Set<Client>()
   readonly isOwn: boolean
@@ -83,12 +76,11 @@ export class Sharing implements Replaceable {
   /** Where those have their home that share their turns. */
   readonly #homes = new WeakMap<Owner.Owner, Replica>()
   readonly #memberships = new Map<Client, Membership>()
-  readonly #leaving = new Map<Client, Leaving>()
+  readonly #departures: Departures
   readonly #questions: Questions
   readonly #tasks = new Tasks()
   readonly #poison: Poison
   readonly #admission: Admission
-  readonly #envelope = new Envelope()
   readonly #alarm = new Alarm((now) => this.#sweep(now))
 
   constructor(options: SharingOptions) {
@@ -119,8 +111,9 @@ export class Sharing implements Replaceable {
       places: this.#places,
       everybody: this.clients,
       onWaiting: () => this.#alarm.soon(),
-      onPassedOn: (call, line) => this.#passOn(call, line, this.#leaving.get(call.client)!)
+      onPassedOn: (call, line) => this.#departures.passOn(call, line)
     })
+    this.#departures = new Departures({ account: options.account, isBusy: (client) => this.#isBusy(client) })
   }
 
   /** The lists of the server, as its first home gives them. */
@@ -138,7 +131,7 @@ export class Sharing implements Replaceable {
     this.clients.add(client)
     const known = this.#memberships.get(client)
     // It may come back before it has left.
-    this.#leaving.delete(client)
+    this.#departures.forget(client)
     const { owner } = client
     const home = known?.home ?? (owner && this.#homes.get(owner)) ?? this.#places.homeForNew()
     if (owner !== null) this.#homes.set(owner, home)
@@ -157,7 +150,7 @@ export class Sharing implements Replaceable {
     if (membership === undefined) return
     const { home, member } = membership
     this.#memberships.delete(client)
-    this.#leaving.delete(client)
+    this.#departures.forget(client)
     this.clients.delete(client)
     for (const waiting of [this.#admission, home.lists]) waiting.withdraw(member, "cancelled")
     this.#questions.leave(client)
@@ -174,12 +167,12 @@ export class Sharing implements Replaceable {
     const membership = this.#memberships.get(client)
     if (membership === undefined) return done()
     const { home, member } = membership
-    this.#leaving.set(client, { next, done })
+    this.#departures.begin(client, next, done)
     this.clients.delete(client)
     home.release(client)
     for (const { levels } of this.replicas) levels.membersChanged()
     this.#admission.passOn(member)
-    this.#endIfIdle(client)
+    this.#departures.endIfIdle(client)
     this.#alarm.soon()
   }
 
@@ -300,37 +293,20 @@ export class Sharing implements Replaceable {
 
   /** It waits for its turn, here or where its client is now. */
   #enter(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
-    const leaving = this.#leaving.get(call.client)
-    if (leaving !== undefined) this.#passOn(call, line, leaving)
+    if (this.#departures.has(call.client)) this.#departures.passOn(call, line)
     else this.#admission.enter(call, this.#of(call.client).home, line, errorOf)
   }
 
-  /** No process here has seen it, or it may be run twice: where its client is now it begins anew. */
-  #passOn(call: Calls.Call, line: Line, { next }: Leaving): void {
-    const { client, method } = call
-    this.#options.account.withdraw(call)
-    client.inFlight--
-    this.#envelope.scan(line.bytes, line.start, line.end)
-    const own = Calls.asItCame(line, this.#envelope, call)
-    this.#envelope.scan(own.bytes, own.start, own.end)
-    next.request(client, own, this.#envelope, method)
-  }
-
-  #endIfIdle(client: Client): void {
-    const leaving = this.#leaving.get(client)
-    if (leaving === undefined) return
+  #isBusy(client: Client): boolean {
     const { home, member } = this.#of(client)
-    const isBusy = member.executing > 0 || member.asked > 0 || home.lists.has(member) || this.#tasks.hasLiveOf(member)
-    if (isBusy) return
-    this.#leaving.delete(client)
-    leaving.done()
+    return member.executing > 0 || member.asked > 0 || home.lists.has(member) || this.#tasks.hasLiveOf(member)
   }
 
-  /** A process that ended held it: it goes to the next. */
+  /** A process that ended held it, or failed it: it goes to the next, or once more. */
   #again(call: Calls.Call, line: Line, errorOf: (error: RequestError) => RequestError): void {
     this.#admission.returned(call)
     this.#enter(call, line, errorOf)
-    if (this.#leaving.size > 0) this.#endIfIdle(call.client)
+    if (!this.#departures.isEmpty) this.#departures.endIfIdle(call.client)
   }
 
   /** A task is its maker's alone: it is asked about where it runs. */
@@ -354,7 +330,7 @@ export class Sharing implements Replaceable {
     this.#admission.returned(call)
     if (call.isInLane && CallOutcome.isAnswer(outcome) && !call.hasSeenQuestion) this.asking.acquit(call)
     call.client.settled()
-    if (this.#leaving.size > 0) this.#endIfIdle(call.client)
+    if (!this.#departures.isEmpty) this.#departures.endIfIdle(call.client)
     // A process that ended has more to say first; what comes next follows then.
     if (outcome !== "outcome-unknown") this.#admission.pump()
   }
@@ -394,8 +370,8 @@ export class Sharing implements Replaceable {
   #sweep(now: number): void {
     this.#admission.expire(now)
     this.#admission.pump()
-    for (const client of this.#leaving.keys()) this.#endIfIdle(client)
-    let isBusy = !this.#admission.isEmpty || this.#leaving.size > 0
+    this.#departures.endIdle()
+    let isBusy = !this.#admission.isEmpty || !this.#departures.isEmpty
     for (const replica of this.replicas) if (replica.sweep(now)) isBusy = true
     const next = this.#places.sweep(now, this.#admission.areLanesAwaited)
     if (isBusy) this.#alarm.soon()
