@@ -44,9 +44,18 @@ const shareable = ({ capabilities: { tasks, ...others } }: Handshake): Handshake
 /** What each answer says of the server that gives it, as a member of JSON text, where that is short. */
 export const signature = (handshake: Handshake): string => {
   const whole = serverInfo(handshake)
-  const { name, version } = (whole ?? {}) as { readonly name?: unknown; readonly version?: unknown }
-  const texts = [whole, { name, version }, poolInfo].map((info) => `"_meta":${Reply.json({ [metaKeys.server]: info })}`)
-  return texts.find(({ length }) => length <= longestSignature)!
+  const { name, version } = whole as { readonly name?: unknown; readonly version?: unknown }
+  const said = [whole, { name, version }].map(signatureOf).find((text) => text.length <= longestSignature)
+  return said ?? signatureOf(poolInfo)
+}
+
+const signatureOf = (info: unknown): string => {
+  try {
+    return `"_meta":${Reply.json({ [metaKeys.server]: info })}`
+  } catch {
+    // Nested too deeply to be written again.
+    return signatureOf(poolInfo)
+  }
 }
 
 const serverInfo = ({ era, result }: Handshake): unknown => {

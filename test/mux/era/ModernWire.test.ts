@@ -49,6 +49,14 @@ describe("a modern request of a legacy server", () => {
         server.say({ jsonrpc: "2.0", id: request!.id, result }, piece)
         return (yield* client.told)[0]?.result
       })
+      const deep = Harness.makeMux()
+      const nested = JSON.parse("[".repeat(20_000) + "]".repeat(20_000)) as unknown
+      const itself = deep.attach({ capabilities: { tools: {} }, isEmpty: true, result: { serverInfo: { nested } } })
+      const other = deep.client()
+      yield* itself.told
+      other.send(call(1, "echo"))
+      itself.answer((yield* itself.told)[0]!)
+      assert.include(JSON.stringify((yield* other.told)[0]?.result), "mcp-pool")
       const _meta = { "io.modelcontextprotocol/serverInfo": { name: "é", version: "1" } }
       assert.deepStrictEqual(yield* answered({ content: [] }), { resultType: "complete", _meta, content: [] })
       const own = { content: [], _meta: { own: true } }
