@@ -326,5 +326,11 @@ export const canonicalId = (id: string): string => {
   }
 }
 
+/** Whether one of a client's own ids is meant by `id`, both JSON text. */
+export const isSameId = (id: string): ((other: string) => boolean) => {
+  const wanted = canonicalId(id)
+  return (other) => other === id || canonicalId(other) === wanted
+}
+
 /** What is kept of abandoned calls of one process. */
 const maxAbandoned = 1024

@@ -8,7 +8,7 @@ import type { LineWriter } from "../lines/LineWriter.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
 import type { CallAccount } from "./CallAccount.ts"
-import { type Ask, type Call, Calls, canonicalId, idIn } from "./Calls.ts"
+import { type Ask, type Call, Calls, idIn } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
@@ -43,7 +43,7 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly onStray: (text: string) => void
   /** A list of the server has changed, by the method that says so. */
   readonly onListChanged: (method: string) => void
-  /** The server has failed what it may be asked again. */
+  /** The server has failed what it may be asked again: alone, where its client can be asked what it wants to know. */
   readonly onAgain: (call: Call, line: Line) => void
   /** The server takes more again. */
   readonly onDrain: () => void
@@ -304,7 +304,6 @@ export class Multiplexer implements LineReceiver, Peer {
     if (call.concern !== null) this.#concerning(call, call.concern, id, line)
     const outcome = verdictOf(line.bytes, this.#envelope)
     const next = outcome === "ok" || !call.hasMissedQuestion ? null : Repeatable.again(call)
-    // Alone it can be asked what the server wanted to know.
     if (next !== null) return this.#options.onAgain({ ...next.call, isInLane: true, hasSeenQuestion: false }, next.line)
     this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
     if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
@@ -381,12 +380,6 @@ export class Multiplexer implements LineReceiver, Peer {
 export const refuse = (call: Call | Ask, error: RequestError, { account, onSettled }: Endings): void => {
   if (call.client === null) call.done({ kind: "refused", error })
   else onSettled(call, account.fail(call, error))
-}
-
-/** Whether one of a client's own ids is meant by `id`, both JSON text. */
-export const isSameId = (id: string): ((other: string) => boolean) => {
-  const wanted = canonicalId(id)
-  return (other) => other === id || canonicalId(other) === wanted
 }
 
 /** Notifications that belong to a call in flight: a process that drains goes on sending them. */

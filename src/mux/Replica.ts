@@ -228,10 +228,6 @@ export class Replica {
     this.#options.onChange(this)
   }
 
-  get isHome(): boolean {
-    return this.#options.isHome
-  }
-
   /** What was to take over has, or failed. */
   renewed(): void {
     if (!this.isRenewing) return
@@ -354,7 +350,7 @@ export class Replica {
       onStray: (text) => onStray(process.pid, text),
       onListChanged: (method) => {
         if (this.#options.isHome) this.lists.refresh(method)
-        if (method === toolsChanged) multiplexer.roster.refreshIfRead()
+        if (method === "notifications/tools/list_changed") multiplexer.roster.refreshIfRead()
       },
       account: this.#options.account,
       onSettled: this.#options.onSettled,
@@ -399,6 +395,5 @@ export class Replica {
   }
 }
 
-const toolsChanged = "notifications/tools/list_changed"
 /** Between attempts to replace a process that may still ask what nobody waits for, in milliseconds. */
 const renewPause = 30_000

@@ -18,7 +18,7 @@ import * as Gate from "./Gate.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
 import type * as Owner from "./Owner.ts"
-import { type Endings, isSameId, type Multiplexer } from "./Multiplexer.ts"
+import type { Endings, Multiplexer } from "./Multiplexer.ts"
 import { done as nothingToDo } from "./Outcome.ts"
 import { Places, type PlacesOptions } from "./Places.ts"
 import * as Placing from "./Placing.ts"
@@ -252,7 +252,7 @@ export class Sharing implements Replaceable {
     envelope: Envelope,
     outcome: CallOutcome.CallOutcome = "cancelled"
   ): void {
-    const isWanted = isSameId(id)
+    const isWanted = Calls.isSameId(id)
     const { home, member } = this.#of(client)
     const unsent = outcome === "request-timeout" ? "queue-timeout" : outcome
     for (const waiting of [this.#admission, home.lists]) waiting.withdraw(member, unsent, isWanted)
