@@ -5,7 +5,7 @@
 import type { CallOutcome } from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
 import type { Envelope } from "../mux/Envelope.ts"
-import { isSameId } from "../mux/Multiplexer.ts"
+import { isSameId } from "../mux/Calls.ts"
 import { announce } from "../mux/Notifications.ts"
 import { done as nothingToDo } from "../mux/Outcome.ts"
 import * as Reply from "../mux/Reply.ts"
