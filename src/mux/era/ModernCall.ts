@@ -48,11 +48,11 @@ export class ModernCall {
   kept: Buffer | null = null
   /** It has been cancelled before it went anywhere. */
   isOver = false
-  readonly handle = RequestState.makeHandle()
   readonly #server: string
   readonly #pending = new Map<string, Pending>()
   readonly #maxUnread: number
   #missing: { readonly [key: string]: unknown } | null = null
+  #handle: string | null = null
   #round = 0
   #until = 0
 
@@ -75,6 +75,11 @@ export class ModernCall {
     this.capabilities = Capabilities.read(options.claim.capabilities)
     this.stream = options.stream
     this.#maxUnread = options.maxUnread
+  }
+
+  /** Under which it is held once something is asked: most calls ask nothing. */
+  get handle(): string {
+    return (this.#handle ??= RequestState.makeHandle())
   }
 
   /** Whether there is room for so many bytes; where not, its client is told so, or closed. */
