@@ -88,8 +88,8 @@ export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed"
 /** A process did not answer `initialize` in time, or answered it with an error or nonsense. */
 export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("HandshakeFailed", {
   server: Schema.String,
-  /** Of the process. */
-  pid: Schema.Int,
+  /** Of the process; null where it runs elsewhere. */
+  pid: Schema.NullOr(Schema.Int),
   /** It did not answer in time; otherwise its answer was wrong. */
   timedOut: Schema.Boolean,
   reason: Schema.String
@@ -102,8 +102,8 @@ export class HandshakeFailed extends Schema.TaggedError<HandshakeFailed>()("Hand
 /** A process that had shaken hands does not list the tools that it must have. */
 export class PreflightFailed extends Schema.TaggedError<PreflightFailed>()("PreflightFailed", {
   server: Schema.String,
-  /** Of the process. */
-  pid: Schema.Int,
+  /** Of the process; null where it runs elsewhere. */
+  pid: Schema.NullOr(Schema.Int),
   /** Tools that are required, or that the process before it had. */
   missing: Schema.Array(Schema.String),
   /** Tools that it lists; null where it did not list any in time, or answered with an error. */
@@ -122,8 +122,8 @@ export class PreflightFailed extends Schema.TaggedError<PreflightFailed>()("Pref
 /** A process answered none of several health probes in a row, and used no CPU time meanwhile. */
 export class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {
   server: Schema.String,
-  /** Of the process. */
-  pid: Schema.Int,
+  /** Of the process; null where it runs elsewhere. */
+  pid: Schema.NullOr(Schema.Int),
   /** How many in a row. */
   misses: Schema.Int,
   /** How long it had run, in milliseconds. */
@@ -137,8 +137,8 @@ export class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed"
 /** A process ended, or closed its stdout, without being asked to. */
 export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessExited", {
   server: Schema.String,
-  /** Of the process. */
-  pid: Schema.Int,
+  /** Of the process; null where it runs elsewhere. */
+  pid: Schema.NullOr(Schema.Int),
   phase: Phase,
   /** Null where a signal ended it, or where it lives on without its pipes. */
   exitCode: Schema.NullOr(Schema.Int),
@@ -155,6 +155,44 @@ export class ProcessExited extends Schema.TaggedError<ProcessExited>()("ProcessE
           : "closed its stdin or stdout"
     return `server "${this.server}" ${how}${this.phase === "handshake" ? " before it answered initialize" : ""}`
   }
+}
+
+/** Why a server is not to be had at its `url`. */
+export const RemoteEnding = Schema.Literals([
+  /** Nothing can be sent there. */
+  "unreachable",
+  /** It does not know its session any more. */
+  "session-over",
+  /** It wants OAuth, or another header. */
+  "unauthorized",
+  /** It points elsewhere, and the headers of the configuration are for where it is. */
+  "redirected",
+  /** It is the pool itself. */
+  "loop"
+])
+export type RemoteEnding = typeof RemoteEnding.Type
+
+/** A server with a `url` cannot be reached, has ended its session, or does not let the pool in. */
+export class RemoteEnded extends Schema.TaggedError<RemoteEnded>()("RemoteEnded", {
+  server: Schema.String,
+  phase: Phase,
+  ending: RemoteEnding,
+  /** What happened, e.g. `HTTP 401`; never a header, and of a url no more than its origin. */
+  reason: Schema.String,
+  /** How long it was there, in milliseconds. */
+  uptime: Schema.Finite
+}) {
+  override get message(): string {
+    return `server "${this.server}" ${endings[this.ending]}: ${this.reason}`
+  }
+}
+
+const endings: { readonly [E in RemoteEnding]: string } = {
+  unreachable: "cannot be reached",
+  "session-over": "has ended its session",
+  unauthorized: "does not let the pool in",
+  redirected: "is somewhere else",
+  loop: "is the pool itself"
 }
 
 /** Bounded: a server may list thousands. */
@@ -301,6 +339,7 @@ export type ProcessError =
   | PreflightFailed
   | ProbeFailed
   | ProcessExited
+  | RemoteEnded
 
 /** The errors that a session may answer a request with. */
 export type RequestError =

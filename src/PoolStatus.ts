@@ -4,8 +4,8 @@ import { Failure, ServerState } from "./server/ServerState.ts"
 
 /** One incarnation of a server. */
 export const ProcessStatus = Schema.Struct({
-  /** Of the leader of its process group. */
-  pid: Schema.Int,
+  /** Of the leader of its process group; null where the server runs elsewhere. */
+  pid: Schema.NullOr(Schema.Int),
   /** ISO 8601. */
   startedAt: Schema.String,
   /** Resident bytes of its process group; null where the system does not tell. */
@@ -35,6 +35,8 @@ export const ServerStatus = Schema.Struct({
   fingerprint: Schema.NullOr(Schema.String),
   /** Of its first process, or null. */
   pid: Schema.NullOr(Schema.Int),
+  /** Where it runs, as `host:port`, where that is elsewhere. */
+  host: Schema.optionalKey(Schema.String),
   processes: Schema.Array(ProcessStatus),
   /** Processes that followed another, in all. */
   restarts: Schema.Int,

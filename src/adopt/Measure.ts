@@ -126,5 +126,5 @@ const usageOf = Effect.fnUntraced(function* (
   return { processes: pids.length, servers: own.size, memory: yield* Processes.memoryOf(pids) }
 }, Effect.scoped)
 
-const leaders = ({ processes }: { readonly processes: ReadonlyArray<{ readonly pid: number }> }) =>
-  processes.map(({ pid }) => pid)
+const leaders = ({ processes }: { readonly processes: ReadonlyArray<{ readonly pid: number | null }> }) =>
+  processes.flatMap(({ pid }) => pid ?? [])

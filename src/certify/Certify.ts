@@ -175,7 +175,7 @@ const counted = (questions: ReadonlyArray<Question>): Facts["questions"] => {
 const beforeHandshake = (log: ServerLog): ReadonlyArray<string> =>
   log.entries().flatMap(({ source, text }) => (source === "stdout" ? [text] : []))
 
-const memoryOf = (group: number): Effect.Effect<number | null> =>
+const memoryOf = (group: number | null): Effect.Effect<number | null> =>
   Effect.map(ProcessTable.list, (processes) => {
     const own = processes.filter((one) => one.group === group)
     return own.length === 0 ? null : own.reduce((sum, { memory }) => sum + memory, 0)

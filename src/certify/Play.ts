@@ -4,7 +4,6 @@
  */
 import { Clock, Duration, Effect, Fiber, Option, type Scope } from "effect"
 import type { ServerSpec } from "../config/ServerSpec.ts"
-import type { ProcessExited } from "../PoolError.ts"
 import type { Reaper } from "../server/Reaper.ts"
 import type { ServerLog } from "../server/ServerLog.ts"
 import * as ServerProcess from "../server/ServerProcess.ts"
@@ -48,7 +47,7 @@ export const open = Effect.fnUntraced(function* (
 export const ask = (
   { conversation, process }: Pick<Scratch, "process" | "conversation">,
   step: Step
-): Effect.Effect<Trace | null, ProcessExited> => {
+): Effect.Effect<Trace | null, ServerProcess.Ended> => {
   const answered = Effect.callback<Trace>((resume) => {
     const id = conversation.request(step, (trace) => resume(Effect.succeed(trace)))
     return Effect.sync(() => conversation.cancel(id))
@@ -69,7 +68,7 @@ export interface Stage {
 export const perform = Effect.fnUntraced(function* (
   { a, b }: Stage,
   script: ReadonlyArray<Exercise>
-): Effect.fn.Return<ReadonlyArray<Told>, ProcessExited> {
+): Effect.fn.Return<ReadonlyArray<Told>, ServerProcess.Ended> {
   const told: Array<Told> = []
   const tell = (step: Step, when: Told["when"]) =>
     Effect.map(ask(a, step), (trace) => void told.push({ step, when, trace }))
@@ -118,7 +117,7 @@ export interface Cancelling {
 export const cancelling = Effect.fnUntraced(function* (
   scratch: Scratch,
   script: ReadonlyArray<Exercise>
-): Effect.fn.Return<Cancelling, ProcessExited> {
+): Effect.fn.Return<Cancelling, ServerProcess.Ended> {
   const { conversation } = scratch
   const calls = script.filter(({ a }) => a.method === "tools/call").slice(0, maxCancelled)
   const before = conversation.observations.answeredAfterCancel

@@ -4,7 +4,7 @@
  */
 import type { Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Duration, Effect, Result } from "effect"
-import type { ProcessExited } from "../PoolError.ts"
+import type { Ended } from "../server/ServerProcess.ts"
 import * as Arguments from "./Arguments.ts"
 import type { Step } from "./Conversation.ts"
 import * as Play from "./Play.ts"
@@ -30,7 +30,7 @@ export const scout = Effect.fnUntraced(function* (
   words: Script.Words,
   /** Tools that a person allows to be called. */
   mayCall: ReadonlySet<string>
-): Effect.fn.Return<Scouted, ProcessExited> {
+): Effect.fn.Return<Scouted, Ended> {
   const { capabilities } = scratch.process.handshake
   const script: Array<Script.Exercise> = []
   const trials: Array<Trial> = []
@@ -142,7 +142,7 @@ const methods = { tool: "tools/call", prompt: "prompts/get", resource: "resource
 const listAll = Effect.fnUntraced(function* (
   scratch: Play.Scratch,
   kind: "tools" | "prompts" | "resources"
-): Effect.fn.Return<ReadonlyArray<unknown>, ProcessExited> {
+): Effect.fn.Return<ReadonlyArray<unknown>, Ended> {
   const all: Array<unknown> = []
   let cursor: string | undefined
   for (let page = 0; page < maxPages; page++) {

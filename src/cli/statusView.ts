@@ -65,6 +65,7 @@ const taking = ({ processes }: ServerStatus): Process | undefined => processes.f
 
 const columns = ({ home = "/", now, paint }: Options): ReadonlyArray<Column<Row>> => {
   const pid = (process: Process | undefined) => orDash(process?.pid ?? null)
+  const place = (server: ServerStatus) => (server.host === undefined ? pid(taking(server)) : printable(server.host))
   const uptime = (process: Process | undefined) => (process === undefined ? "-" : since(process.startedAt, now))
   const all: ReadonlyArray<Column<ServerStatus> & { readonly ofOther?: (process: Process) => string }> = [
     {
@@ -74,7 +75,7 @@ const columns = ({ home = "/", now, paint }: Options): ReadonlyArray<Column<Row>
       style: paint.bold
     },
     { head: "STATE", text: ({ state }) => state, style: (text, { state }) => stateStyle(state, paint)(text) },
-    { head: "PID", text: (server) => pid(taking(server)), ofOther: pid, right: true },
+    { head: "PID", text: place, ofOther: pid, right: true },
     { head: "UPTIME", text: (server) => uptime(taking(server)), ofOther: uptime, right: true },
     { head: "RESTARTS", text: ({ restarts }) => String(restarts), right: true },
     { head: "SESSIONS", text: ({ sessions }) => String(sessions), right: true },

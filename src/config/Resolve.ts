@@ -10,6 +10,7 @@ import { processEnvironment } from "./Environment.ts"
 import { interpolate, type References } from "./Interpolation.ts"
 import * as Jsonc from "./Jsonc.ts"
 import { isVariableName, type Mistake, noVariableName } from "./PoolOptions.ts"
+import * as Remote from "./Remote.ts"
 import { explanation, runsPool } from "./SelfReference.ts"
 import {
   type DecodedServerOptions,
@@ -17,6 +18,7 @@ import {
   identity,
   type PoolSettings,
   poolSettings,
+  remoteIdentity,
   ServerOptions,
   type ServerSpec
 } from "./ServerSpec.ts"
@@ -51,40 +53,47 @@ export const resolve = Effect.fnUntraced(function* (
   const pathOf = (field: string, value: string) =>
     Effect.map(text(field, value), (relative) => path.resolve(source.directory, relative))
 
+  const commandOf = Effect.fnUntraced(function* (options: DecodedServerOptions) {
+    if (options.command === undefined) return yield* mistake("command", "is missing")
+    const command = yield* text("command", options.command)
+    if (command.trim() === "") return yield* mistake("command", "is empty")
+    const args = yield* Effect.forEach(options.args ?? [], (argument, index) => text(`args.${index}`, argument))
+    const cwd = path.resolve(references.workspaceFolder, yield* text("cwd", options.cwd ?? ""))
+
+    const declared = new Map<string, string | null>()
+    for (const [variable, value] of Object.entries(options.env ?? {})) {
+      if (!isVariableName(variable)) return yield* mistake("env", noVariableName)
+      declared.set(variable, value === null ? null : yield* text(`env.${variable}`, String(value)))
+    }
+    const envFile = options.envFile === undefined ? undefined : yield* pathOf("envFile", options.envFile)
+    const file =
+      envFile === undefined ? {} : yield* Effect.mapError(readEnvFile(envFile), (reason) => mistake("envFile", reason))
+    const process = {
+      command: command.includes("/") ? path.resolve(source.directory, command) : command,
+      args,
+      cwd,
+      env: processEnvironment({
+        host: references.variables,
+        passEnv: [...(source.pool.passEnv ?? []), ...(options.pool?.passEnv ?? [])],
+        file,
+        declared
+      })
+    }
+    if (runsPool(process)) return yield* mistake("command", explanation)
+    return process
+  })
+
   const options = yield* Effect.mapError(Effect.fromResult(decoded), ({ path, reason }) =>
     mistake(path.join("."), reason)
   )
   if (options.pool?.audit !== undefined)
     return yield* mistake("pool.audit", "belongs at the top: it is the whole pool's")
-  if (isRemote(options)) return yield* mistake("url", "not supported yet: servers with a url")
-  if (options.command === undefined) return yield* mistake("command", "is missing")
-  const command = yield* text("command", options.command)
-  if (command.trim() === "") return yield* mistake("command", "is empty")
-  const args = yield* Effect.forEach(options.args ?? [], (argument, index) => text(`args.${index}`, argument))
-  const cwd = path.resolve(references.workspaceFolder, yield* text("cwd", options.cwd ?? ""))
-
-  const declared = new Map<string, string | null>()
-  for (const [variable, value] of Object.entries(options.env ?? {})) {
-    if (!isVariableName(variable)) return yield* mistake("env", noVariableName)
-    declared.set(variable, value === null ? null : yield* text(`env.${variable}`, String(value)))
-  }
-  const envFile = options.envFile === undefined ? undefined : yield* pathOf("envFile", options.envFile)
-  const file =
-    envFile === undefined ? {} : yield* Effect.mapError(readEnvFile(envFile), (reason) => mistake("envFile", reason))
-  const process = {
-    command: command.includes("/") ? path.resolve(source.directory, command) : command,
-    args,
-    cwd,
-    env: processEnvironment({
-      host: references.variables,
-      passEnv: [...(source.pool.passEnv ?? []), ...(options.pool?.passEnv ?? [])],
-      file,
-      declared
-    })
-  }
-  if (runsPool(process)) return yield* mistake("command", explanation)
-
-  const pool = poolSettings(command, source.pool, options.pool)
+  const remote = isRemote(options) ? yield* remoteOf(options, { mistake, text, fields }) : null
+  const process =
+    remote === null ? yield* commandOf(options) : { command: "", args: [], cwd: references.workspaceFolder, env: {} }
+  const { command, cwd } = process
+  const settings = poolSettings(remote === null ? command : null, source.pool, options.pool)
+  const pool = remote === null ? settings : { ...settings, ...ofNoProcess }
   const socket = pool.socket === undefined ? undefined : yield* pathOf("pool.socket", pool.socket)
   const roots =
     pool.roots === undefined
@@ -111,13 +120,15 @@ export const resolve = Effect.fnUntraced(function* (
           variable: pool.sessionFile.variable,
           content: JSON.stringify(yield* texts("pool.sessionFile.content", JSON.parse(pool.sessionFile.content)))
         }
+  const own = remote === null ? identity(process) : remoteIdentity(remote)
   return {
     name,
     source: source.name,
+    remote,
     ...process,
-    identity: identity(process),
+    identity: own,
     get fingerprint() {
-      return fingerprint(process)
+      return fingerprint(own)
     },
     pool: { ...pool, pin, socket, roots, extraEnv, sessionFile }
   }
@@ -142,8 +153,27 @@ export const notes = (entry: unknown): ReadonlyArray<string> => {
     ...(entry["timeout"] === undefined
       ? []
       : ['"timeout" is ignored, since its unit differs between hosts: see "pool.requestTimeout"']),
+    ...ignoredNote(entry),
     ...poolNotes(entry["pool"])
   ]
+}
+
+/** What is for a process alone, in the entry of a server that has none. */
+const ignoredNote = (entry: Readonly<Record<string, unknown>>): ReadonlyArray<string> => {
+  const { command, pool, type, url } = entry
+  const hasProcess = type === undefined ? command !== undefined || url === undefined : type === "stdio"
+  const [of, ignored] = hasProcess
+    ? ["command", ["url", "headers"].filter((key) => entry[key] !== undefined)]
+    : [
+        "url",
+        [
+          ...["command", "args", "env", "envFile", "cwd"].filter((key) => entry[key] !== undefined),
+          ...["passEnv", "extraEnv", "sessionFile", "maxMemory"].flatMap((key) =>
+            Predicate.isObject(pool) && pool[key as never] !== undefined ? [`pool.${key}`] : []
+          )
+        ]
+      ]
+  return ignored.length === 0 ? [] : [`ignored, since the server has a ${of}: ${ignored.join(", ")}`]
 }
 
 /** What hosts write into an entry for themselves. */
@@ -164,8 +194,37 @@ const hostKeys: ReadonlySet<string> = new Set([
   "version"
 ])
 
-const isRemote = (options: DecodedServerOptions): boolean =>
-  options.url !== undefined || (options.type !== undefined && options.type !== "stdio")
+const isRemote = ({ command, type, url }: DecodedServerOptions): boolean =>
+  type === undefined ? url !== undefined && command === undefined : type !== "stdio"
+
+/** Where it runs, with all references replaced. */
+const remoteOf = Effect.fnUntraced(function* (
+  { headers, type, url }: DecodedServerOptions,
+  { fields, mistake, text }: Reading
+): Effect.fn.Return<Remote.Remote, ServerConfigError> {
+  if (type === "sse") return yield* mistake("type", viaMcpRemote)
+  if (url === undefined) return yield* mistake("url", "is missing")
+  const made = Remote.make(yield* text("url", url), yield* fields("headers", headers ?? {}, text))
+  return yield* Effect.mapError(Effect.fromResult(made), ({ field, reason }) => mistake(field, reason))
+})
+
+/** What only a process can have. */
+const ofNoProcess = { maxMemory: undefined, extraEnv: {}, sessionFile: undefined }
+
+/** How one entry is read. */
+interface Reading {
+  readonly mistake: (field: string, reason: string) => ServerConfigError
+  readonly text: (field: string, value: string) => Effect.Effect<string, ServerConfigError>
+  readonly fields: <A, B>(
+    field: string,
+    values: Readonly<Record<string, A>>,
+    each: (field: string, value: A) => Effect.Effect<B, ServerConfigError>
+  ) => Effect.Effect<Readonly<Record<string, B>>, ServerConfigError>
+}
+
+const viaMcpRemote =
+  'is the deprecated HTTP+SSE transport: ask the server for streamable HTTP ("http"), or have mcp-remote speak to it: ' +
+  '"command": "npx", "args": ["-y", "mcp-remote", its url, "--transport", "sse-only"]'
 
 const readEnvFile = (file: string): Effect.Effect<Readonly<Record<string, string>>, string> =>
   Jsonc.readText(file).pipe(

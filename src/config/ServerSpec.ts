@@ -5,10 +5,11 @@
 import type * as Crypto from "node:crypto"
 import { Duration, Predicate, type Result, Schema } from "effect"
 import { type DecodedPoolOptions, type Mistake, decoder, PoolOptions } from "./PoolOptions.ts"
+import type { Remote } from "./Remote.ts"
 
 /**
  * One entry of `mcpServers` or `servers`: the hosts' own fields and `pool`. References such as `${VAR}` are replaced in
- * `command`, `args`, `env`, `cwd` and `envFile`.
+ * `command`, `args`, `env`, `cwd`, `envFile`, `url` and `headers`.
  */
 export const ServerOptions = Schema.Struct({
   /** A program on the `PATH`, or a path relative to the project's directory (an application's: where it runs). */
@@ -20,9 +21,11 @@ export const ServerOptions = Schema.Struct({
   cwd: Schema.optional(Schema.String),
   /** A `.env` file; `env` wins over it. */
   envFile: Schema.optional(Schema.String),
-  /** Anything but `"stdio"` is not supported yet, nor is a `url`. */
+  /** By default `"stdio"` where there is a `command`, and `"http"` where there is a `url`; `"sse"` is refused. */
   type: Schema.optional(Schema.Literals(["stdio", "http", "streamable-http", "streamableHttp", "sse"])),
+  /** Where a server runs that speaks streamable HTTP: `https://…`, `http://…` or `unix:///path/to.sock#/path`. */
   url: Schema.optional(Schema.String),
+  /** Of each request to the `url`; a client's own headers never go there. */
   headers: Schema.optional(Schema.Record(Schema.String, Schema.String)),
   /** The server is left out, as if it were not there. */
   disabled: Schema.optional(Schema.Boolean),
@@ -143,12 +146,14 @@ export interface ServerSpec {
   readonly name: string
   /** The file it was read from, or "options" for a library's own. */
   readonly source: string
+  /** Where it runs, if not as a process of the pool's; `command`, `args` and `env` are empty then. */
+  readonly remote: Remote | null
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly cwd: string
   /** The complete environment of its process; values never appear in logs, status or errors. */
   readonly env: Readonly<Record<string, string>>
-  /** All that makes a process, as text: equal identities share one. Holds the environment: never to be shown. */
+  /** All that makes a process, as text: equal identities share one. Holds environment and headers: never to be shown. */
   readonly identity: string
   /** Its identity as it may be shown: 16 hex digits of its SHA-256. */
   readonly fingerprint: string
@@ -198,7 +203,8 @@ export const defaultPool: PoolSettings = {
  * `probe` and `extraEnv`. The references in them are not replaced yet, and nobody has said where `pin` has its file.
  */
 export const poolSettings = (
-  command: string,
+  /** Null where the server has a `url`. */
+  command: string | null,
   shared: DecodedPoolOptions = {},
   own: DecodedPoolOptions = {}
 ): PoolSettings => {
@@ -206,7 +212,7 @@ export const poolSettings = (
   const sessionFile = own.sessionFile ?? shared.sessionFile
   const sharing = sharingPolicy(own.sharing ?? shared.sharing)
   return {
-    startTimeout: own.startTimeout ?? shared.startTimeout ?? defaultStartTimeout(command),
+    startTimeout: own.startTimeout ?? shared.startTimeout ?? defaultStartTimeout(command ?? ""),
     requestTimeout: limit(own.requestTimeout ?? shared.requestTimeout),
     queueTimeout: own.queueTimeout ?? shared.queueTimeout ?? defaultPool.queueTimeout,
     start: own.start ?? (sharing.perProject === true ? "lazy" : shared.start),
@@ -225,7 +231,7 @@ export const poolSettings = (
       lifetime: limit(own.budget?.lifetime ?? shared.budget?.lifetime)
     },
     requiredTools: own.requiredTools ?? shared.requiredTools ?? defaultPool.requiredTools,
-    probe: probeSettings(shared.probe, own.probe),
+    probe: probeSettings(shared.probe, own.probe, command === null ? {} : "off"),
     maxMemory: limit(own.maxMemory ?? shared.maxMemory),
     maxAge: limit(own.maxAge ?? shared.maxAge),
     extraEnv: { ...shared.extraEnv, ...own.extraEnv },
@@ -261,11 +267,15 @@ export interface ProcessParts {
 export const identity = ({ args, command, cwd, env }: ProcessParts): string =>
   JSON.stringify([command, args, cwd, Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))])
 
+/** The same of what runs elsewhere. */
+export const remoteIdentity = ({ headers, socketPath, url }: Remote): string =>
+  JSON.stringify(["url", url, socketPath, Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1))])
+
 /** An identity as 16 hex digits of its SHA-256. */
-export const fingerprint = (parts: ProcessParts): string => {
+export const fingerprint = (identity: string): string => {
   // Loaded by who asks: it costs more than to start a server.
   const crypto: typeof Crypto = process.getBuiltinModule("node:crypto")
-  return crypto.createHash("sha256").update(identity(parts)).digest("hex").slice(0, 16)
+  return crypto.createHash("sha256").update(identity).digest("hex").slice(0, 16)
 }
 
 /** The name of a command without its directory, and without `.cmd`. */
@@ -289,8 +299,12 @@ const rootOf = (root: NonNullable<DecodedPoolOptions["roots"]>[number]): Root =>
   return root.name === undefined ? { uri: root.uri } : { uri: root.uri, name: root.name }
 }
 
-const probeSettings = (shared: DecodedPoolOptions["probe"], own: DecodedPoolOptions["probe"]): Probe | undefined => {
-  const asked = own ?? shared ?? "off"
+const probeSettings = (
+  shared: DecodedPoolOptions["probe"],
+  own: DecodedPoolOptions["probe"],
+  otherwise: DecodedPoolOptions["probe"]
+): Probe | undefined => {
+  const asked = own ?? shared ?? otherwise
   if (asked === false || asked === "off") return undefined
   const first = Predicate.isObject(own) ? own : {}
   const second = Predicate.isObject(shared) ? shared : {}

@@ -110,7 +110,7 @@ const badServer = Effect.fnUntraced(function* (error: ServerConfigError) {
   return problem(server, `${file}: ${what}`, mendOf(error, place))
 })
 
-const mendOf = ({ field, file, reason, variable }: ServerConfigError, place: string): string => {
+const mendOf = ({ file, reason, variable }: ServerConfigError, place: string): string => {
   if (variable !== null && reason.startsWith("the input ")) {
     const inputs = path.join(path.dirname(file), "mcp-pool.inputs.json")
     return fs.existsSync(inputs)
@@ -121,7 +121,6 @@ const mendOf = ({ field, file, reason, variable }: ServerConfigError, place: str
     return `export ${variable}=VALUE before mcp-pool serve, or write "\${${variable}:-DEFAULT}" at ${place}`
   }
   if (reason === explanation) return `write the server's own command at ${place}, or take the entry out`
-  if (field === "url") return `take it out or write "disabled": true at ${place}`
   return `edit ${place}`
 }
 

@@ -1,6 +1,7 @@
 /** Whether each server's command can be started, as the system would look for it. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { hostOf } from "../config/Remote.ts"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import { type Finding, of } from "./Finding.ts"
 import * as Shell from "../Shell.ts"
@@ -9,6 +10,7 @@ const { ok, problem } = of("commands")
 
 /** One server: its directory, its command, and what the command's first line asks for. */
 export const check = (spec: ServerSpec): ReadonlyArray<Finding> => {
+  if (spec.remote !== null) return [ok(spec.name, `at ${hostOf(spec.remote)}`)]
   const findings = [...directory(spec), ...program(spec)]
   const ill = findings.filter(({ ok }) => ok !== "ok")
   return ill.length > 0 ? ill : findings

@@ -45,7 +45,7 @@ const runningIn = (daemon: Daemon, name: string): string | undefined => {
   const server = daemon.status.servers.find((server) => server.name === name)
   if (server === undefined || server.processes.length === 0) return undefined
   const pids = server.processes.map(({ pid }) => pid).join(", ")
-  return `pid ${pids}${server.tools === null ? "" : `, ${toolsOf(server.tools)}`}`
+  return `${server.host === undefined ? `pid ${pids}` : `at ${server.host}`}${server.tools === null ? "" : `, ${toolsOf(server.tools)}`}`
 }
 
 const attempt = Effect.fnUntraced(function* (spec: ServerSpec, commands: Shell.Commands) {

@@ -4,7 +4,21 @@
  */
 import type { Writable } from "node:stream"
 
-export class LineWriter {
+/** Where lines go that a server is given. */
+export interface LineSink {
+  /** Adds a piece; a line may come in several, and the last of them ends with its line feed. Strings are latin-1. */
+  readonly push: (piece: string | Buffer) => void
+  /** Bytes that have not been taken yet. */
+  readonly unread: number
+  /** Whether the other side takes less than it is given: who writes here should pause. */
+  readonly blocked: boolean
+  /** Called each time everything has been taken. */
+  onDrain: (() => void) | null
+  /** Takes the lines that the other side never got; nothing is written from here on. */
+  readonly takeUnwritten: () => Buffer
+}
+
+export class LineWriter implements LineSink {
   readonly #stream: Writable
   /** Short pieces, latin-1, one character a byte. */
   #text = ""

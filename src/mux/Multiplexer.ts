@@ -3,10 +3,11 @@
  * cancellation to the right one. Plain synchronous code on bytes; lives as long as the process.
  */
 import type { CallOutcome } from "../CallOutcome.ts"
-import { Line, type LineReceiver, type LongLine } from "../lines/LineReader.ts"
-import type { LineWriter } from "../lines/LineWriter.ts"
+import { Line, type LongLine } from "../lines/LineReader.ts"
+import type { LineSink } from "../lines/LineWriter.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
+import type { Receiver } from "../server/Transport.ts"
 import type { CallAccount } from "./CallAccount.ts"
 import { type Ask, type Call, Calls, idIn } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
@@ -49,6 +50,8 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly onDrain: () => void
   /** Of the process. */
   readonly roster: Roster
+  /** A request will not be answered, though the process is there: it may have run, or not. */
+  readonly onLost: (call: Call | Ask) => void
 }
 
 /** What a process held when it ended. */
@@ -61,7 +64,7 @@ export interface Remains {
   readonly sole: Call | null
 }
 
-export class Multiplexer implements LineReceiver, Peer {
+export class Multiplexer implements Receiver, Peer {
   readonly process: ServerProcess
   readonly calls = new Calls()
   /** What it lists, as far as gates look at it. */
@@ -69,7 +72,7 @@ export class Multiplexer implements LineReceiver, Peer {
   readonly #options: MultiplexerOptions
   readonly #envelope = new Envelope()
   readonly #notifications: Notifications
-  readonly #stdin: LineWriter
+  readonly #stdin: LineSink
   /** Where the process is of the other era than most sessions. */
   readonly #modern: ModernServer | null
   #heard = -1
@@ -269,6 +272,17 @@ export class Multiplexer implements LineReceiver, Peer {
     if (call === undefined) return this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
     const { maxLine, server } = this.#options
     refuse(call, new ResultTooLarge({ server, maxLine }), this.#options)
+  }
+
+  onLost(id: number): void {
+    const call = this.calls.take(id)
+    if (call !== undefined) return this.#options.onLost(call)
+    this.calls.takeAbandoned(id)
+    this.#modern?.lost(id)
+  }
+
+  awaits(id: number): boolean {
+    return this.calls.get(id) !== undefined
   }
 
   #message(line: Line): void {

@@ -36,7 +36,7 @@ export interface ReplicaOptions extends Endings {
   /** How long lists are fresh, in milliseconds. */
   readonly listTtl: number
   /** A line of stdout that is no JSON-RPC message. */
-  readonly onStray: (pid: number, text: string) => void
+  readonly onStray: (pid: number | null, text: string) => void
   /** Why it has no process yet. */
   readonly unavailable: RequestError
   /** Sessions may have their home here: it is asked for its lists. */
@@ -367,7 +367,8 @@ export class Replica {
         hasTools: "tools" in process.handshake.capabilities,
         gates: pins.gates,
         onRead: () => this.#options.onChange(this)
-      })
+      }),
+      onLost: (call) => this.#afterEnd(call, undefined)
     })
     return multiplexer
   }

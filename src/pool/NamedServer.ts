@@ -4,6 +4,7 @@
  */
 import { Clock, Effect, type Latch, type Scope } from "effect"
 import type { ServerEntry } from "../config/PoolConfig.ts"
+import { hostOf } from "../config/Remote.ts"
 import type { PoolSettings } from "../config/ServerSpec.ts"
 import type { Figures } from "../Metrics.ts"
 import type { CallAccount } from "../mux/CallAccount.ts"
@@ -56,6 +57,7 @@ export const statusOf = (
   const processes = [...processesOf(server, false), ...replaced.flatMap((server) => processesOf(server, true))]
   const first = processes.find(({ draining }) => !draining)
   const clients = sessionsIn(upstream)
+  const remote = entry._tag === "Configured" ? entry.spec.remote : null
   const failures = [...failuresBefore, ...server.failures()]
     .sort((a, b) => a.at.localeCompare(b.at))
     .slice(-maxFailures)
@@ -65,6 +67,7 @@ export const statusOf = (
     asleep: server.isAsleep(),
     fingerprint: entry._tag === "Configured" ? entry.spec.fingerprint : null,
     pid: first?.pid ?? null,
+    ...(remote === null ? {} : { host: hostOf(remote) }),
     processes,
     restarts: restartsBefore + server.restarts(),
     sessions: clients.length,

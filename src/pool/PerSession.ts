@@ -25,7 +25,7 @@ export const make = Effect.fnUntraced(function* (
   const { name } = entry
   const spec = entry._tag === "Configured" ? entry.spec : null
   const isLazy = (settings.start ?? options.start) === "lazy"
-  const stock = spec === null ? null : yield* Stock.make(spec)
+  const stock = spec === null ? null : yield* Stock.make(spec, options.log)
   const fill: Effect.Effect<void, SpawnFailed | ServerConfigError> =
     entry._tag === "Misconfigured" ? Effect.fail(entry.error) : (stock?.fill ?? Effect.void)
   const services = yield* Effect.context<Reaper>()
@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function* (
         hello: hello ?? helloOf(settings),
         // After the first it is up to the pool: the session has said so, and does not say it twice.
         announces: hello === null || client.initialized,
-        spawned: stock!.take
+        transport: stock!.take
       })
     })
     // The session asks for something now, and nothing in here waits.

@@ -4,7 +4,7 @@
  * Tables in order of trust: what the error alone settles, what the process said on stderr (`Sayings`), what is left to
  * guess.
  */
-import type { ProcessError } from "../PoolError.ts"
+import type { ProcessError, RemoteEnding } from "../PoolError.ts"
 import { lastSaid, seeLogs, textOf, type Traces } from "./Sayings.ts"
 import type { Classification } from "./ServerState.ts"
 
@@ -49,6 +49,11 @@ const exitedWith =
   (...how: ReadonlyArray<number | string>) =>
   (end: ProcessError): boolean =>
     end._tag === "ProcessExited" && how.some((one) => one === end.exitCode || one === end.signal)
+
+const endedBy =
+  (ending: RemoteEnding) =>
+  (end: ProcessError): boolean =>
+    end._tag === "RemoteEnded" && end.ending === ending
 
 const timedOut = (end: ProcessError): boolean => end._tag === "HandshakeFailed" && end.timedOut
 const wasRefused = (end: ProcessError): boolean => end._tag === "HandshakeFailed" && !end.timedOut
@@ -102,6 +107,36 @@ const facts: ReadonlyArray<Fact> = [
   },
   // Nothing ran: there is nothing to see.
   { classification: "unknown", is: (end) => end._tag === "SpawnFailed", hint: () => null },
+  {
+    classification: "permission",
+    is: endedBy("unauthorized"),
+    hint: () =>
+      'if it wants a token, write it into "headers"; if it wants OAuth, have mcp-remote speak to it: ' +
+      '"command": "npx", "args": ["-y", "mcp-remote", its url] in place of "url"'
+  },
+  {
+    classification: "configuration",
+    is: endedBy("redirected"),
+    hint: () => 'its "headers" are sent to no other place: write the url to which it points into "url"'
+  },
+  {
+    classification: "configuration",
+    is: endedBy("loop"),
+    hint: () => 'write the server\'s own "url" or "command" here, and the pool\'s address into the hosts\' files'
+  },
+  { classification: "unknown", is: endedBy("session-over"), hint: () => null },
+  {
+    classification: "unknown",
+    is: endedBy("unreachable"),
+    hint: ({ server }) => `look whether it is up and its "url" is right; mcp-pool restart ${server} tries it at once`
+  },
+  {
+    classification: "protocol-mismatch",
+    is: (end) => end._tag === "HandshakeFailed" && end.pid === null && !end.timedOut,
+    hint: () =>
+      'check that "url" is where it speaks streamable HTTP; what speaks HTTP+SSE alone is to be had by mcp-remote: ' +
+      '"command": "npx", "args": ["-y", "mcp-remote", its url]'
+  },
   {
     classification: "timeout",
     is: (end) => end._tag === "PreflightFailed" && end.timedOut,

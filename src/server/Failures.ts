@@ -80,6 +80,7 @@ const phaseOf = (end: ProcessError): Failure["phase"] => {
     case "ProbeFailed":
       return "running"
     case "ProcessExited":
+    case "RemoteEnded":
       return end.phase
   }
 }

@@ -5,7 +5,7 @@ import { ProbeFailed } from "../PoolError.ts"
 
 export interface HealthProbeOptions {
   readonly server: string
-  readonly pid: number
+  readonly pid: number | null
   readonly probe: Probe
   /** No client waits for it: a process that is busy is not probed. */
   readonly isIdle: () => boolean

@@ -48,7 +48,10 @@ export const open = Effect.fnUntraced(function* (options: {
         isIdle,
         ask,
         heard: process.heard,
-        cpu: Effect.map(ProcessTable.list, (processes) => ProcessTable.usageOf(process.pid, processes).cpu),
+        cpu:
+          process.pid === null
+            ? Effect.succeed(0)
+            : Effect.map(ProcessTable.list, (processes) => ProcessTable.usageOf(process.pid, processes).cpu),
         uptime: Effect.map(Clock.currentTimeMillis, (now) => now - readyAt)
       })
       return Effect.asVoid(Effect.forkIn(Deferred.into(watch, dead), scope))

@@ -5,9 +5,10 @@
 import type { ServerCapabilities, Tool } from "@modelcontextprotocol/sdk/types.js"
 import { Effect, Option } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
-import type { Line, LineReceiver, LongLine } from "../lines/LineReader.ts"
-import { methodNotFound } from "../PoolError.ts"
+import type { Line, LongLine } from "../lines/LineReader.ts"
+import { internalError, methodNotFound } from "../PoolError.ts"
 import { type Era, metaOf, modernVersion, poolInfo, poolMeta, protocolVersions } from "./Era.ts"
+import type { Receiver } from "./Transport.ts"
 
 /** What a server answered to `initialize`, or to `server/discover` where it is modern. */
 export interface Handshake {
@@ -66,6 +67,8 @@ export interface OpeningOptions {
   /** Nothing is awaited: what else the server says may stay in the pipe, and until when. */
   readonly onAnswer: () => void
   readonly onAwait: () => void
+  /** The handshake is done, and nothing has been said since. */
+  readonly onShaken?: (handshake: Handshake) => void
 }
 
 interface Answer {
@@ -74,7 +77,7 @@ interface Answer {
   readonly error: { readonly [key: string]: unknown } | null
 }
 
-export class Opening implements LineReceiver {
+export class Opening implements Receiver {
   readonly #options: OpeningOptions
   #nextId = 0
   #awaited: { readonly id: number; readonly resume: (answer: Answer) => void } | null = null
@@ -106,9 +109,11 @@ export class Opening implements LineReceiver {
         )
       : this.#discover.pipe(Effect.catch(() => this.#initialize))
   ).pipe(
-    Effect.tap(({ era }) =>
+    Effect.tap((handshake) =>
       Effect.sync(() => {
+        const { era } = handshake
         this.#era = era
+        this.#options.onShaken?.(handshake)
         this.#isShaken = true
         if (this.#options.announces && era === "legacy") this.#say({ method: "notifications/initialized" })
       })
@@ -121,7 +126,7 @@ export class Opening implements LineReceiver {
     Effect.flatMap(({ error, result }) => {
       if (error !== null) {
         this.#hasRefused = true
-        return Effect.fail(`initialize was answered with error ${Number(error["code"])}`)
+        return Effect.fail(`initialize was answered with ${nameOf(error)}`)
       }
       if (!isRecord(result) || typeof result["protocolVersion"] !== "string") {
         return Effect.fail("initialize was answered without a protocolVersion")
@@ -138,7 +143,7 @@ export class Opening implements LineReceiver {
     this.#ask("server/discover", { _meta: metaOf(this.#options.hello) })
   ).pipe(
     Effect.flatMap(({ error, result }) => {
-      if (error !== null) return Effect.fail(`server/discover was answered with error ${Number(error["code"])}`)
+      if (error !== null) return Effect.fail(`server/discover was answered with ${nameOf(error)}`)
       const handshake = handshakeOf(result)
       if (handshake?.era !== "modern")
         return Effect.fail("server/discover was answered without a version of the pool's")
@@ -212,6 +217,17 @@ export class Opening implements LineReceiver {
     awaited.resume({ result, error: isRecord(error) ? error : null })
   }
 
+  onLost(id: number, reason: string): void {
+    const awaited = this.#awaited
+    if (awaited?.id !== id) return
+    this.#awaited = null
+    awaited.resume({ result: undefined, error: { code: internalError, message: reason } })
+  }
+
+  awaits(id: number): boolean {
+    return this.#awaited?.id === id
+  }
+
   onLongLine(line: LongLine): void {
     this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
   }
@@ -248,6 +264,10 @@ export class Opening implements LineReceiver {
 
 const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** The pool's own, which its transport gives, tell what happened; what a server writes is not shown. */
+const nameOf = ({ code, message }: NonNullable<Answer["error"]>): string =>
+  code === internalError ? String(message) : `error ${Number(code)}`
 
 const isTool = (value: unknown): value is Tool => isRecord(value) && typeof value["name"] === "string"
 

@@ -227,7 +227,7 @@ const buffer = Buffer.allocUnsafeSlow(64 * 1024)
 
 /** What the live processes of a group use together: resident bytes and CPU milliseconds; zero where none is seen. */
 export const usageOf = (
-  group: number,
+  group: number | null,
   processes: ReadonlyArray<ProcessInfo>
 ): { readonly memory: number; readonly cpu: number } => {
   let memory = 0

@@ -6,11 +6,13 @@ import * as ProcessTable from "./ProcessTable.ts"
 /** Returns with the reason when a process is due, at once where it is too old already; never where it has no limits. */
 export const due = (
   { maxAge, maxMemory }: Pick<PoolSettings, "maxAge" | "maxMemory">,
-  process: { readonly pid: number; readonly startedAt: number }
+  process: { readonly pid: number | null; readonly startedAt: number }
 ): Effect.Effect<"age" | "memory"> =>
   Effect.raceFirst(
     maxAge === undefined ? Effect.never : Effect.as(olderThan(maxAge, process.startedAt), "age" as const),
-    maxMemory === undefined ? Effect.never : Effect.as(largerThan(maxMemory, process.pid), "memory" as const)
+    maxMemory === undefined || process.pid === null
+      ? Effect.never
+      : Effect.as(largerThan(maxMemory, process.pid), "memory" as const)
   )
 
 const olderThan = Effect.fnUntraced(function* (age: Duration.Duration, startedAt: number) {

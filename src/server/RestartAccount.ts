@@ -1,7 +1,7 @@
 /** What one server may still spend on restarts. The only file that drives a restart Schedule. */
 import { Duration, Effect, Result, Schedule } from "effect"
 import type { PoolSettings } from "../config/ServerSpec.ts"
-import type { ProcessError } from "../PoolError.ts"
+import type { ProcessError, RemoteEnding } from "../PoolError.ts"
 import * as RestartPolicy from "./RestartPolicy.ts"
 
 /** What the Schedules say of one more restart. */
@@ -57,12 +57,16 @@ export const make = Effect.fnUntraced(function* (
 export const isWorthRetrying = (end: ProcessError, restart: PoolSettings["restart"]): boolean => {
   if (restart === "never") return false
   if (end._tag === "SpawnFailed") return passing.has(end.code)
+  if (end._tag === "RemoteEnded" && settled.has(end.ending)) return false
   if (restart === "always" || end._tag !== "ProcessExited") return true
   return end.phase !== "running" || end.exitCode !== 0
 }
 
 /** Errnos of a system that is short of something for the moment. */
 const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])
+
+/** What the next attempt meets too, until somebody mends it. */
+const settled: ReadonlySet<RemoteEnding> = new Set(["unauthorized", "redirected", "loop"])
 
 /** What Node's timers keep. */
 const longest = Duration.millis(2 ** 31 - 1)

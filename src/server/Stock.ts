@@ -6,24 +6,27 @@ import { Duration, Effect, Exit, Fiber, FiberSet, Scope } from "effect"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import type { SpawnFailed } from "../PoolError.ts"
 import type { Reaper } from "./Reaper.ts"
+import type { ServerLog } from "./ServerLog.ts"
 import * as ServerProcess from "./ServerProcess.ts"
+import type { Transport } from "./Transport.ts"
 
 export interface Stock {
   /** Spawns one, where there is none. */
   readonly fill: Effect.Effect<void, SpawnFailed>
   /** The one that is there, or one that is spawned now; it ends with the taker's scope. Another is made for the next. */
-  readonly take: Effect.Effect<ServerProcess.Spawned, SpawnFailed, Scope.Scope>
+  readonly take: Effect.Effect<Transport, SpawnFailed, Scope.Scope>
   /** Ends what is there. */
   readonly drain: Effect.Effect<void>
 }
 
 interface Item {
-  readonly spawned: ServerProcess.Spawned
+  readonly transport: Transport
   readonly scope: Scope.Closeable
 }
 
 export const make = Effect.fnUntraced(function* (
-  spec: ServerSpec
+  spec: ServerSpec,
+  log: ServerLog
 ): Effect.fn.Return<Stock, never, Reaper | Scope.Scope> {
   const context = yield* Effect.context<Reaper>()
   let item: Item | null = null
@@ -33,8 +36,8 @@ export const make = Effect.fnUntraced(function* (
 
   const acquire = Effect.gen(function* () {
     const scope = yield* Scope.make()
-    const spawned = yield* ServerProcess.acquire(spec).pipe(Scope.provide(scope), Effect.provide(context))
-    return { spawned, scope }
+    const transport = yield* ServerProcess.acquire(spec, log).pipe(Scope.provide(scope), Effect.provide(context))
+    return { transport, scope }
   })
   const end = ({ scope }: Item) => Scope.close(scope, Exit.void)
   const endIdle = Effect.suspend(() => {
@@ -68,12 +71,12 @@ export const make = Effect.fnUntraced(function* (
       Effect.gen(function* () {
         const found = item
         item = null
-        const isAlive = found !== null && !ServerProcess.hasExited(found.spawned.child)
+        const isAlive = found !== null && !found.transport.isOver()
         if (found !== null && !isAlive) run(end(found))
         const taken = found !== null && isAlive ? found : yield* acquire
         yield* Effect.addFinalizer(() => end(taken))
         run(Effect.ignore(refill))
-        return taken.spawned
+        return taken.transport
       })
     ),
     drain

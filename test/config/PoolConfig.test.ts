@@ -79,7 +79,7 @@ describe("hosts' files", () => {
   }
 }`
       })
-      const config = yield* load(directory, { host: { GITHUB_TOKEN: "ghp_1" } })
+      const config = yield* load(directory, { host: { GITHUB_TOKEN: "ghp_1", T: "sntrys_1" } })
       assert.deepStrictEqual(names(config), ["github", "sentry", "files"])
       assert.deepStrictEqual(config.warnings, [])
       const github = specOf(config, "github")
@@ -91,7 +91,11 @@ describe("hosts' files", () => {
       assert.match(github.fingerprint, /^[0-9a-f]{16}$/)
       assert.deepStrictEqual(github.pool.startTimeout, Duration.seconds(180))
       assert.deepStrictEqual(specOf(config, "files").args, ["server.js", "/home/ada/notes"])
-      assert.strictEqual(errorOf(config, "sentry").reason, "not supported yet: servers with a url")
+      assert.deepStrictEqual(specOf(config, "sentry").remote, {
+        url: "https://mcp.sentry.dev/mcp",
+        socketPath: null,
+        headers: { Authorization: "Bearer sntrys_1" }
+      })
     })
   )
 
@@ -151,7 +155,7 @@ describe("hosts' files", () => {
       assert.strictEqual(spec.cwd, path.join(directory, "sub"))
       assert.deepStrictEqual(spec.args, [directory])
       assert.strictEqual(spec.env["A"], "1")
-      assert.strictEqual(errorOf(config, "remote").field, "url")
+      assert.strictEqual(specOf(config, "remote").remote?.url, "https://example.com/sse")
     })
   )
 
@@ -347,8 +351,21 @@ describe("a mistake in one server", () => {
     ],
     ["a variable that cannot be one", { command: "a", env: { "A=B": "1" } }, "env", /^has a name that no variable/],
     ["a NUL character", { command: "a", args: ["a\0b"] }, "args.0", /^contains a NUL character$/],
-    ["a remote type", { type: "sse" }, "url", /^not supported yet: servers with a url$/],
-    ["a url beside a command", { command: "a", url: "https://x" }, "url", /^not supported yet: servers with a url$/]
+    ["HTTP+SSE", { type: "sse", url: "https://x" }, "type", /deprecated.*"npx".*mcp-remote.*sse-only/],
+    ["a remote type without a url", { type: "http", command: "a" }, "url", /^is missing$/],
+    ["no url", { url: "nonsense" }, "url", /^must begin with http:\/\/, https:\/\/ or unix:\/\/\/$/],
+    ["a url of something else", { url: "ftp://x" }, "url", /^must begin with/],
+    ["a variable without a value in a url", { url: "https://x/${NO}" }, "url", /NO is not set/],
+    ["userinfo that is malformed", { url: "https://%zz@x/" }, "url", /cannot be decoded/],
+    ["a header without a value", { url: "https://x", headers: { A: "${NO}" } }, "headers.A", /NO is not set/],
+    ["a header with a line feed", { url: "https://x", headers: { A: "a\nb" } }, "headers.A", /no header can have/],
+    ["a header's name", { url: "https://x", headers: { "A B": "a" } }, "headers", /no header can have/],
+    [
+      "the transport's header",
+      { url: "https://x", headers: { "mcp-session-id": "a" } },
+      "headers.mcp-session-id",
+      /transport/
+    ]
   ]
   for (const [what, server, field, reason] of cases) {
     it.effect(`is told with its field: ${what}`, () =>
@@ -782,7 +799,10 @@ describe("the environment of a process", () => {
             f: { command: "a", env: { T: `${secret}\0` } },
             g: { command: "a", env: secret },
             h: { command: "a", env: { [`${secret}=`]: secret } },
-            i: { command: "a", url: `https://${secret}`, headers: { Authorization: secret } },
+            i: { url: `ftp://${secret}`, headers: { Authorization: secret } },
+            r: { url: "https://x", headers: { Authorization: `${secret}\n` } },
+            s: { url: "https://x", headers: { [`${secret} `]: secret } },
+            t: { url: `https://${secret}:%zz@x/${secret}` },
             j: { command: "a", args: ["${SECRET}", "${NOPE}"], timeout: secret, unknown: secret },
             k: { command: "a", envFile: ".env" },
             l: { command: "${SECRET}", pool: { restart: secret, other: secret } },
@@ -1180,6 +1200,63 @@ describe("an application's own servers", () => {
     Effect.gen(function* () {
       const config = yield* fromServers({ ["__proto__"]: { command: "a" } })
       assert.deepStrictEqual(names(config), ["__proto__"])
+    })
+  )
+})
+
+describe("a server with a url", () => {
+  it.effect("has its references replaced, and its userinfo as the header that it stands for", () =>
+    Effect.gen(function* () {
+      const { config } = yield* loadServer(
+        { url: "https://me:${PASSWORD}@x.example:8443/${PLACE}?k=v#top", headers: { "X-Team": "${TEAM:-none}" } },
+        { PASSWORD: "a%20b", PLACE: "mcp" }
+      )
+      assert.deepStrictEqual(specOf(config).remote, {
+        url: "https://x.example:8443/mcp?k=v",
+        socketPath: null,
+        headers: { "X-Team": "none", Authorization: `Basic ${Buffer.from("me:a b").toString("base64")}` }
+      })
+    })
+  )
+
+  it.effect("may be at a Unix socket, as VS Code writes it", () =>
+    Effect.gen(function* () {
+      const { config } = yield* loadServer({ type: "http", url: "unix:///run/pool/http.sock#/servers/git/mcp" })
+      assert.deepStrictEqual(specOf(config).remote, {
+        url: "http://localhost/servers/git/mcp",
+        socketPath: "/run/pool/http.sock",
+        headers: {}
+      })
+    })
+  )
+
+  it.effect("is probed by default, and its fingerprint is that of its url and headers", () =>
+    Effect.gen(function* () {
+      const entries = [
+        { url: "https://x/a" },
+        { url: "https://x/b" },
+        { url: "https://x/a", headers: { A: "1" } },
+        { url: "https://x/a", headers: { A: "2" } }
+      ]
+      const specs = yield* Effect.forEach(entries, (entry) =>
+        Effect.map(loadServer(entry), ({ config }) => specOf(config))
+      )
+      assert.strictEqual(new Set(specs.map(({ fingerprint }) => fingerprint)).size, entries.length)
+      assert.deepStrictEqual(specs[0]?.pool.probe?.interval, Duration.seconds(30))
+      const { config } = yield* loadServer({ url: "https://x/a", pool: { probe: "off" } })
+      assert.isUndefined(specOf(config).pool.probe)
+    })
+  )
+
+  it.effect("notes what only a process can have, and the other way round", () =>
+    Effect.gen(function* () {
+      const far = yield* loadServer({ url: "https://x", cwd: "/", env: { A: "1" }, pool: { maxMemory: "1 GiB" } })
+      assert.deepStrictEqual(far.config.warnings.length, 1)
+      assert.include(far.config.warnings[0], "the server has a url: env, cwd, pool.maxMemory")
+      assert.isUndefined(specOf(far.config).pool.maxMemory)
+      const near = yield* loadServer({ command: "a", url: "https://x" })
+      assert.include(near.config.warnings[0], "the server has a command: url")
+      assert.isNull(specOf(near.config).remote)
     })
   )
 })

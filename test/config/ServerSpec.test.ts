@@ -4,10 +4,12 @@ import { decodePool, type DecodedPoolOptions, unknownPoolKeys } from "../../src/
 import {
   decodeServer,
   defaultPool,
-  fingerprint,
+  fingerprint as fingerprintOf,
+  identity,
   type PoolSettings,
   poolSettings,
   type Probe,
+  type ProcessParts,
   type ServerOptions
 } from "../../src/config/ServerSpec.ts"
 
@@ -455,6 +457,7 @@ describe("server options", () => {
 })
 
 describe("fingerprint", () => {
+  const fingerprint = (parts: ProcessParts) => fingerprintOf(identity(parts))
   const process = { command: "node", args: ["a", "b"], cwd: "/tmp", env: { A: "1", B: "2" } }
 
   it("is 16 hex digits and the same each time", () => {

@@ -67,7 +67,7 @@ describe("Configuration", () => {
           '    "well": { "command": "node", "colour": "blue" },',
           '    "unset": { "command": "node", "env": { "TOKEN": "${NO_SUCH}" } },',
           '    "input": { "command": "node", "args": ["-x", "${input:key}"] },',
-          '    "remote": { "url": "http://localhost" },',
+          '    "remote": { "url": "localhost" },',
           '    "empty": { "command": " " },',
           '    "self": { "command": "mcp-pool", "args": ["connect", "a"] }',
           "  }",
@@ -88,7 +88,7 @@ describe("Configuration", () => {
             `export NO_SUCH=VALUE before mcp-pool serve, or write "\${NO_SUCH:-DEFAULT}" at ${file}:4:53`
           ],
           ["problem", "input", `(umask 077; echo '{ "key": "VALUE" }' > ${inputs})`],
-          ["problem", "remote", `take it out or write "disabled": true at ${file}:6:24`],
+          ["problem", "remote", `edit ${file}:6:24`],
           ["problem", "empty", `edit ${file}:7:27`],
           ["problem", "self", `write the server's own command at ${file}:8:26, or take the entry out`]
         ]

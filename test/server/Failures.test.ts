@@ -29,6 +29,7 @@ const specWith = (
 ): ServerSpec => ({
   name: "one",
   source: "options",
+  remote: null,
   command: "one",
   args: [],
   cwd: "/",

@@ -163,7 +163,7 @@ describe("McpPool", () => {
     () =>
       Effect.gen(function* () {
         const { connect, pool } = yield* TestPool.make(({ server }) => ({
-          remote: { url: "https://example.com/mcp" },
+          remote: { type: "sse", url: "https://example.com/sse" },
           variable: { ...server("variable"), env: { TOKEN: "${NO_SUCH_VARIABLE_HERE}" } },
           good: server("good")
         }))
@@ -171,7 +171,7 @@ describe("McpPool", () => {
         assert.strictEqual(remote?.state, "failed")
         assert.isNull(remote?.fingerprint)
         assert.strictEqual(remote?.lastFailure?.phase, "configuration")
-        assert.include(remote?.lastFailure?.message ?? "", "not supported yet")
+        assert.include(remote?.lastFailure?.message ?? "", "mcp-remote")
         assert.match(
           variable?.lastFailure?.message ?? "",
           /server "variable" field "env\.TOKEN": .*NO_SUCH_VARIABLE_HERE/

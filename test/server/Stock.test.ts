@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import { randomUUID } from "node:crypto"
 import * as PoolConfig from "../../src/config/PoolConfig.ts"
 import * as Reaper from "../../src/server/Reaper.ts"
+import * as ServerLog from "../../src/server/ServerLog.ts"
 import * as Stock from "../../src/server/Stock.ts"
 import { turn } from "../lines/Turn.ts"
 import * as Processes from "../support/Processes.ts"
@@ -15,7 +16,7 @@ const setUp = Effect.gen(function* () {
   const { servers } = yield* PoolConfig.fromServers({ stocked: entry })
   const [configured] = servers
   assert(configured?._tag === "Configured")
-  return { marker, stock: yield* Stock.make(configured.spec) }
+  return { marker, stock: yield* Stock.make(configured.spec, ServerLog.make()) }
 })
 
 describe("Stock", () => {
@@ -27,10 +28,10 @@ describe("Stock", () => {
       const [kept, ...others] = yield* Processes.withMarker(marker)
       assert.deepStrictEqual(others, [])
       const scope = yield* Scope.make()
-      const { child } = yield* Scope.provide(stock.take, scope)
-      assert.strictEqual(child.pid, kept)
+      const { pid } = yield* Scope.provide(stock.take, scope)
+      assert.strictEqual(pid, kept)
       yield* Scope.close(scope, Exit.void)
-      assert.isFalse(yield* Processes.isAlive(child.pid))
+      assert.isFalse(yield* Processes.isAlive(pid!))
       yield* stock.drain
       assert.deepStrictEqual(yield* Processes.withMarker(marker), [])
     }).pipe(Effect.provide(Reaper.layer()))
@@ -45,8 +46,8 @@ describe("Stock", () => {
       assert.isTrue(yield* Processes.isAlive(kept!))
       yield* TestClock.adjust("1 minute")
       yield* TestClock.withLive(Processes.gone(kept!))
-      const { child } = yield* stock.take
-      assert.isTrue(yield* Processes.isAlive(child.pid))
+      const { pid } = yield* stock.take
+      assert.isTrue(yield* Processes.isAlive(pid!))
     }).pipe(Effect.provide(Reaper.layer()))
   )
 
@@ -61,9 +62,9 @@ describe("Stock", () => {
       })
       // Node learns of it within the same turn.
       yield* turn
-      const { child } = yield* stock.take
-      assert.notStrictEqual(child.pid, dead)
-      assert.isTrue(yield* Processes.isAlive(child.pid))
+      const { pid } = yield* stock.take
+      assert.notStrictEqual(pid, dead)
+      assert.isTrue(yield* Processes.isAlive(pid!))
     }).pipe(Effect.provide(Reaper.layer()))
   )
 })

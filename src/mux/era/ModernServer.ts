@@ -5,7 +5,7 @@
  */
 import type { ServerCapabilities } from "@modelcontextprotocol/sdk/types.js"
 import { Line } from "../../lines/LineReader.ts"
-import type { LineWriter } from "../../lines/LineWriter.ts"
+import type { LineSink } from "../../lines/LineWriter.ts"
 import { poolMeta, poolTasksMeta } from "../../server/Era.ts"
 import type { Ask, Call, Calls } from "../Calls.ts"
 import type { Envelope } from "../Envelope.ts"
@@ -22,7 +22,7 @@ import { type Heard, Listen } from "./Listen.ts"
 
 export interface ModernServerOptions {
   readonly process: Peer
-  readonly stdin: LineWriter
+  readonly stdin: LineSink
   readonly calls: Calls
   readonly questions: Questions
   readonly capabilities: ServerCapabilities
@@ -98,6 +98,11 @@ export class ModernServer {
   takes(id: number, call: Call | Ask | undefined, line: Line): boolean {
     if (call === undefined) return this.#listen.answered(id, () => outcomeOf(line))
     return call.client !== null && call.client.meta !== null && this.#inputs.takes(id, call, line)
+  }
+
+  /** What was asked under this id is not answered any more. */
+  lost(id: number): void {
+    this.#listen.answered(id, () => nothingToDo)
   }
 
   /** Whether a response in pieces may be none. */

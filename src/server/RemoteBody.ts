@@ -1,0 +1,120 @@
+/** The bodies of a remote server's answers, and who gets the messages in them. */
+import type { IncomingMessage } from "node:http"
+import { LineReader } from "../lines/LineReader.ts"
+import { Line } from "../lines/LineReader.ts"
+import type { Receiver } from "./Transport.ts"
+
+/** All answers that hold messages go through here: they wait while no more are wanted. */
+export class Inbox {
+  readonly maxLine: number
+  readonly receiver: Receiver
+  readonly #onHeard: () => void
+  readonly #open = new Set<IncomingMessage>()
+  #isPaused = false
+
+  constructor(options: { readonly maxLine: number; readonly receiver: Receiver; readonly onHeard: () => void }) {
+    this.maxLine = options.maxLine
+    this.receiver = options.receiver
+    this.#onHeard = options.onHeard
+  }
+
+  pause(): void {
+    this.#isPaused = true
+    for (const response of this.#open) response.pause()
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    for (const response of this.#open) response.resume()
+  }
+
+  /** Reads a body; `onEnd` is called once, and says whether all of it has come. */
+  read(response: IncomingMessage, onChunk: (chunk: Buffer) => void, onEnd: (isWhole: boolean) => void): void {
+    this.#open.add(response)
+    response.on("data", (chunk: Buffer) => {
+      this.#onHeard()
+      onChunk(chunk)
+    })
+    // Its end tells the story.
+    response.on("error", () => {})
+    response.once("close", () => {
+      this.#open.delete(response)
+      onEnd(response.complete)
+    })
+    if (this.#isPaused) response.pause()
+  }
+
+  /** Reads a body that is one message, or a batch. */
+  readJson(response: IncomingMessage, onEnd: (isWhole: boolean) => void): void {
+    const { maxLine, receiver } = this
+    let first: Buffer | null = null
+    let lines: LineReader | null = null
+    this.read(
+      response,
+      (chunk) => {
+        if (first === null && lines === null) {
+          first = chunk
+          return
+        }
+        if (lines === null) {
+          lines = new LineReader({ maxLine, receiver })
+          lines.feed(onOneLine(first!))
+          first = null
+        }
+        lines.feed(onOneLine(chunk))
+      },
+      (isWhole) => {
+        if (isWhole) {
+          if (lines !== null) lines.feed(lineEnd)
+          else if (first !== null) this.#whole(onOneLine(first))
+        }
+        onEnd(isWhole)
+      }
+    )
+  }
+
+  #whole(bytes: Buffer): void {
+    if (bytes.length > this.maxLine) return new LineReader(this).feed(Buffer.concat([bytes, lineEnd]))
+    const line = Line.of(bytes)
+    if (bytes.length <= short) line.text = bytes.toString("latin1")
+    this.receiver.onLine(line)
+  }
+}
+
+/** Reads what is no message, such as a page that tells of an error: its beginning, as text. */
+export const readText = (response: IncomingMessage, onText: (text: string) => void): void => {
+  const chunks: Array<Buffer> = []
+  let size = 0
+  response.on("data", (chunk: Buffer) => {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size > maxText) response.destroy()
+  })
+  response.on("error", () => {})
+  response.once("close", () => onText(Buffer.concat(chunks).toString("utf8", 0, maxText)))
+}
+
+/** Nobody wants to know what it says; its connection is kept where it says little. */
+export const discard = (response: IncomingMessage): void => readText(response, () => {})
+
+export const isEvents = ({ headers }: IncomingMessage): boolean =>
+  typeOf(headers["content-type"]) === "text/event-stream"
+
+export const isJson = ({ headers }: IncomingMessage): boolean => typeOf(headers["content-type"]) === "application/json"
+
+const typeOf = (contentType: string | undefined): string => (contentType ?? "").split(";", 1)[0]!.trim().toLowerCase()
+
+/** In JSON, line ends are spaces. */
+const onOneLine = (chunk: Buffer): Buffer => {
+  if (!chunk.includes(lineFeed) && !chunk.includes(carriageReturn)) return chunk
+  for (let i = 0; i < chunk.length; i++) if (chunk[i] === lineFeed || chunk[i] === carriageReturn) chunk[i] = space
+  return chunk
+}
+
+/** Bytes. */
+const maxText = 64 * 1024
+const short = 64 * 1024
+const lineFeed = 0x0a
+const carriageReturn = 0x0d
+const space = 0x20
+const lineEnd = Buffer.from("\n")
