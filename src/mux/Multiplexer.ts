@@ -281,10 +281,6 @@ export class Multiplexer implements Receiver, Peer {
     this.#modern?.lost(id)
   }
 
-  awaits(id: number): boolean {
-    return this.calls.get(id) !== undefined
-  }
-
   #message(line: Line): void {
     if (!this.#envelope.irregular) return this.#regular(line)
     const bytes = canonical(line.bytes.subarray(line.start, line.end))

@@ -368,7 +368,10 @@ export class Replica {
         gates: pins.gates,
         onRead: () => this.#options.onChange(this)
       }),
-      onLost: (call) => this.#afterEnd(call, undefined)
+      onLost: (call) => {
+        this.#afterEnd(call, undefined)
+        this.#options.onChange(this)
+      }
     })
     return multiplexer
   }

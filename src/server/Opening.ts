@@ -224,10 +224,6 @@ export class Opening implements Receiver {
     awaited.resume({ result: undefined, error: { code: internalError, message: reason } })
   }
 
-  awaits(id: number): boolean {
-    return this.#awaited?.id === id
-  }
-
   onLongLine(line: LongLine): void {
     this.#options.onStray(`a line of ${line.length} bytes, longer than maxLine`)
   }

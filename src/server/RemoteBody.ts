@@ -1,7 +1,6 @@
 /** The bodies of a remote server's answers, and who gets the messages in them. */
 import type { IncomingMessage } from "node:http"
-import { LineReader } from "../lines/LineReader.ts"
-import { Line } from "../lines/LineReader.ts"
+import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
 import type { Receiver } from "./Transport.ts"
 
 /** All answers that hold messages go through here: they wait while no more are wanted. */
@@ -45,8 +44,8 @@ export class Inbox {
   }
 
   /** Reads a body that is one message, or a batch. */
-  readJson(response: IncomingMessage, onEnd: (isWhole: boolean) => void): void {
-    const { maxLine, receiver } = this
+  readJson(response: IncomingMessage, receiver: LineReceiver, onEnd: (isWhole: boolean) => void): void {
+    const { maxLine } = this
     let first: Buffer | null = null
     let lines: LineReader | null = null
     this.read(
@@ -66,18 +65,19 @@ export class Inbox {
       (isWhole) => {
         if (isWhole) {
           if (lines !== null) lines.feed(lineEnd)
-          else if (first !== null) this.#whole(onOneLine(first))
+          else if (first !== null) this.#whole(onOneLine(first), receiver)
         }
         onEnd(isWhole)
       }
     )
   }
 
-  #whole(bytes: Buffer): void {
-    if (bytes.length > this.maxLine) return new LineReader(this).feed(Buffer.concat([bytes, lineEnd]))
+  #whole(bytes: Buffer, receiver: LineReceiver): void {
+    const { maxLine } = this
+    if (bytes.length > maxLine) return new LineReader({ maxLine, receiver }).feed(Buffer.concat([bytes, lineEnd]))
     const line = Line.of(bytes)
     if (bytes.length <= short) line.text = bytes.toString("latin1")
-    this.receiver.onLine(line)
+    receiver.onLine(line)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { ClientRequest, IncomingMessage } from "node:http"
 import { EventReader } from "./EventReader.ts"
+import { RemoteAnswer } from "./RemoteAnswer.ts"
 import * as RemoteBody from "./RemoteBody.ts"
 import * as RemoteHeaders from "./RemoteHeaders.ts"
 import type { RemoteHttp } from "./RemoteHttp.ts"
@@ -34,8 +35,8 @@ export class RemoteExchange {
   #timer: NodeJS.Timeout | null = null
   #lastEventId: string | null = null
   #retry: number | null = null
-  /** Nobody waits for its answer: it has come, or is not wanted any more. */
-  #isAnswered = false
+  /** Null where none comes. */
+  readonly #answer: RemoteAnswer | null
   #isOver = false
 
   constructor(item: Item, http: RemoteHttp, inbox: RemoteBody.Inbox, events: ExchangeEvents) {
@@ -43,6 +44,7 @@ export class RemoteExchange {
     this.#http = http
     this.#inbox = inbox
     this.#events = events
+    this.#answer = item.id === null ? null : new RemoteAnswer(item.id, inbox.receiver)
   }
 
   begin(isModern: boolean): void {
@@ -81,16 +83,13 @@ export class RemoteExchange {
         this.#over()
       })
     }
-    if (item.id === null) {
-      return RemoteBody.readText(response, () => this.#over())
-    }
+    if (this.#answer === null) return RemoteBody.readText(response, () => this.#over())
     if (item.method === "initialize")
       this.#http.sessionId = RemoteHeaders.sessionIdOf(response.headers["mcp-session-id"])
-    if (RemoteBody.isEvents(response)) this.#readEvents(response)
+    if (RemoteBody.isEvents(response)) this.#readEvents(response, this.#answer)
     else if (RemoteBody.isJson(response)) {
-      this.#inbox.readJson(response, (isWhole) => {
-        this.#look()
-        this.#ended(isWhole ? "its answer is another one" : "the connection broke")
+      this.#inbox.readJson(response, this.#answer, (isWhole) => {
+        this.#ended(isWhole ? "what came is not its answer" : "the connection broke")
       })
     } else {
       RemoteBody.discard(response)
@@ -99,10 +98,9 @@ export class RemoteExchange {
     }
   }
 
-  #readEvents(response: IncomingMessage): void {
-    const { maxLine, receiver } = this.#inbox
+  #readEvents(response: IncomingMessage, receiver: RemoteAnswer): void {
     const reader = new EventReader({
-      maxLine,
+      maxLine: this.#inbox.maxLine,
       receiver,
       onId: (id) => {
         this.#lastEventId = id
@@ -114,34 +112,27 @@ export class RemoteExchange {
     this.#inbox.read(
       response,
       (chunk) => {
+        const wasThere = receiver.isThere
         reader.feed(chunk)
-        this.#look()
+        // Its stream should end now; one that stays open is not kept.
+        if (!wasThere && receiver.isThere) this.#timer = setTimeout(() => this.close(), endsWithin)
       },
       () => this.#ended("the stream ended")
     )
   }
 
-  #look(): void {
-    const { id } = this.item
-    if (this.#isAnswered || id === null || this.#inbox.receiver.awaits?.(id) === true) return
-    this.#isAnswered = true
-    // Its stream should end now; one that stays open is not kept.
-    this.#timer = setTimeout(() => this.close(), endsWithin)
-  }
-
   #ended(reason: string): void {
     if (this.#isOver) return
-    if (this.#isAnswered) return this.#over()
+    const answer = this.#answer
+    if (answer === null || answer.isThere) return this.#over()
     if (this.#lastEventId === null || this.#lastEventId === "") return this.#lost(reason)
     this.#stream = new RemoteStream({
       http: this.#http,
       inbox: this.#inbox,
+      receiver: answer,
       lastEventId: this.#lastEventId,
       retry: this.#retry,
-      isDone: () => {
-        this.#look()
-        return this.#isAnswered
-      },
+      isDone: () => answer.isThere,
       onOver: (why) => {
         if (why === null) return this.#over()
         this.#lost("status" in why ? `${reason}, then HTTP ${why.status}` : why.reason)

@@ -5,14 +5,16 @@
  * https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery
  */
 import type { ClientRequest, IncomingMessage } from "node:http"
+import type { LineReceiver } from "../lines/LineReader.ts"
 import { EventReader } from "./EventReader.ts"
 import * as RemoteBody from "./RemoteBody.ts"
 import type { RemoteHttp } from "./RemoteHttp.ts"
-import type { Inbox } from "./RemoteBody.ts"
 
 export interface RemoteStreamOptions {
   readonly http: RemoteHttp
-  readonly inbox: Inbox
+  readonly inbox: RemoteBody.Inbox
+  /** Whoever its messages are for. */
+  readonly receiver: LineReceiver
   /** After which event; null for whatever comes. */
   readonly lastEventId: string | null
   /** What the server has asked for, in milliseconds. */
@@ -69,7 +71,7 @@ export class RemoteStream {
   }
 
   #read(response: IncomingMessage): void {
-    const { inbox, isDone } = this.#options
+    const { inbox, isDone, receiver } = this.#options
     const status = response.statusCode ?? 0
     this.#refusals = 0
     if (status !== 200 || !RemoteBody.isEvents(response)) {
@@ -80,7 +82,7 @@ export class RemoteStream {
     const since = Date.now()
     const reader = new EventReader({
       maxLine: inbox.maxLine,
-      receiver: inbox.receiver,
+      receiver,
       onId: (id) => {
         this.#lastEventId = id
         this.#failures = 0

@@ -160,10 +160,13 @@ export class RemoteTransport implements Transport {
   }
 
   #listen(): void {
-    if (this.#era !== "legacy" || this.#listening !== null || this.#isEnded || this.#ending !== null) return
+    const inbox = this.#inbox
+    if (inbox === null || this.#era !== "legacy" || this.#listening !== null) return
+    if (this.#isEnded || this.#ending !== null) return
     this.#listening = new RemoteStream({
       http: this.#http,
-      inbox: this.#inbox!,
+      inbox,
+      receiver: inbox.receiver,
       lastEventId: null,
       retry: null,
       isDone: () => this.#isEnded,

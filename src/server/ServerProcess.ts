@@ -137,8 +137,7 @@ export const make = Effect.fnUntraced(function* (
       }
     },
     onLongLine: (line) => receiver.onLongLine(line),
-    onLost: (id, reason) => receiver.onLost?.(id, reason),
-    awaits: (id) => receiver.awaits?.(id) === true
+    onLost: (id, reason) => receiver.onLost?.(id, reason)
   }
   const end = (ending: Ending) => {
     const uptime = phase === "running" ? Date.now() - readyAt : 0

@@ -11,8 +11,6 @@ import type { Handshake } from "./Opening.ts"
 export interface Receiver extends LineReceiver {
   /** The answer to the request of this id cannot come any more: it may have run, or not. `reason` says what broke. */
   readonly onLost?: (id: number, reason: string) => void
-  /** Whether the answer to the request of this id is still awaited. */
-  readonly awaits?: (id: number) => boolean
 }
 
 /** How an incarnation ended that nobody ended. */

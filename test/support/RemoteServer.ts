@@ -52,7 +52,10 @@ export interface RemoteServer {
   readonly connections: () => number
 }
 
-export const make = Effect.fnUntraced(function* (): Effect.fn.Return<RemoteServer, never, Scope.Scope> {
+export const make = Effect.fnUntraced(function* (
+  /** In place of a port. */
+  socket?: string
+): Effect.fn.Return<RemoteServer, never, Scope.Scope> {
   const all: Array<Exchange> = []
   let untaken: Array<Exchange> = []
   const waiters = new Set<() => void>()
@@ -90,13 +93,16 @@ export const make = Effect.fnUntraced(function* (): Effect.fn.Return<RemoteServe
     request.on("end", () => handle(exchangeOf(request, response, Buffer.concat(chunks).toString())))
   })
   const listen = (port: number) =>
-    Effect.callback<void>((resume) => void server.listen(port, "127.0.0.1", () => resume(Effect.void)))
+    Effect.callback<void>((resume) => {
+      const where = socket === undefined ? { port, host: "127.0.0.1" } : { path: socket }
+      server.listen(where, () => resume(Effect.void))
+    })
   const down = Effect.callback<void>((resume) => {
     server.close(() => resume(Effect.void))
     server.closeAllConnections()
   })
   yield* Effect.acquireRelease(listen(0), () => down)
-  const { port } = server.address() as AddressInfo
+  const { port } = socket === undefined ? (server.address() as AddressInfo) : { port: 0 }
   let connections = 0
   server.on("connection", (socket) => {
     connections++
