@@ -10,6 +10,7 @@ import * as Access from "../http/Access.ts"
 import * as Address from "../http/Address.ts"
 import { Gateway } from "../http/Gateway.ts"
 import { HttpSessions } from "../http/HttpSessions.ts"
+import * as OwnAddresses from "../http/OwnAddresses.ts"
 import { ModernPosts } from "../http/ModernPosts.ts"
 import * as TokenFile from "../http/TokenFile.ts"
 import { type Endpoint, McpPool } from "../McpPool.ts"
@@ -160,6 +161,7 @@ export const make = Effect.fnUntraced(function* (
   const overTcp = yield* serverOf(false)
   const overSocket = yield* serverOf(true)
   yield* SocketFile.listen(overSocket, { path: RuntimeDir.httpSocket(runtimeDir) })
+  yield* OwnAddresses.add({ socket: RuntimeDir.httpSocket(runtimeDir) })
   yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(lookInterval)))
   // First of all: streams end with their last event, and what was answered goes out.
   yield* Effect.addFinalizer(() =>
@@ -174,6 +176,7 @@ export const make = Effect.fnUntraced(function* (
   )
   const bound = bind(overTcp, address).pipe(
     Effect.uninterruptible,
+    Effect.tap((port) => OwnAddresses.add({ host: address.host, port })),
     Effect.map((port) => ({ port, url: Address.url({ host: address.host, port }) })),
     Effect.tap(({ url }) => Effect.logInfo(`HTTP at ${url}${auth === "none" ? " without a token" : ""}`))
   )

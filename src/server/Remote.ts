@@ -5,6 +5,7 @@
 import { Duration, Effect, type Scope } from "effect"
 import type { Remote } from "../config/Remote.ts"
 import type { ServerSpec } from "../config/ServerSpec.ts"
+import * as OwnAddresses from "../http/OwnAddresses.ts"
 import { RemoteTransport } from "./RemoteTransport.ts"
 import type { ServerLog } from "./ServerLog.ts"
 import type { Transport } from "./Transport.ts"
@@ -16,7 +17,10 @@ export const acquire = (
   log: ServerLog
 ): Effect.Effect<Transport, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.sync(() => new RemoteTransport(spec, remote, log)),
+    Effect.map(OwnAddresses.OwnAddresses, (own) => {
+      const key = OwnAddresses.keyOf(remote)
+      return new RemoteTransport({ spec, remote, log, isOwn: () => own.has(key) })
+    }),
     (transport) =>
       Effect.callback<void>((resume) =>
         transport.close(Duration.toMillis(spec.pool.stop.stdin), () => resume(Effect.void))

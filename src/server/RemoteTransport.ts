@@ -19,11 +19,22 @@ import { RemoteStream } from "./RemoteStream.ts"
 import type { ServerLog } from "./ServerLog.ts"
 import type { Events, Transport } from "./Transport.ts"
 
+/** What it speaks to, and for whom. */
+export interface RemoteTransportOptions {
+  readonly spec: ServerSpec
+  readonly remote: Remote
+  readonly log: ServerLog
+  /** Whether this process itself listens there. */
+  readonly isOwn: () => boolean
+}
+
+/** One incarnation's. */
 export class RemoteTransport implements Transport {
   readonly pid = null
   readonly stdin: RemoteOutbox
   readonly #spec: ServerSpec
   readonly #log: ServerLog
+  readonly #isOwn: () => boolean
   readonly #http: RemoteHttp
   readonly #exchanges = new Map<Item, { readonly exchange: RemoteExchange; readonly done: () => void }>()
   readonly #events: ExchangeEvents
@@ -39,7 +50,8 @@ export class RemoteTransport implements Transport {
   #isPaused = false
   #isFlooded = false
 
-  constructor(spec: ServerSpec, remote: Remote, log: ServerLog) {
+  constructor({ isOwn, log, remote, spec }: RemoteTransportOptions) {
+    this.#isOwn = isOwn
     this.#spec = spec
     this.#log = log
     this.#http = new RemoteHttp(remote)
@@ -116,6 +128,9 @@ export class RemoteTransport implements Transport {
   }
 
   #send(item: Item, done: () => void): void {
+    if (item.method === "initialize" && this.#isOwn()) {
+      return this.#end("loop", 'its "url" is where this pool serves HTTP')
+    }
     const exchange = new RemoteExchange(item, this.#http, this.#inbox!, this.#events)
     this.#exchanges.set(item, { exchange, done })
     exchange.begin(this.#era === "modern")
