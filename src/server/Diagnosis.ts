@@ -126,6 +126,12 @@ const facts: ReadonlyArray<Fact> = [
   },
   { classification: "unknown", is: endedBy("session-over"), hint: () => null },
   {
+    classification: "configuration",
+    is: (end) => end._tag === "RemoteEnded" && /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)/.test(end.reason),
+    hint: () =>
+      "the daemon does not trust its certificate: start the daemon with NODE_EXTRA_CA_CERTS, a file with that of its authority"
+  },
+  {
     classification: "unknown",
     is: endedBy("unreachable"),
     hint: ({ server }) => `look whether it is up and its "url" is right; mcp-pool restart ${server} tries it at once`

@@ -7,20 +7,27 @@ import { responseIdOf } from "../mux/ResponseEnds.ts"
 export class RemoteAnswer implements LineReceiver {
   readonly #id: number
   readonly #receiver: LineReceiver
+  /** Told the answer, where that is to be read here, too. */
+  readonly #onAnswer: ((text: string) => void) | null
   /** It has come. */
   isThere = false
 
-  constructor(id: number, receiver: LineReceiver) {
+  constructor(id: number, receiver: LineReceiver, onAnswer: ((text: string) => void) | null) {
     this.#id = id
     this.#receiver = receiver
+    this.#onAnswer = onAnswer
   }
 
   onLine(line: Line): void {
-    this.isThere ||= isResponse(line, this.#id)
+    const isAnswer = !this.isThere && isResponse(line, this.#id)
+    this.isThere ||= isAnswer
+    if (isAnswer) this.#onAnswer?.(line.bytes.toString("utf8", line.start, line.end))
     this.#receiver.onLine(line)
   }
 
   onPieces(pieces: ReadonlyArray<Buffer>, length: number): boolean {
+    // It comes again as a whole, where it is to be read here.
+    if (this.#onAnswer !== null) return false
     this.isThere ||= envelope.scanResponsePieces(pieces) === this.#id
     return this.#receiver.onPieces?.(pieces, length) === true
   }

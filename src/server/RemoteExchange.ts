@@ -44,14 +44,15 @@ export class RemoteExchange {
     this.#http = http
     this.#inbox = inbox
     this.#events = events
-    this.#answer = item.id === null ? null : new RemoteAnswer(item.id, inbox.receiver)
+    const onAnswer = item.method === "tools/list" ? (text: string) => http.params.listed(text) : null
+    this.#answer = item.id === null ? null : new RemoteAnswer(item.id, inbox.receiver, onAnswer)
   }
 
   begin(isModern: boolean): void {
     const { item } = this
     const headers =
       isModern || item.method === "server/discover"
-        ? RemoteHeaders.modernHeaders(item.method, item.name)
+        ? { ...RemoteHeaders.modernHeaders(item.method, item.name), ...this.#params() }
         : RemoteHeaders.accept
     // A request waits for its answer; what has none is taken at once, or never.
     if (item.id === null) this.#timer = setTimeout(() => this.#lost("not taken in time"), takenWithin)
@@ -64,6 +65,11 @@ export class RemoteExchange {
         this.#over()
       }
     })
+  }
+
+  #params(): Readonly<Record<string, string>> {
+    const { body, method, name } = this.item
+    return method === "tools/call" && name !== null ? this.#http.params.headers(name, body) : {}
   }
 
   /** Nothing more is wanted of it. */

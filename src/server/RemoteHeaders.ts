@@ -17,7 +17,7 @@ export const modernHeaders = (method: string, name: string | null): Readonly<Rec
 export const accept = { Accept: "application/json, text/event-stream" }
 
 /** A value that no header can hold, or that would be read as another, goes as `=?base64?…?=`, of UTF-8. */
-const encoded = (value: string): string =>
+export const encoded = (value: string): string =>
   /^[!-~]([ -~]*[!-~])?$/.test(value) && !value.startsWith("=?base64?")
     ? value
     : `=?base64?${Buffer.from(value).toString("base64")}?=`

@@ -8,6 +8,7 @@ import type * as Http from "node:http"
 import type * as Https from "node:https"
 import type { TLSSocket } from "node:tls"
 import type { Remote } from "../config/Remote.ts"
+import { RemoteParams } from "./RemoteParams.ts"
 
 /** What a request came to. */
 export interface Handlers {
@@ -26,6 +27,8 @@ export class RemoteHttp {
   #redirects = 0
   /** What the server gave in its answer to `initialize`. */
   sessionId: string | null = null
+  /** Which arguments the server wants in headers. */
+  readonly params = new RemoteParams()
   /** What was agreed on. */
   protocolVersion: string | null = null
 

@@ -55,7 +55,7 @@ describe("a server with a url", () => {
           ({ close }) => Effect.promise(close)
         )
         const world = yield* TestPool.make(() => ({ far: { url } }))
-        const client = yield* world.connect("far")
+        const client = yield* world.open("far", { elicitation: { form: {} } })
         assert.strictEqual(
           textOf(yield* client.call("test_simple_text")),
           "This is a simple text response for testing."
@@ -67,6 +67,23 @@ describe("a server with a url", () => {
           progress.map(({ params }) => [params?.["progressToken"], params?.["progress"]]),
           [0, 50, 100].map((at) => ["t", at])
         )
+        assert.strictEqual(
+          textOf(yield* client.call("test_header_parameter", { region: "Köln" })),
+          "The region is Köln"
+        )
+        const name = era === "legacy" ? "test_elicitation" : "test_input_required_result_elicitation"
+        const asking = yield* Effect.forkChild(client.call(name, { message: "?" }), { startImmediately: true })
+        const { id } = yield* client.notification("elicitation/create")
+        yield* client.send({
+          id,
+          result: { action: "accept", content: { name: "Ada", username: "ada", email: "a@b.c" } }
+        })
+        assert.isUndefined((yield* Fiber.join(asking)).error)
+        yield* client.call("test_trigger_tool_change")
+        yield* client.notification("notifications/tools/list_changed")
+        if (era === "legacy") {
+          assert.strictEqual(textOf(yield* client.call("test_reconnection")), "The answer after a reconnection")
+        }
       })
     )
   }
@@ -272,6 +289,26 @@ describe("the end of a remote session", () => {
       assert.strictEqual(far?.restarts, 2)
       assert.strictEqual(far?.lastFailure?.kind, "RemoteEnded")
       assert.include(far?.lastFailure?.message, "has ended its session: HTTP 400")
+    })
+  )
+
+  it.live("is seen where its server dies while nobody asks it anything", () =>
+    Effect.gen(function* () {
+      const { connect, remote, states } = yield* setUp(
+        { pool: { budget: { base: "10 millis", max: 100 } } },
+        (remote) =>
+          remote.answer("GET", ({ response }) => {
+            response.writeHead(200, { "content-type": "text/event-stream" })
+            response.write("retry: 10\n\n")
+          })
+      )
+      const client = yield* connect("far")
+      yield* remote.next("GET")
+      yield* remote.down
+      yield* states.reached("far", "restarting")
+      yield* remote.up
+      assert.strictEqual(textOf(yield* client.call("echo")), "echo {}")
+      assert.strictEqual(remote.of("initialize").length, 2)
     })
   )
 
