@@ -35,6 +35,8 @@ export interface ListOptions {
   /** Its answer leads on to another page. */
   readonly onCursor: (call: Call, cursor: string) => void
   readonly onItems: (items: ReadonlyArray<unknown>) => void
+  /** The process that is there has been asked for them, and has these. */
+  readonly onRead: (items: ReadonlyArray<unknown>) => void
   /** What it gives without a process is something else from now on: see {@link List.whole}. */
   readonly onWhole: (whole: Buffer | null) => void
   /** Another process lists other things. */
@@ -158,6 +160,7 @@ export class List {
       if (items !== null) {
         this.isRead = true
         this.#keep(items, tellsChange, whole)
+        if (!this.#isStale) this.#options.onRead(items)
       }
       this.#settled = true
       done?.(items)
@@ -278,7 +281,7 @@ export class List {
   #end(call: Call, known: Buffer, now: number): void {
     const { client, id } = call
     const gate = Gate.ofList(call)
-    const answer = gate === null ? known : offered(gate, known)
+    const answer = gate?.blocks === true ? offered(gate, known) : known
     const end = `${id}}\n`
     this.#options.account.end(call, "ok", answer.length + end.length - 1, now)
     if (hasRoom(client, answer.length)) {

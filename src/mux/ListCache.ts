@@ -36,6 +36,8 @@ export class ListCache implements KnownLists {
       readonly recall: () => ReadonlyMap<string, Buffer>
       /** That has changed; null where it is not known any more. */
       readonly onWhole: (method: string, whole: Buffer | null) => void
+      /** The process that is there has these tools. */
+      readonly onTools: (tools: ReadonlyArray<unknown>) => void
     }
   ) {
     this.#isThere = options.isThere
@@ -45,6 +47,7 @@ export class ListCache implements KnownLists {
         ...options,
         kind,
         onItems,
+        onRead: kind === kinds.tools ? options.onTools : () => {},
         onWhole: (whole) => options.onWhole(kind.method, whole),
         onChanged: () => options.onChanged(kind.announcement)
       })

@@ -319,7 +319,7 @@ export class Multiplexer implements Receiver, Peer {
     if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
     const gate = Gate.ofList(call)
     if (gate === null) call.client.answer(call.id, line, this.#envelope)
-    else Gate.answer(gate, call, line, this.#envelope)
+    else Gate.answer(gate, this.roster, call, line, this.#envelope)
     this.#options.onSettled(call, outcome)
   }
 

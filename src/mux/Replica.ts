@@ -118,6 +118,7 @@ export class Replica {
       ask: (method, params, done) => this.ask(method, params, done),
       isThere,
       onChanged: (method) => announce(this.clients, method),
+      onTools: (tools) => this.current?.roster.saw(tools, true),
       recall: () => (options.isHome ? options.memory.lists : new Map()),
       onWhole: (method, whole) => {
         if (options.isHome) options.memory.listed(method, whole)
@@ -349,8 +350,9 @@ export class Replica {
       isLevelAsked: () => this.levels.isAsked,
       onStray: (text) => onStray(process.pid, text),
       onListChanged: (method) => {
-        if (this.#options.isHome) this.lists.refresh(method)
+        // First, so that whoever has been given a list finds it compared.
         if (method === "notifications/tools/list_changed") multiplexer.roster.refreshIfRead()
+        if (this.#options.isHome) this.lists.refresh(method)
       },
       account: this.#options.account,
       onSettled: this.#options.onSettled,

@@ -68,6 +68,20 @@ export class Roster {
     if (tools !== null && this.digests !== null) for (const gate of gates) gate.listed(tools, this.digests)
   }
 
+  /**
+   * The process has listed these to others, all of its tools or some: where they are not what was read, it has changed them
+   * and not said so.
+   */
+  saw(tools: ReadonlyArray<unknown>, areAll: boolean): void {
+    const known = this.#isKnown ? this.digests : null
+    const seen = this.#options.gates()[0]?.digests(tools)
+    if (known === null || seen === undefined) return
+    const isComplete = !areAll || seen.size === known.size
+    if (isComplete && [...seen].every(([name, digest]) => known.get(name) === digest)) return
+    if (areAll) this.take(tools)
+    else this.refresh()
+  }
+
   #page(before: ReadonlyArray<unknown>, cursor: string | undefined, count: number): void {
     this.#options.ask(cursor === undefined ? {} : { cursor }, (outcome) => {
       // The process is gone, or gets no calls any more.

@@ -8,6 +8,9 @@ import * as PinnedPool from "./PinnedPool.ts"
 
 const { first, offered, tool } = PinnedPool
 
+/** A list that is asked for each time that somebody wants it. */
+const neverFresh = (tools: ReadonlyArray<object>) => `${JSON.stringify(tools)},"ttlMs":0`
+
 describe("a server that pins its tools", () => {
   it.live("has those that it lists first in the lock file, and says so once", () =>
     Effect.gen(function* () {
@@ -149,6 +152,39 @@ describe("a server that pins its tools", () => {
       } while (cursor !== undefined)
       assert.deepStrictEqual(pages, [[], ["calls"], []])
       assert.strictEqual(PinnedPool.kindOf((yield* client.call("fresh")).error), "ToolNotAccepted")
+    })
+  )
+
+  it.live("is told of, and not called, where the server says nothing of it: whoever lists its tools shows it", () =>
+    Effect.gen(function* () {
+      const { connect, list, pool, told } = yield* PinnedPool.make({
+        lists: neverFresh(first),
+        servers: (server) => ({
+          pin: server(),
+          warn: server({ pin: "warn" }),
+          own: server({ pin: "block", sharing: "per-session" }, "own"),
+          ownWarn: server({ pin: "warn", sharing: "per-session" }, "own")
+        })
+      })
+      const changed = [tool("echo", "poisoned"), tool("calls")]
+      for (const [name, offers] of Object.entries({ pin: ["calls"], own: ["calls"] })) {
+        list(neverFresh(first))
+        const client = yield* connect(name)
+        const warned = yield* connect(name === "pin" ? "warn" : "ownWarn")
+        assert.deepStrictEqual(yield* offered(client), ["echo", "calls"])
+        assert.strictEqual(LineClient.textOf(yield* client.call("echo")), "ran echo")
+        assert.deepStrictEqual(yield* offered(warned), ["echo", "calls"])
+        list(neverFresh(changed))
+        assert.deepStrictEqual(yield* offered(client), offers)
+        assert.strictEqual(PinnedPool.kindOf((yield* client.call("echo")).error), "ToolNotAccepted", name)
+        assert.deepStrictEqual(yield* offered(warned), ["echo", "calls"])
+        assert.strictEqual(LineClient.textOf(yield* warned.call("echo")), "ran echo")
+      }
+      assert.deepStrictEqual(
+        (yield* pool.pins([])).map(({ differences, server }) => [server, differences.map(({ tool }) => tool)]),
+        ["pin", "warn", "own", "ownWarn"].map((server) => [server, ["echo"]])
+      )
+      assert.strictEqual(told().filter(({ message }) => message.includes("has changed since")).length, 4)
     })
   )
 
