@@ -21,7 +21,11 @@ export const acceptedLines = (done: ReadonlyArray<PinAccepted>, paint: Paint): R
   if (done.length === 0) return ["no server pins its tools: see pool.pin"]
   return done.flatMap(({ accepted, reason, status }) => {
     const name = paint.bold(printable(status.server))
-    if (reason !== null) return [`${name}  ${paint.red(`not accepted: ${printable(reason)}`)}`]
+    if (reason !== null) {
+      const shown = status.trouble === null ? status.differences : []
+      const head = `${name}  ${paint.red(`not accepted: ${printable(reason)}`)}`
+      return [head, ...shown.flatMap((difference) => differenceLines(difference, paint))]
+    }
     const what = accepted.length === 0 ? "is as it was accepted" : `accepted, ${status.pinned ?? 0} tools in all:`
     return [`${name}  ${what}`, ...accepted.flatMap((difference) => differenceLines(difference, paint))]
   })

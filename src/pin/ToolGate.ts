@@ -43,6 +43,8 @@ export class ToolGate implements Gate {
   /** What the log has told already, and how often it did. */
   #told = new Set<string>()
   #tellings = 0
+  /** The differences that somebody has looked at last; null where nobody has. */
+  #shown: ReadonlySet<string> | null = null
 
   constructor(options: ToolGateOptions) {
     this.#options = options
@@ -142,12 +144,14 @@ export class ToolGate implements Gate {
     if (Result.isSuccess(written)) log("info", `${count} pinned as first seen, in ${lockFile.path}`)
   }
 
-  /** Accepts what was listed last; says what that changed, or fails with why it cannot be. */
+  /** Accepts what was listed last, unless it is other than what somebody has looked at; says what that changed, or fails with why it cannot be. */
   accept(): Result.Result<ReadonlyArray<PinDifference>, string> {
     this.look()
     if (this.#trouble !== null) return Result.fail(this.#trouble)
     if (this.#listed === null)
       return Result.fail("its tools are not known: it has not listed them since the daemon started")
+    if (this.#shown !== null && !this.#kinds().every((kind) => this.#shown!.has(keyOf(kind))))
+      return Result.fail("it lists others since they were shown: look at these, and accept them then")
     const differences = this.#differences()
     if (differences.length === 0) return Result.succeed(differences)
     const written = this.#options.lockFile.write(this.settings.server, comparable(this.#listed))
@@ -169,6 +173,7 @@ export class ToolGate implements Gate {
 
   status(): PinStatus {
     this.look()
+    this.#shown = new Set(this.#kinds().map(keyOf))
     return {
       server: this.#options.name,
       mode: this.settings.mode,

@@ -350,6 +350,31 @@ describe("a name that pins", () => {
     })
   )
 
+  it.live("accepts no other tools than were shown, where somebody has looked", () =>
+    Effect.gen(function* () {
+      const { change, connect, locked, pool } = yield* PinnedPool.make()
+      const client = yield* connect("pin")
+      const shown = [...first, tool("fresh")]
+      yield* change(client, shown)
+      yield* offered(client)
+      yield* pool.pins(["pin"])
+      yield* change(client, [...shown, tool("other")])
+      yield* offered(client)
+      const [refused] = yield* pool.acceptPins(["pin"])
+      assert.strictEqual(refused?.reason, "it lists others since they were shown: look at these, and accept them then")
+      assert.deepStrictEqual(
+        refused?.status.differences.map(({ tool }) => tool),
+        ["fresh", "other"]
+      )
+      assert.deepStrictEqual(Object.keys(locked().servers["pin"]!.tools), ["calls", "echo"])
+      // These have been shown by now; that one of them has gone again is nothing that hides.
+      yield* change(client, shown)
+      yield* offered(client)
+      const [accepted] = yield* pool.acceptPins(["pin"])
+      assert.deepStrictEqual([accepted?.reason, accepted?.accepted.length], [null, 1])
+    })
+  )
+
   it.live("of an application needs a lock file", () =>
     Effect.gen(function* () {
       const { pool } = yield* TestPool.make(({ server }) => ({ git: server("git", { pin: "warn" }) }))
