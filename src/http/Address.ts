@@ -8,14 +8,20 @@ export interface Address {
   readonly port: number
 }
 
-/** `PORT`, `HOST:PORT` or `[IPV6]:PORT`; undefined where it is none of these. Without a host it is 127.0.0.1. */
+/**
+ * `PORT`, `HOST:PORT` or `[IPV6]:PORT`; undefined where it is none of these. Without a host it is 127.0.0.1; an address in
+ * another spelling is as the system reads it: `0` is 0.0.0.0.
+ */
 export const parse = (text: string): Address | undefined => {
   const found = /^(?:(?:\[([\da-f:.]+)\]|([^\s:[\]/]+)):)?(\d{1,5})$/i.exec(text)
   if (found === null) return undefined
   const [, ipv6, name, digits] = found
   const port = Number(digits)
   if (port > maxPort || (ipv6 !== undefined && !net.isIPv6(ipv6))) return undefined
-  return { host: (ipv6 ?? name ?? "127.0.0.1").toLowerCase(), port }
+  const host = ipv6 === undefined ? (name ?? "127.0.0.1") : `[${ipv6}]`
+  const known = URL.parse(`http://${host}`)
+  if (known === null || known.href !== `http://${known.hostname}/`) return undefined
+  return { host: known.hostname.replace(/^\[|\]$/g, ""), port }
 }
 
 /** As {@link parse} reads it. */
