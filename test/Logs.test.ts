@@ -16,7 +16,7 @@ const captured = Effect.acquireRelease(
 const hostile = {
   message: "git said:\r\nline \u001b[31mred\u001b[0m\n\ttwo",
   annotations: {
-    client: "agent\n12:00:00 ERROR forged\u001b]0;title\u0007\u009b2J",
+    client: "agent\n12:00:00 ERROR forged\u202e\u001b]0;title\u0007\u009b2J",
     hint: "look\n\u001b[2Jhere"
   }
 }
@@ -39,7 +39,7 @@ describe("Logs", () => {
         assert.deepStrictEqual(others, [])
         assert.match(line, /^\d\d:\d\d:\d\d INFO {2}git said: line red two \(client=agent .*\) — look .*here\n$/)
         // oxlint-disable-next-line no-control-regex
-        assert.notMatch(line.slice(0, -1), /[\x00-\x1f\x7f-\x9f]/)
+        assert.notMatch(line.slice(0, -1), /[\x00-\x1f\x7f-\x9f\u202e]/)
       })
   )
 

@@ -24,6 +24,10 @@ describe("Text", () => {
     assert.strictEqual(printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07\tb\r\n\x9bc"), "ared]0;title\tb\nc")
   })
 
+  it("takes away what would turn the direction of writing, and leaves what is written from right to left", () => {
+    assert.strictEqual(printable("agent\u202egnp.exe\u202c \u2067x\u2069\u200f שלום"), "agentgnp.exe x שלום")
+  })
+
   it("cuts a text to the first line and a width in columns", () => {
     assert.strictEqual(firstLine("one\ntwo", 80), "one")
     assert.strictEqual(firstLine("  \n one", 80), "one")
