@@ -12,7 +12,7 @@ export const httpFlags = {
   http: Flag.String("http").pipe(
     Flag.withMetavar("[HOST:]PORT"),
     Flag.withDescription(
-      "Serve HTTP too: /servers/NAME/mcp, /health, /metrics; on 127.0.0.1 unless another host is given"
+      "Serve HTTP too: /mcp, /servers/NAME/mcp, /health, /metrics; on 127.0.0.1 unless another host is given"
     ),
     Flag.filterMap(
       (text) => Option.fromUndefinedOr(Address.parse(text)),

@@ -4,13 +4,13 @@ import { canonical } from "./Definition.ts"
 
 /**
  * What stands between two definitions: for each place that differs its path, and what stood there (`- `) and stands there
- * now (`+ `). Texts are compared line by line; nothing in them hides. Of one definition alone, `before` or `after` is
- * undefined. At most 80 lines, and a line that says how many more there are.
+ * now (`+ `). Texts are compared line by line; nothing in them hides. Of a tool that is new or gone, `before` or `after` is
+ * undefined, and all of the other is shown, each part as such. At most 80 lines, and a line that says how many more there are.
  */
 export const lines = (before: unknown, after: unknown): ReadonlyArray<string> => {
   const found: Array<string> = []
   try {
-    compare("", before, after, found)
+    compare("", before ?? {}, after ?? {}, found)
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause
     found.push("nested too deeply to be shown")
@@ -29,15 +29,15 @@ const compare = (path: string, before: unknown, after: unknown, found: Array<str
   }
   const [old, now] = [textOf(before), textOf(after)]
   if (old === now) return
-  if (path !== "") found.push(`${path}:`)
-  const changes = changesOf(linesOf(before, old), linesOf(after, now))
-  for (const line of changes) found.push(path === "" ? line : `  ${line}`)
-}
-
-/** A whole definition is shown as such; a text by itself; everything else as JSON. */
-const linesOf = (value: unknown, text: string | undefined): ReadonlyArray<string> => {
-  if (text === undefined) return []
-  return (typeof value === "string" ? value : text).split("\n")
+  found.push(`${path}:`)
+  // As JSON where one is a text and the other is none: `1` and `"1"` would look the same.
+  const areTexts = [before, after].every((value) => value === undefined || typeof value === "string")
+  const linesOf = (value: unknown, json = "") => (areTexts ? String(value) : json).split("\n")
+  const changes = changesOf(
+    before === undefined ? [] : linesOf(before, old),
+    after === undefined ? [] : linesOf(after, now)
+  )
+  for (const line of changes) found.push(`  ${line}`)
 }
 
 const textOf = (value: unknown): string | undefined => (value === undefined ? undefined : canonical(value, "  "))

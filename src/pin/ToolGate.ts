@@ -152,7 +152,9 @@ export class ToolGate implements Gate {
       return Result.fail("its tools are not known: it has not listed them since the daemon started")
     if (this.#shown !== null && !this.#kinds().every((kind) => this.#shown!.has(keyOf(kind))))
       return Result.fail("it lists others since they were shown: look at these, and accept them then")
-    const differences = this.#differences()
+    const found = this.#kinds().filter((kind) => !isIncomparable(kind))
+    if (found.length === 0 && this.#kinds().length > 0) return Result.fail("what differs cannot be accepted")
+    const differences = this.#shownOf(found)
     if (differences.length === 0) return Result.succeed(differences)
     const written = this.#options.lockFile.write(this.settings.server, comparable(this.#listed))
     if (Result.isFailure(written)) return Result.fail(written.failure)
@@ -181,7 +183,7 @@ export class ToolGate implements Gate {
       pinned: this.#accepted?.size ?? null,
       listed: this.#listed?.size ?? null,
       trouble: this.#trouble,
-      differences: this.#differences()
+      differences: this.#shownOf(this.#kinds())
     }
   }
 
@@ -225,11 +227,12 @@ export class ToolGate implements Gate {
   }
 
   #linesOf(tool: string): ReadonlyArray<string> {
+    if (this.#listed?.get(tool)?.sha256 === "") return [incomparable]
     return Difference.lines(this.#accepted?.get(tool)?.definition, this.#listed?.get(tool)?.definition)
   }
 
-  #differences(): ReadonlyArray<PinDifference> {
-    return this.#kinds().map(({ difference, tool }) => ({ tool, difference, lines: this.#linesOf(tool) }))
+  #shownOf(kinds: ReadonlyArray<Found>): ReadonlyArray<PinDifference> {
+    return kinds.map(({ difference, tool }) => ({ tool, difference, lines: this.#linesOf(tool) }))
   }
 
   #kinds(): ReadonlyArray<Found> {
@@ -255,10 +258,13 @@ export class ToolGate implements Gate {
 interface Found {
   readonly tool: string
   readonly difference: Kind
+  /** Empty where it has none, or is listed no more. */
   readonly digest: string
 }
 
 const keyOf = ({ difference, digest, tool }: Found): string => `${difference} ${digest} ${tool}`
+
+const isIncomparable = ({ difference, digest }: Found): boolean => difference !== "vanished" && digest === ""
 
 /** Without those of which nobody can say what they are. */
 const comparable = (tools: Tools): Tools => new Map([...tools].filter(([, { sha256 }]) => sha256 !== ""))
@@ -275,6 +281,8 @@ const inWords: { readonly [K in Kind]: string } = {
   new: "is new and not accepted",
   vanished: "is listed no more"
 }
+
+const incomparable = "listed twice, not as the same, or nested too deeply: it cannot be accepted"
 
 /** Characters of a name. */
 const maxName = 200

@@ -43,13 +43,25 @@ describe("the difference between two definitions", () => {
   })
 
   it("is the whole of what is new or gone", () => {
-    assert.deepStrictEqual(Difference.lines(undefined, { name: "x", inputSchema: {} }), [
-      "+ {",
-      '+   "inputSchema": {},',
-      '+   "name": "x"',
-      "+ }"
-    ])
-    assert.deepStrictEqual(Difference.lines({ name: "x" }, undefined), ["- {", '-   "name": "x"', "- }"])
+    assert.deepStrictEqual(
+      Difference.lines(undefined, { name: "x", description: "Does x.\nThen y.", inputSchema: { type: "object" } }),
+      [
+        "description:",
+        "  + Does x.",
+        "  + Then y.",
+        "inputSchema:",
+        "  + {",
+        '  +   "type": "object"',
+        "  + }",
+        "name:",
+        "  + x"
+      ]
+    )
+    assert.deepStrictEqual(Difference.lines({ name: "x" }, undefined), ["name:", "  - x"])
+  })
+
+  it("tells a text from what looks like it", () => {
+    assert.deepStrictEqual(Difference.lines({ default: "1" }, { default: 1 }), ["default:", '  - "1"', "  + 1"])
   })
 
   it("shows what has no glyph, what turns the direction, and what looks like a space", () => {

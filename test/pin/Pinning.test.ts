@@ -64,9 +64,9 @@ describe("a server that pins its tools", () => {
           [
             "WARN",
             'tool "fresh" is new and not accepted, and is not offered: see "mcp-pool pin pin"',
-            "+ {",
-            '+   "description": "does fresh",',
-            '+   "inputSchema": {'
+            "description:",
+            "  + does fresh",
+            "inputSchema:"
           ]
         ]
       )

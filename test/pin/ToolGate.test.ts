@@ -22,6 +22,7 @@ const setUp = Effect.map(TestPool.temporaryDirectory, (directory) => {
   return { gate, list, said, offers: () => offers }
 })
 
+const incomparable = "listed twice, not as the same, or nested too deeply: it cannot be accepted"
 const latin1 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("latin1")
 
 describe("ToolGate", () => {
@@ -96,14 +97,29 @@ describe("ToolGate", () => {
       })
   )
 
+  it.effect("accepts nothing of which nobody can say what it is, and says so", () =>
+    Effect.gen(function* () {
+      const { gate, list } = yield* setUp
+      list([tool("a")])
+      list([tool("a"), tool("b"), tool("twice", "x"), tool("twice", "y")])
+      assert.deepStrictEqual(
+        Result.getOrThrow(gate.accept()).map(({ tool }) => tool),
+        ["b"]
+      )
+      const { differences } = gate.status()
+      assert.deepStrictEqual(differences, [{ tool: "twice", difference: "new", lines: [incomparable] }])
+      assert.deepStrictEqual(gate.accept(), Result.fail("what differs cannot be accepted"))
+    })
+  )
+
   it.effect("keeps back what is nested too deeply to be compared, and answers all the same", () =>
     Effect.gen(function* () {
       const { gate, list } = yield* setUp
       const deep = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`) as object
       list([tool("a"), tool("deep", "x", { deep: deep(600) })])
       assert.deepStrictEqual(
-        gate.status().differences.map(({ difference, tool }) => [tool, difference]),
-        [["deep", "new"]]
+        gate.status().differences.map(({ difference, lines, tool }) => [tool, difference, lines]),
+        [["deep", "new", [incomparable]]]
       )
       const text = `{"tools":[${JSON.stringify(tool("a"))}],"_meta":${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}}`
       assert.strictEqual(gate.offered(text), '{"tools":[]}')
