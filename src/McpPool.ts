@@ -288,7 +288,7 @@ export const make = Effect.fnUntraced(function* (
         }),
         (all) => all.flatMap(({ name, server }) => server.tools(name))
       ),
-    pins: (names) => Effect.map(pinned(names), (names) => names.map((name) => pins.statusOf(name))),
+    pins: (names) => Effect.map(pinned(names), (names) => names.map((name) => pins.show(name))),
     acceptPins: (names) => Effect.map(pinned(names), (names) => names.map((name) => pins.accept(name))),
     logs: (name, { follow }) =>
       Stream.unwrap(

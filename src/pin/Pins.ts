@@ -50,8 +50,9 @@ export class Pins {
     return this.#pins.get(name)?.gate?.summary
   }
 
-  statusOf(name: string): PinStatus {
-    return this.#pins.get(name)?.gate?.status() ?? { ...unpinned, server: name }
+  /** What differs, for somebody who looks at it. */
+  show(name: string): PinStatus {
+    return this.#pins.get(name)?.gate?.show() ?? { ...unpinned, server: name }
   }
 
   /** How a tool differs from what was accepted, and whether it is offered; undefined where it does not. */
@@ -69,12 +70,10 @@ export class Pins {
   /** Accepts what the server of a name listed last. */
   accept(name: string): PinAccepted {
     const gate = this.#pins.get(name)?.gate ?? null
-    const done = gate === null ? Result.fail("it pins nothing: pool.pin is off") : gate.accept()
-    return {
-      status: this.statusOf(name),
-      accepted: Result.getOrElse(done, () => []),
-      reason: Result.isFailure(done) ? done.failure : null
-    }
+    if (gate === null) return { status: this.show(name), accepted: [], reason: "it pins nothing: pool.pin is off" }
+    const done = gate.accept()
+    if (Result.isFailure(done)) return { status: gate.show(), accepted: [], reason: done.failure }
+    return { status: gate.status(), accepted: done.success, reason: null }
   }
 
   #of(name: string): { gate: ToolGate | null } {

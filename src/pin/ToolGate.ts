@@ -43,7 +43,7 @@ export class ToolGate implements Gate {
   /** What the log has told already, and how often it did. */
   #told = new Set<string>()
   #tellings = 0
-  /** The differences that somebody has looked at last; null where nobody has. */
+  /** The differences that somebody has looked at last; null where nobody has since some were accepted. */
   #shown: ReadonlySet<string> | null = null
 
   constructor(options: ToolGateOptions) {
@@ -144,7 +144,7 @@ export class ToolGate implements Gate {
     if (Result.isSuccess(written)) log("info", `${count} pinned as first seen, in ${lockFile.path}`)
   }
 
-  /** Accepts what was listed last, unless it is other than what somebody has looked at; says what that changed, or fails with why it cannot be. */
+  /** Accepts what was listed last, unless it is other than what somebody has looked at, and has not accepted since; says what that changed, or fails with why it cannot be. */
   accept(): Result.Result<ReadonlyArray<PinDifference>, string> {
     this.look()
     if (this.#trouble !== null) return Result.fail(this.#trouble)
@@ -158,6 +158,7 @@ export class ToolGate implements Gate {
     if (differences.length === 0) return Result.succeed(differences)
     const written = this.#options.lockFile.write(this.settings.server, comparable(this.#listed))
     if (Result.isFailure(written)) return Result.fail(written.failure)
+    this.#shown = null
     this.#take(written, true)
     return Result.succeed(differences)
   }
@@ -173,9 +174,15 @@ export class ToolGate implements Gate {
     return { mode: this.settings.mode, differences: this.#kinds().length, trouble: this.#trouble }
   }
 
+  /** As {@link status}, for somebody who may accept it then. */
+  show(): PinStatus {
+    const status = this.status()
+    this.#shown = new Set(this.#kinds().map(keyOf))
+    return status
+  }
+
   status(): PinStatus {
     this.look()
-    this.#shown = new Set(this.#kinds().map(keyOf))
     return {
       server: this.#options.name,
       mode: this.settings.mode,

@@ -372,6 +372,10 @@ describe("a name that pins", () => {
       yield* offered(client)
       const [accepted] = yield* pool.acceptPins(["pin"])
       assert.deepStrictEqual([accepted?.reason, accepted?.accepted.length], [null, 1])
+      // Nobody has looked since.
+      yield* change(client, first)
+      yield* offered(client)
+      assert.deepStrictEqual((yield* pool.acceptPins(["pin"]))[0]?.reason, null)
     })
   )
 
