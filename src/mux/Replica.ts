@@ -368,6 +368,7 @@ export class Replica {
         },
         hasTools: "tools" in process.handshake.capabilities,
         gates: pins.gates,
+        isCurrent: () => multiplexer === this.current,
         onRead: () => this.#options.onChange(this)
       }),
       onLost: (call) => {

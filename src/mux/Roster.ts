@@ -10,6 +10,8 @@ export interface RosterOptions {
   readonly hasTools: boolean
   readonly ask: (params: object, done: (outcome: Outcome) => void) => void
   readonly gates: () => ReadonlyArray<Gate>
+  /** The process is there, and gets calls. */
+  readonly isCurrent: () => boolean
   /** What was asked for is known, or known not to be told. */
   readonly onRead: () => void
 }
@@ -84,8 +86,7 @@ export class Roster {
 
   #page(before: ReadonlyArray<unknown>, cursor: string | undefined, count: number): void {
     this.#options.ask(cursor === undefined ? {} : { cursor }, (outcome) => {
-      // The process is gone, or gets no calls any more.
-      if (outcome.kind === "refused" && outcome.error._tag !== "RequestTimeout") {
+      if (outcome.kind === "refused" && !this.#options.isCurrent()) {
         this.#isReading = false
         return
       }

@@ -80,15 +80,24 @@ export class ToolGate implements Gate {
   }
 
   refusal(tool: string | null, digests: Digests | null): Refusal | null {
-    if (this.#trouble !== null) return this.#refuse(tool, `cannot be compared, since ${this.#trouble}`, null)
+    if (this.#trouble !== null) {
+      const mend = 'mend the file, then run "mcp-pool reload"'
+      return this.#refuse(tool, `cannot be compared, since ${this.#trouble}`, null, mend)
+    }
     if (tool === null) return { code: invalidParams, message: "tools/call names no tool" }
-    if (digests === null)
-      return this.#refuse(tool, "cannot be compared, since the server does not list its tools", null)
+    if (digests === null) {
+      const why = "cannot be compared, since the server does not list its tools"
+      return this.#refuse(tool, why, null, "the next call asks it again")
+    }
     const digest = digests.get(tool)
     const accepted = this.#accepted?.get(tool)
     if (accepted !== undefined && (digest === undefined || digest === accepted.sha256)) return null
-    if (accepted !== undefined) return this.#refuse(tool, "has changed since it was accepted", "changed")
-    return this.#refuse(tool, digest === undefined ? "is not listed" : "is new and not accepted", "new")
+    const { name } = this.#options
+    const look = Shell.line("mcp-pool", "pin", name)
+    const accept = Shell.line("mcp-pool", "pin", "--accept", name)
+    const hint = `look at it with "${look}", accept it with "${accept}"`
+    if (accepted !== undefined) return this.#refuse(tool, "has changed since it was accepted", "changed", hint)
+    return this.#refuse(tool, digest === undefined ? "is not listed" : "is new and not accepted", "new", hint)
   }
 
   offered(result: string): string {
@@ -113,14 +122,8 @@ export class ToolGate implements Gate {
     return this.#accepted === null || this.#accepted.get(name)?.sha256 === digest
   }
 
-  #refuse(tool: string | null, why: string, difference: Kind | null): Refusal {
+  #refuse(tool: string | null, why: string, difference: Kind | null, hint: string): Refusal {
     const { name } = this.#options
-    const look = Shell.line("mcp-pool", "pin", name)
-    const accept = Shell.line("mcp-pool", "pin", "--accept", name)
-    const hint =
-      this.#trouble === null
-        ? `look at it with "${look}", accept it with "${accept}"`
-        : 'mend the file, then run "mcp-pool reload"'
     const shown = tool === null ? "a tool" : `tool "${visible(tool.slice(0, maxName))}"`
     const data = { kind: "ToolNotAccepted", server: name, tool, ...(difference === null ? {} : { difference }), hint }
     return { code: invalidParams, message: `${shown} of server "${name}" ${why}: ${hint}`, data }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Digests, Gate } from "../../src/mux/Gate.ts"
 import { Roster } from "../../src/mux/Roster.ts"
 import type { Outcome } from "../../src/mux/Upstream.ts"
-import { OutcomeUnknown, RequestTimeout } from "../../src/PoolError.ts"
+import { OutcomeUnknown, RequestTimeout, ResultTooLarge } from "../../src/PoolError.ts"
 import { makeMux, request } from "./MuxHarness.ts"
 import { Effect } from "effect"
 
@@ -28,13 +28,14 @@ const result = (value: object): Outcome => ({ kind: "result", text: JSON.stringi
 const list = (...names: ReadonlyArray<string>) => result({ tools: names.map((name) => ({ name })) })
 const server = "git"
 
-const make = (hasTools = true) => {
+const make = (hasTools = true, isCurrent = true) => {
   const { gate, listed } = makeGate(new Set())
   const asked: Array<{ readonly params: object; readonly done: (outcome: Outcome) => void }> = []
   let reads = 0
   const roster = new Roster({
     hasTools,
     gates: () => [gate],
+    isCurrent: () => isCurrent,
     ask: (params, done) => asked.push({ params, done }),
     onRead: () => reads++
   })
@@ -78,22 +79,49 @@ describe("Roster", () => {
     assert.isTrue(roster.isKnownFor(0))
     assert.isNull(roster.digests)
     assert.isFalse(roster.isKnownFor(Date.now() + 1))
-    answer({ kind: "refused", error: new RequestTimeout({ server }) })
-    assert.isNull(roster.digests)
-    assert.isFalse(roster.isKnownFor(Date.now() + 1))
+    // Also where its answer was too long, or lost on the way to a server with a url.
+    for (const error of [
+      new RequestTimeout({ server }),
+      new ResultTooLarge({ server, maxLine: 1 }),
+      new OutcomeUnknown({ server })
+    ]) {
+      answer({ kind: "refused", error })
+      assert.isNull(roster.digests)
+      assert.isTrue(roster.isKnownFor(0))
+      assert.isFalse(roster.isKnownFor(Date.now() + 1))
+    }
     answer(list("a"))
     assert.isTrue(roster.isKnownFor(Date.now() + 1))
     assert.deepStrictEqual([listed, asked.length], [[["a"]], 0])
   })
 
   it("of a process that is gone tells nobody anything; that of one without tools is empty", () => {
-    const gone = make()
+    const gone = make(true, false)
     gone.roster.refresh()
     gone.answer({ kind: "refused", error: new OutcomeUnknown({ server }) })
     assert.deepStrictEqual([gone.reads(), gone.listed], [0, []])
     const none = make(false)
     assert.isTrue(none.roster.isKnownFor(0))
     assert.deepStrictEqual([none.roster.digests?.size, none.asked.length, none.reads()], [0, 0, 0])
+  })
+
+  it("is what was seen elsewhere: all of it at once, and read again where a part is another", () => {
+    const { answer, asked, listed, roster } = make()
+    const seen = (...names: ReadonlyArray<string>) => names.map((name) => ({ name }))
+    // Not before it was read.
+    roster.saw(seen("z"), true)
+    roster.refresh()
+    roster.saw(seen("z"), true)
+    answer(list("a", "b"))
+    roster.saw(seen("b", "a"), true)
+    roster.saw(seen("b"), false)
+    assert.deepStrictEqual([listed, asked.length], [[["a", "b"]], 0])
+    roster.saw(seen("a"), true)
+    assert.deepStrictEqual(listed, [["a", "b"], ["a"]])
+    roster.saw(seen("c"), false)
+    assert.isFalse(roster.isKnownFor(0))
+    answer(list("c"))
+    assert.deepStrictEqual([listed.at(-1), asked.length], [["c"], 0])
   })
 
   it("ends with as many pages as there may be", () => {

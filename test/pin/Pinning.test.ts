@@ -254,6 +254,19 @@ describe("a server that pins its tools", () => {
     })
   )
 
+  it.live("is not called where its list is longer than a line may be, and does not wait for it", () =>
+    Effect.gen(function* () {
+      const { connect, list, pool } = yield* PinnedPool.make({
+        servers: (server) => ({ pin: server({ pin: "block", maxLine: "20 KiB" }) })
+      })
+      const client = yield* connect("pin")
+      list([tool("echo", "x".repeat(50_000)), tool("calls")])
+      yield* pool.restart("pin", { now: true })
+      const { error } = yield* client.call("echo")
+      assert.match(error!.message, /^tool "echo" of server "pin" cannot be compared, since the server does not list/)
+    })
+  )
+
   it.live("is not called where it does not list its tools, and asked again with the next call", () =>
     Effect.gen(function* () {
       const pin = { pin: "block", queueTimeout: "50 millis" } as const
@@ -263,6 +276,7 @@ describe("a server that pins its tools", () => {
       yield* pool.restart("pin", { now: true })
       const { error } = yield* client.call("echo")
       assert.match(error!.message, /^tool "echo" of server "pin" cannot be compared, since the server does not list/)
+      assert.match(error!.message, /: the next call asks it again$/)
       list(first)
       assert.strictEqual(LineClient.textOf(yield* client.call("echo")), "ran echo")
       list("never")
