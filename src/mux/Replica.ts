@@ -146,7 +146,7 @@ export class Replica {
     this.unavailable = null
     this.usedAt = Date.now()
     // First, so that what it lists is known before others ask for it.
-    this.#readRoster(multiplexer)
+    multiplexer.roster.look(process.tools)
     if (this.#options.isHome) {
       this.lists.renew(process.handshake.capabilities, process.tools)
       this.#options.memory.shook(process.handshake)
@@ -249,7 +249,7 @@ export class Replica {
 
   /** What its process lists is to be judged by other gates. */
   pinsChanged(): void {
-    if (this.current !== null) this.#readRoster(this.current)
+    this.current?.roster.look(this.current.process.tools)
   }
 
   /** The process that takes requests, and those that drain. */
@@ -377,12 +377,6 @@ export class Replica {
       }
     })
     return multiplexer
-  }
-
-  #readRoster({ process, roster }: Multiplexer): void {
-    if (this.#options.pins.gates().length === 0) return
-    if (process.tools === null || roster.isRead) roster.refresh()
-    else roster.take(process.tools)
   }
 
   #of(process: ServerProcess): Multiplexer | undefined {

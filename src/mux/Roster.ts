@@ -31,7 +31,7 @@ export class Roster {
   }
 
   /** It was looked at, or is being read. */
-  get isRead(): boolean {
+  get #isRead(): boolean {
     return this.#isKnown || this.#isReading
   }
 
@@ -43,9 +43,16 @@ export class Roster {
     return this.#isKnown
   }
 
+  /** The process, or one of the gates, is new; what the process has listed already is given, or null. */
+  look(tools: ReadonlyArray<unknown> | null): void {
+    if (this.#options.gates().length === 0) return
+    if (tools === null || this.#isRead) this.refresh()
+    else this.take(tools)
+  }
+
   /** The process says that its tools are others. */
   refreshIfRead(): void {
-    if (this.isRead) this.refresh()
+    if (this.#isRead) this.refresh()
   }
 
   /** What was read holds no more: it is read now, or again after the reading that goes on. */
