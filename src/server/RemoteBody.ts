@@ -81,7 +81,7 @@ export class Inbox {
   }
 }
 
-/** Reads what is no message, such as a page that tells of an error: its beginning, as text. */
+/** Reads what is no message, such as a page that tells of an error: its beginning, as text, or what of it comes soon. */
 export const readText = (response: IncomingMessage, onText: (text: string) => void): void => {
   const chunks: Array<Buffer> = []
   let size = 0
@@ -91,7 +91,11 @@ export const readText = (response: IncomingMessage, onText: (text: string) => vo
     if (size > maxText) response.destroy()
   })
   response.on("error", () => {})
-  response.once("close", () => onText(Buffer.concat(chunks).toString("utf8", 0, maxText)))
+  const timer = setTimeout(() => response.destroy(), textWithin)
+  response.once("close", () => {
+    clearTimeout(timer)
+    onText(Buffer.concat(chunks).toString("utf8", 0, maxText))
+  })
 }
 
 /** Nobody wants to know what it says; its connection is kept where it says little. */
@@ -113,6 +117,8 @@ const onOneLine = (chunk: Buffer): Buffer => {
 
 /** Bytes. */
 const maxText = 64 * 1024
+/** Milliseconds. */
+const textWithin = 2000
 const short = 64 * 1024
 const lineFeed = 0x0a
 const carriageReturn = 0x0d

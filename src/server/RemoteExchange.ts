@@ -21,8 +21,6 @@ export interface ExchangeEvents {
   readonly onStatus: (item: Item, response: IncomingMessage, text: string) => void
   /** A request may have run, and its answer will not come. */
   readonly onLost: (item: Item, reason: string) => void
-  /** The stream of a request could not be taken up again. */
-  readonly onStreamRefused: (status: number) => void
 }
 
 export class RemoteExchange {
@@ -142,7 +140,6 @@ export class RemoteExchange {
       onOver: (why) => {
         if (why === null) return this.#over()
         this.#lost("status" in why ? `${reason}, then HTTP ${why.status}` : why.reason)
-        if ("status" in why) this.#events.onStreamRefused(why.status)
       },
       onUnreachable: (error) => {
         this.#lost(codeOf(error))

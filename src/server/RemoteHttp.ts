@@ -8,6 +8,8 @@ import type * as Http from "node:http"
 import type * as Https from "node:https"
 import type { TLSSocket } from "node:tls"
 import type { Remote } from "../config/Remote.ts"
+import * as RemoteBody from "./RemoteBody.ts"
+import { accept } from "./RemoteHeaders.ts"
 import { RemoteParams } from "./RemoteParams.ts"
 
 /** What a request came to. */
@@ -25,6 +27,7 @@ export class RemoteHttp {
   readonly #isTls: boolean
   #url: URL
   #redirects = 0
+  #wondering: Array<(isKnown: boolean) => void> = []
   /** What the server gave in its answer to `initialize`. */
   sessionId: string | null = null
   /** Which arguments the server wants in headers. */
@@ -95,6 +98,25 @@ export class RemoteHttp {
     return request
   }
 
+  /** Asks the server whether it knows its session: who wonders while it is asked gets the same answer. */
+  isSessionKnown(done: (isKnown: boolean) => void): void {
+    this.#wondering.push(done)
+    if (this.#wondering.length > 1) return
+    const told = (isKnown: boolean) => {
+      clearTimeout(timer)
+      for (const done of this.#wondering.splice(0)) done(isKnown)
+    }
+    const request = this.send("POST", accept, ping, {
+      onResponse: (response) => {
+        RemoteBody.discard(response)
+        const status = response.statusCode ?? 0
+        told(status >= 200 && status < 300)
+      },
+      onError: () => told(false)
+    })
+    const timer = setTimeout(() => request.destroy(timedOut()), knownWithin)
+  }
+
   /** Where an answer points: true where what was sent goes there from now on, else the origin that it points to. */
   redirect({ headers, statusCode }: Http.IncomingMessage): true | string {
     const to = URL.parse(headers.location ?? "", this.#url.href)
@@ -121,3 +143,7 @@ const connectTime = 10_000
 /** How long a connection is kept that nobody uses, in milliseconds. */
 const idleTime = 4000
 const maxRedirects = 3
+/** How long the session is asked about, in milliseconds. */
+const knownWithin = 5000
+/** Its id is nobody else's. */
+const ping = Buffer.from('{"jsonrpc":"2.0","id":"session","method":"ping"}')

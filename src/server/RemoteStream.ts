@@ -112,7 +112,7 @@ export class RemoteStream {
 
   #later(): void {
     const delay = this.#retry ?? firstDelay * 2 ** Math.max(0, this.#failures - 1)
-    this.#timer = setTimeout(() => this.#connect(), Math.min(delay, maxDelay))
+    this.#timer = setTimeout(() => this.#connect(), Math.min(Math.max(delay, minDelay), maxDelay))
   }
 
   #over(why: Parameters<RemoteStreamOptions["onOver"]>[0]): void {
@@ -127,6 +127,8 @@ const maxFailures = 5
 const maxRefusals = 1
 /** Milliseconds. */
 const firstDelay = 500
+/** Whatever it asks for: it may end each stream at once. */
+const minDelay = 50
 const maxDelay = 30_000
 /** A stream that was there for so long has not failed, in milliseconds. */
 const longLife = 10_000

@@ -14,6 +14,7 @@ import type { Handshake } from "./Opening.ts"
 import { Inbox } from "./RemoteBody.ts"
 import { codeOf, type ExchangeEvents, RemoteExchange } from "./RemoteExchange.ts"
 import { RemoteHttp } from "./RemoteHttp.ts"
+import { RemoteListing } from "./RemoteListing.ts"
 import { type Item, RemoteOutbox } from "./RemoteOutbox.ts"
 import { RemoteStream } from "./RemoteStream.ts"
 import type { ServerLog } from "./ServerLog.ts"
@@ -36,7 +37,13 @@ export class RemoteTransport implements Transport {
   readonly #log: ServerLog
   readonly #isOwn: () => boolean
   readonly #http: RemoteHttp
-  readonly #exchanges = new Map<Item, { readonly exchange: RemoteExchange; readonly done: () => void }>()
+  /** What is under way, and what stands for it now: its exchange, or what must be found out first. */
+  readonly #exchanges = new Map<
+    Item,
+    { readonly exchange: { readonly close: () => void }; readonly done: () => void }
+  >()
+  /** Those that are sent for the second time. */
+  readonly #again = new WeakSet<Item>()
   readonly #events: ExchangeEvents
   #inbox: Inbox | null = null
   #onEnd: Events["onEnd"] = () => {}
@@ -61,7 +68,8 @@ export class RemoteTransport implements Transport {
       onUnanswered: () => this.#flow()
     })
     this.#events = {
-      onOver: (exchange) => this.#over(exchange),
+      // What stands for it now goes on elsewhere.
+      onOver: (exchange) => this.#exchanges.get(exchange.item)?.exchange === exchange && this.#over(exchange.item),
       onUnreachable: (item, error) => {
         if (item !== null) this.#putBack(item)
         this.#end("unreachable", codeOf(error))
@@ -70,9 +78,6 @@ export class RemoteTransport implements Transport {
       onLost: (item, reason) => {
         this.#say(`${item.method === "" ? "an answer" : item.method}: ${reason}`)
         if (item.id !== null) this.#inbox?.receiver.onLost?.(item.id, reason)
-      },
-      onStreamRefused: (status) => {
-        if (status === 404 && this.#http.sessionId !== null) this.#end("session-over", "HTTP 404")
       }
     }
   }
@@ -136,15 +141,12 @@ export class RemoteTransport implements Transport {
     exchange.begin(this.#era === "modern")
   }
 
-  #over(exchange: RemoteExchange): void {
-    const { item } = exchange
+  #over(item: Item): void {
     const held = this.#exchanges.get(item)
-    // It goes on elsewhere.
-    if (held?.exchange !== exchange) return
     this.#exchanges.delete(item)
     // The stream on which it says what belongs to no request is there once the session is.
     if (item.method === "notifications/initialized") this.#listen()
-    held.done()
+    held?.done()
     this.#flow()
     if (this.#ending !== null && !this.#isBusy) this.#endNow()
   }
@@ -187,13 +189,13 @@ export class RemoteTransport implements Transport {
       isDone: () => this.#isEnded,
       onOver: (why) => {
         if (why === null) return
-        // Most of those that have no such stream say so.
-        if ("status" in why && why.status === 404 && this.#http.sessionId !== null) {
-          return this.#end("session-over", "HTTP 404")
+        const said = "status" in why ? `HTTP ${why.status}` : why.reason
+        if (said === "HTTP 404" && this.#http.sessionId !== null) {
+          // Many that have no such stream say so, too.
+          return this.#http.isSessionKnown((isKnown) => isKnown || this.#end("session-over", said))
         }
-        const isUsual = "status" in why && why.status === 405
-        if (!isUsual)
-          this.#say(`no stream for what it says unasked: ${"status" in why ? `HTTP ${why.status}` : why.reason}`)
+        // Of those that have none, the others say so.
+        if (said !== "HTTP 405") this.#say(`no stream for what it says unasked: ${said}`)
       },
       onUnreachable: (error) => this.#end("unreachable", codeOf(error))
     })
@@ -215,10 +217,43 @@ export class RemoteTransport implements Transport {
       return this.#end("unauthorized", said)
     }
     const error = errorIn(text)
-    if (this.#http.sessionId !== null && isSessionOver(status, error)) {
-      this.#putBack(item)
-      return this.#end("session-over", said)
+    if (this.#http.sessionId !== null && isSessionOver(status, error)) return this.#doubt(item, status, error)
+    if (error?.code === headerMismatch && this.#era === "modern" && item.method === "tools/call") {
+      if (!this.#again.has(item)) return this.#relist(item, status, error)
     }
+    this.#conclude(item, status, error)
+  }
+
+  /** What was answered ends the session, or was that one request's: others on it tell. */
+  #doubt(item: Item, status: number, error: ServersError | null): void {
+    const { done } = this.#exchanges.get(item)!
+    this.#exchanges.set(item, { exchange: { close: () => {} }, done })
+    this.#http.isSessionKnown((isKnown) => {
+      if (isKnown) this.#conclude(item, status, error)
+      else {
+        this.#putBack(item)
+        this.#end("session-over", `HTTP ${status}`)
+      }
+      this.#over(item)
+    })
+  }
+
+  /** The headers of a call were found wrong: once its tool's are known as they are now, it is made once more. */
+  #relist(item: Item, status: number, error: ServersError): void {
+    const { done } = this.#exchanges.get(item)!
+    const listing = new RemoteListing(this.#http, this.#spec.pool.maxLine, (isListed) => {
+      this.#again.add(item)
+      if (isListed && this.#ending === null && !this.#isEnded) return this.#send(item, done)
+      this.#conclude(item, status, error)
+      this.#over(item)
+    })
+    this.#exchanges.set(item, { exchange: listing, done })
+  }
+
+  /** It was that one's trouble. */
+  #conclude(item: Item, status: number, error: ServersError | null): void {
+    if (this.#isEnded) return
+    const said = `HTTP ${status}`
     if (item.id === null) return this.#say(`${item.method === "" ? "an answer" : item.method}: ${said}`)
     const { name: server } = this.#spec
     if (error !== null) return this.#answer(item.id, JSON.stringify(error))
@@ -256,21 +291,27 @@ export class RemoteTransport implements Transport {
   }
 }
 
+interface ServersError {
+  readonly code: number
+  readonly message: string
+}
+
 /** The server's own error, whichever request it names: some name none. */
-const errorIn = (text: string): { readonly code: unknown; readonly message: unknown } | null => {
+const errorIn = (text: string): ServersError | null => {
   try {
     const { error } = JSON.parse(text) as { readonly error?: { readonly code?: unknown; readonly message?: unknown } }
-    return typeof error?.code === "number" && typeof error.message === "string"
-      ? (error as { readonly code: number; readonly message: string })
-      : null
+    return typeof error?.code === "number" && typeof error.message === "string" ? (error as ServersError) : null
   } catch {
     return null
   }
 }
 
-/** What many examples answer in place of 404, which the specification asks for. */
-const isSessionOver = (status: number, error: ReturnType<typeof errorIn>): boolean =>
-  status === 404 || (status === 400 && error?.code === -32000 && /session|not initialized/i.test(String(error.message)))
+/** Whether it may be: many examples answer 400 in place of 404, which the specification asks for. */
+const isSessionOver = (status: number, error: ServersError | null): boolean =>
+  status === 404 || (status === 400 && error?.code === -32000 && /session|not initialized/i.test(error.message))
+
+/** What a modern server answers to headers that do not say what the body does. */
+const headerMismatch = -32020
 
 /** How long what others have may still be answered once nothing more can be asked, in milliseconds. */
 const lastAnswers = 1000

@@ -280,9 +280,11 @@ describe("the end of a remote session", () => {
         const session = `session-${remote.of("initialize").length}`
         const usual = ({ message, result }: RemoteServer.Exchange) =>
           result({ content: [{ type: "text", text: String(message?.params?.["name"]) }] })
-        remote.answer("echo", (exchange) =>
-          exchange.headers["mcp-session-id"] === session ? refuse(exchange) : usual(exchange)
-        )
+        for (const name of ["echo", "ping"]) {
+          remote.answer(name, (exchange) =>
+            exchange.headers["mcp-session-id"] === session ? refuse(exchange) : usual(exchange)
+          )
+        }
         assert.strictEqual(textOf(yield* client.call("echo")), "echo")
       }
       const [far] = yield* pool.status
