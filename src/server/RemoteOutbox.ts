@@ -6,6 +6,7 @@ import type { LineSink } from "../lines/LineWriter.ts"
 import { Line } from "../lines/LineReader.ts"
 import { idIn } from "../mux/Calls.ts"
 import { Envelope, Key } from "../mux/Envelope.ts"
+import { namedTask } from "../mux/Tasks.ts"
 import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
 
 /** A line that is to be sent, without its line feed. */
@@ -15,7 +16,7 @@ export interface Item {
   readonly id: number | null
   /** Empty where it is an answer. */
   readonly method: string
-  /** The tool or prompt, or the URI of the resource, that it is about; null where there is none. */
+  /** The tool or prompt, the URI of the resource, or the task, that it is about; null where there is none. */
   readonly name: string | null
 }
 
@@ -39,6 +40,8 @@ export class RemoteOutbox implements LineSink {
   #othersUnderWay = 0
   #isIntroducing = false
   #isClosed = false
+  /** Something had to wait when it was last looked at. */
+  #wasBlocked = false
   /** The server never got these, though they were sent to it. */
   #refused: Array<Item> = []
   onDrain: (() => void) | null = null
@@ -52,7 +55,7 @@ export class RemoteOutbox implements LineSink {
   }
 
   get blocked(): boolean {
-    return this.#requests.length > 0
+    return this.#requests.length > 0 || this.#others.length > 0
   }
 
   /** Bytes of answers and notifications that the server has not taken. */
@@ -87,6 +90,7 @@ export class RemoteOutbox implements LineSink {
     this.#refused = []
     this.#requests = []
     this.#others = []
+    this.#wasBlocked = false
     return Buffer.concat(items.flatMap(({ body }) => [body, end]))
   }
 
@@ -102,13 +106,7 @@ export class RemoteOutbox implements LineSink {
     }
     const isRequest = hasMethod && envelope.has(Key.id)
     const id = isRequest ? idIn(body, envelope.start[Key.id]!, envelope.end[Key.id]!) : null
-    const name =
-      method === "resources/read"
-        ? decodeString(line, envelope, Key.uri)
-        : named.has(method)
-          ? nameOf(line, envelope)
-          : null
-    const item = { body, id, method, name }
+    const item = { body, id, method, name: isRequest ? subjectOf(method, line, envelope) : null }
     if (isRequest) {
       this.#requests.push(item)
       this.#waiting += body.length
@@ -141,7 +139,6 @@ export class RemoteOutbox implements LineSink {
         this.#pump()
       })
     }
-    const wasBlocked = this.blocked
     while (!this.#isClosed && !this.#isIntroducing && this.#requestsUnderWay < maxRequests) {
       const item = this.#requests.shift()
       if (item === undefined) break
@@ -152,7 +149,9 @@ export class RemoteOutbox implements LineSink {
         this.#pump()
       })
     }
-    if (wasBlocked && !this.blocked) this.onDrain?.()
+    const wasBlocked = this.#wasBlocked
+    this.#wasBlocked = this.blocked
+    if (wasBlocked && !this.#wasBlocked) this.onDrain?.()
   }
 }
 
@@ -162,7 +161,24 @@ const bytesOf = (pieces: ReadonlyArray<string | Buffer>): Buffer => {
   return bytes.subarray(0, -1)
 }
 
-const named: ReadonlySet<string> = new Set(["tools/call", "prompts/get"])
+/** What a request is about, which a modern server is told in a header, too. */
+const subjectOf = (method: string, line: Line, envelope: Envelope): string | null => {
+  switch (method) {
+    case "tools/call":
+    case "prompts/get":
+      return nameOf(line, envelope)
+    case "resources/read":
+      return decodeString(line, envelope, Key.uri)
+    // https://modelcontextprotocol.io/seps/2663-tasks-extension
+    case "tasks/get":
+    case "tasks/update":
+    case "tasks/cancel":
+      return namedTask(line).taskId
+    default:
+      return null
+  }
+}
+
 /** Requests under way at a time: each has a connection of its own until it is answered. */
 const maxRequests = 256
 /** The same for what is taken at once. */

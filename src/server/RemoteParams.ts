@@ -18,7 +18,7 @@ export class RemoteParams {
 
   /** An answer to `tools/list`, as JSON text. */
   listed(text: string): void {
-    if (!text.includes("x-mcp-header")) return
+    if (this.#byTool.size === 0 && !text.includes("x-mcp-header")) return
     const tools = memberOf(memberOf(parse(text), "result"), "tools")
     for (const tool of Array.isArray(tools) ? (tools as ReadonlyArray<unknown>) : []) {
       const name = memberOf(tool, "name")

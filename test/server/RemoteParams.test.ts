@@ -29,6 +29,15 @@ describe("RemoteParams", () => {
     })
   })
 
+  it("says none of what is not declared any more", () => {
+    const params = new RemoteParams()
+    const body = Buffer.from(JSON.stringify({ params: { name: "a", arguments: { region: "eu" } } }))
+    params.listed(JSON.stringify({ result: { tools: [tool("a", properties)] } }))
+    assert.deepStrictEqual(params.headers("a", body), { "Mcp-Param-Region": "eu" })
+    params.listed(JSON.stringify({ result: { tools: [tool("a", {})] } }))
+    assert.deepStrictEqual(params.headers("a", body), {})
+  })
+
   it("says none of what is not given, is no plain value, or belongs to another tool", () => {
     const tools = [tool("a", properties), tool("b", {})]
     assert.deepStrictEqual(headersOf(tools, "a", { region: null, inner: "x", flag: {} }), {})
