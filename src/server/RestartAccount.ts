@@ -12,6 +12,9 @@ export type Verdict =
   /** The lifetime is. */
   | { readonly _tag: "Exhausted" }
 
+/** What {@link isFree} comes to. */
+export const free: Verdict = { _tag: "Granted", delay: Duration.zero }
+
 /** The Schedules of one server, from its start by request on: each has memories of its own. */
 export const make = Effect.fnUntraced(function* (
   budget: PoolSettings["budget"],
@@ -61,6 +64,22 @@ export const isWorthRetrying = (end: ProcessError, restart: PoolSettings["restar
   if (restart === "always" || end._tag !== "ProcessExited") return true
   return end.phase !== "running" || end.exitCode !== 0
 }
+
+/**
+ * Whether another start costs nothing: a session that was good for a while has ended as sessions do, and its server is there
+ * to say so.
+ */
+export const isFree = (end: ProcessError): boolean =>
+  end._tag === "RemoteEnded" && end.ending === "session-over" && end.uptime >= sessionLife
+
+/** One that has ended, as Schedules are told of it; when it was started is in milliseconds since the epoch. */
+export const lifeOf = (end: ProcessError, startedAt: number): RestartPolicy.Ended => ({
+  startedAt,
+  uptime: Duration.millis("uptime" in end ? end.uptime : 0)
+})
+
+/** What such a session has lived, in milliseconds: there are never more new ones than so. */
+const sessionLife = 1000
 
 /** Errnos of a system that is short of something for the moment. */
 const passing = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM"])

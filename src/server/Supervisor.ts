@@ -214,9 +214,10 @@ export const make = Effect.fnUntraced(function* (options: {
         give(clean ? "stopped" : "failed", null)
         return null
       }
-      const uptime = end._tag === "ProcessExited" || end._tag === "ProbeFailed" ? end.uptime : 0
       const charge = isAttempt ? account.ofAttempt : loss.isOfOneCall ? account.ofOneCall : account.ofServer
-      const verdict = yield* charge(now, { startedAt, uptime: Duration.millis(uptime) })
+      const verdict = RestartAccount.isFree(end)
+        ? RestartAccount.free
+        : yield* charge(now, RestartAccount.lifeOf(end, startedAt))
       if (verdict._tag === "Exhausted") {
         give(
           "failed",
