@@ -2,19 +2,21 @@
 import { Predicate } from "effect"
 import * as path from "node:path"
 import type { Definition } from "../config/Project.ts"
+import { hasProcess } from "../config/Resolve.ts"
 import * as Shell from "../Shell.ts"
 import { printable } from "../printable.ts"
 import type { Paint } from "./Text.ts"
 
-/** Each server with its command line and where it stands; names of variables, never their values. */
+/** Each server with its command line or url, and where it stands; names of variables and headers, never their values. */
 export const definitionLines = (
   directory: string,
   definitions: ReadonlyArray<Definition>,
   paint: Paint
 ): ReadonlyArray<string> => {
   const count = definitions.length === 1 ? "a server" : `${definitions.length} servers`
+  const urls = definitions.some(({ entry }) => Predicate.isObject(entry) && !hasProcess(entry))
   return [
-    `${paint.bold(shown(directory))} configures ${count} of its own. These commands will be run:`,
+    `${paint.bold(shown(directory))} configures ${count} of its own. These commands will be run${urls ? ", and these urls asked" : ""}:`,
     "",
     ...definitions.flatMap((definition) => [
       `${paint.bold(shown(definition.server))}  ${paint.dim(shown(fileOf(definition)))}`,
@@ -41,7 +43,7 @@ const fileOf = ({ directory, source: { name } }: Definition): string =>
 
 const commandLine = (entry: unknown): string => {
   if (!Predicate.isObject(entry)) return "no entry of a server"
-  if (Predicate.isString(entry["url"])) return entry["url"]
+  if (!hasProcess(entry)) return Predicate.isString(entry["url"]) ? entry["url"] : "no url"
   if (!Predicate.isString(entry["command"])) return "no command"
   const args: ReadonlyArray<unknown> = Array.isArray(entry["args"]) ? entry["args"] : []
   return Shell.line(entry["command"], ...args.map(String))
@@ -53,12 +55,23 @@ const surroundings = ({ entry, source: { rawPool } }: Definition): ReadonlyArray
     Predicate.isString(entry[key]) ? [`${key} ${Shell.quoted(entry[key])}`] : []
   )
   const variables = Predicate.isObject(entry["env"]) ? Object.keys(entry["env"]) : []
+  const headers = !hasProcess(entry) && Predicate.isObject(entry["headers"]) ? entry["headers"] : {}
   const settings = [rawPool, entry["pool"]].flatMap((pool) => (Predicate.isObject(pool) ? Object.keys(pool) : []))
   return [
     ...facts,
     ...(variables.length === 0 ? [] : [`env ${variables.join(", ")}`]),
+    ...(Object.keys(headers).length === 0 ? [] : [`headers ${headersLine(headers)}`]),
     ...(settings.length === 0 ? [] : [`pool ${[...new Set(settings)].join(", ")}`])
   ]
+}
+
+/** Their names, and what of the person's own goes there with them. */
+const headersLine = (headers: object): string => {
+  const values = Object.values(headers).filter(Predicate.isString)
+  const sent = values.flatMap((value) =>
+    [...value.matchAll(/\$\{([^}]*?)(?::-[^}]*)?\}/g)].map(([, name]) => `\${${name}}`)
+  )
+  return `${Object.keys(headers).join(", ")}${sent.length === 0 ? "" : ` with ${sent.join(", ")}`}`
 }
 
 /** On one line, whatever the project wrote, and in the order in which it is written. */

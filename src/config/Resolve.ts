@@ -88,7 +88,7 @@ export const resolve = Effect.fnUntraced(function* (
   )
   if (options.pool?.audit !== undefined)
     return yield* mistake("pool.audit", "belongs at the top: it is the whole pool's")
-  const remote = isRemote(options) ? yield* remoteOf(options, { mistake, text, fields }) : null
+  const remote = hasProcess(options) ? null : yield* remoteOf(options, { mistake, text, fields })
   const process =
     remote === null ? yield* commandOf(options) : { command: "", args: [], cwd: references.workspaceFolder, env: {} }
   const { command, cwd } = process
@@ -160,9 +160,8 @@ export const notes = (entry: unknown): ReadonlyArray<string> => {
 
 /** What is for a process alone, in the entry of a server that has none. */
 const ignoredNote = (entry: Readonly<Record<string, unknown>>): ReadonlyArray<string> => {
-  const { command, pool, type, url } = entry
-  const hasProcess = type === undefined ? command !== undefined || url === undefined : type === "stdio"
-  const [of, ignored] = hasProcess
+  const { pool } = entry
+  const [of, ignored] = hasProcess(entry)
     ? ["command", ["url", "headers"].filter((key) => entry[key] !== undefined)]
     : [
         "url",
@@ -194,8 +193,9 @@ const hostKeys: ReadonlySet<string> = new Set([
   "version"
 ])
 
-const isRemote = ({ command, type, url }: DecodedServerOptions): boolean =>
-  type === undefined ? url !== undefined && command === undefined : type !== "stdio"
+/** Whether an entry's command is run; otherwise it has a url. */
+export const hasProcess = ({ command, type, url }: { readonly [K in "command" | "type" | "url"]?: unknown }): boolean =>
+  type === undefined ? command !== undefined || url === undefined : type === "stdio"
 
 /** Where it runs, with all references replaced. */
 const remoteOf = Effect.fnUntraced(function* (

@@ -46,13 +46,24 @@ describe("mcp-pool trust", () => {
           },
           pool: { extraEnv: { PASSWORD: "s3cret" } }
         },
-        "site/.vscode/mcp.json": { servers: { remote: { type: "http", url: "https://example.org/mcp" } } }
+        "site/.vscode/mcp.json": {
+          servers: {
+            remote: {
+              type: "http",
+              url: "https://example.org/mcp",
+              headers: { "X-Team": "s3cret", Authorization: "Bearer ${TOKEN} ${env:OTHER:-s3cret}" }
+            },
+            // It is the command that is run.
+            both: { url: "https://harmless.example/mcp", command: "rm", args: ["-rf", "x"] },
+            either: { type: "http", url: "https://example.org/other", command: "rm" }
+          }
+        }
       })
       const site = path.join(home, "site")
       const { code, err, out } = yield* trust(home, site)
       assert.deepStrictEqual([code, err], [0, ""])
       assert.deepStrictEqual(out.split("\n"), [
-        `${site} configures 2 servers of its own. These commands will be run:`,
+        `${site} configures 4 servers of its own. These commands will be run, and these urls asked:`,
         "",
         "git [2Jevil  .mcp.json",
         "  uvx mcp-server-git 'a b' ']0;titlex yz'",
@@ -61,6 +72,11 @@ describe("mcp-pool trust", () => {
         "  pool extraEnv",
         "remote  .vscode/mcp.json",
         "  https://example.org/mcp",
+        "  headers X-Team, Authorization with ${TOKEN}, ${env:OTHER}",
+        "both  .vscode/mcp.json",
+        "  rm -rf x",
+        "either  .vscode/mcp.json",
+        "  https://example.org/other",
         "",
         "trusted: what changes in a definition has to be trusted again"
       ])
