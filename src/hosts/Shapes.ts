@@ -138,7 +138,7 @@ const read = (
   { dialect, ties = {} }: { readonly dialect: Dialect; readonly ties?: Readonly<Record<string, string>> },
   fields: Readonly<Record<string, unknown>>
 ): Reading => {
-  if (["url", "httpUrl", "serverUrl"].some((key) => entry[key] !== undefined)) return kept("has a url")
+  if (["url", "httpUrl", "serverUrl"].some((key) => entry[key] !== undefined)) return kept(hasUrl)
   const type = entry["type"] ?? "stdio"
   if (type !== "stdio" && type !== "local") return kept(`is of type ${JSON.stringify(type)}`)
   if (entry["disabled"] === true || entry["enabled"] === false) return kept("is disabled")
@@ -157,6 +157,9 @@ const read = (
   // The cast: it decodes, and nothing but what the schema has was put in.
   return { _tag: "Server", options: converted as ServerOptions }
 }
+
+/** The pool could ask it, but is not signed in as its host may be. */
+export const hasUrl = "has a url, where its host may be signed in: to share it, write it into the pool's own file"
 
 const isEmpty = (value: unknown): boolean =>
   Array.isArray(value) ? value.length === 0 : Predicate.isObject(value) && Object.keys(value).length === 0

@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { parse as parseJsonc } from "jsonc-parser"
 import * as TOML from "smol-toml"
 import * as Adopt from "../../src/adopt/Adopt.ts"
+import { hasUrl } from "../../src/hosts/Shapes.ts"
 import * as Files from "../../src/adopt/Files.ts"
 import { own } from "../../src/adopt/Find.ts"
 import * as PoolConfig from "../../src/config/PoolConfig.ts"
@@ -114,20 +115,20 @@ describe("Adopt", () => {
       assert.deepStrictEqual(
         new Map(kept.map(({ entry, reason }) => [entry.name, reason])),
         new Map([
-          ["linear", "has a url"],
+          ["linear", hasUrl],
           ["of home", "is for the home directory or the root alone, which are no projects"],
           ["gone", "is for a directory that is gone"],
           ["price", "has ${ in it, which is text to this host and a reference to the pool"],
           ["boxed", "runs in VS Code's sandbox, which the pool has not"],
           ["off", "is disabled"],
           ["twice", "stands there twice"],
-          ["elsewhere", "has a url"],
+          ["elsewhere", hasUrl],
           ["odd", "has a reference that only this host knows: unknown reference ${command:pick}"],
-          ["docs", "has a url"],
+          ["docs", hasUrl],
           ["paused", "is disabled"],
-          ["web", "has a url"],
+          ["web", hasUrl],
           ["from file", "takes a text from a file ({file:…}), which only opencode does"],
-          ["remote", "has a url"],
+          ["remote", hasUrl],
           ["an-extension", "belongs to an extension of Zed's"]
         ])
       )

@@ -49,7 +49,7 @@ describe("adoptView", () => {
         "browser       Cursor                     1          -       -  no, it keeps a browser and its pages: a process for each session",
         "",
         "left as they are",
-        "  web (Claude Code): has a url",
+        "  web (Claude Code): has a url, where its host may be signed in: to share it, write it into the pool's own file",
         "",
         "5 entries of 4 files now connect to the pool, 4 definitions into ~/.config/mcp-pool/config.json",
         "  ~/.claude.json  github",

@@ -60,8 +60,8 @@ describe("Shapes", () => {
 
   it("leave what would not be the same in the pool, and say why", () => {
     const cases: ReadonlyArray<readonly [HostId, Entry, RegExp]> = [
-      ["claude-code", { type: "sse", url: "x" }, /^has a url$/],
-      ["gemini", { httpUrl: "x" }, /^has a url$/],
+      ["claude-code", { type: "sse", url: "x" }, /^has a url, where its host may be signed in: /],
+      ["gemini", { httpUrl: "x" }, /^has a url, where its host may be signed in: /],
       ["claude-code", { type: "ws", command: "x" }, /^is of type "ws"$/],
       ["cursor", { command: "x", disabled: true }, /^is disabled$/],
       ["opencode", { command: ["x"], enabled: false }, /^is disabled$/],
