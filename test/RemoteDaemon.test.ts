@@ -4,6 +4,7 @@ import { Effect, Fiber } from "effect"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { fileURLToPath } from "node:url"
 import type { ServerOptions } from "../src/config/ServerSpec.ts"
 import * as RuntimeDir from "../src/RuntimeDir.ts"
 import { command } from "./cli/CommandLine.ts"
@@ -128,6 +129,49 @@ describe("a daemon whose server is another daemon's", () => {
       assert.strictEqual(yield* daemon.exited, 0)
       // A tenth of a second on a machine that has little else to do.
       assert.isBelow(performance.now() - from, 2000)
+    })
+  )
+})
+
+describe("a server behind TLS", () => {
+  const fileOf = (name: string) => fileURLToPath(new URL(`./fixtures/tls/${name}`, import.meta.url))
+  const remoteServer = RemoteServer.make(undefined, {
+    key: fs.readFileSync(fileOf("key.pem"), "utf8"),
+    cert: fs.readFileSync(fileOf("cert.pem"), "utf8")
+  })
+
+  it.live("is told nothing where its certificate is nobody's whom the daemon trusts", () =>
+    Effect.gen(function* () {
+      const remote = yield* remoteServer
+      const world = yield* TestPool.make(() => ({
+        far: { url: remote.url, headers: { "X-Key": "s3cret" }, pool: { budget: { max: 1 } } }
+      }))
+      const [far] = yield* world.pool.status
+      assert.strictEqual(far?.state, "crash-loop")
+      assert.match(far?.lastFailure?.message ?? "", /cannot be reached: (DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED)/)
+      assert.include(far?.lastFailure?.hint, "NODE_EXTRA_CA_CERTS")
+      assert.deepStrictEqual(remote.exchanges(), [])
+    })
+  )
+
+  it.live("answers where the daemon was started with its authority", () =>
+    Effect.gen(function* () {
+      const remote = yield* remoteServer
+      const runtimeDir = yield* TestPool.temporaryDirectory
+      const configFile = path.join(yield* TestPool.temporaryDirectory, "mcp.json")
+      fs.writeFileSync(configFile, JSON.stringify({ mcpServers: { far: { url: remote.url } } }))
+      const daemon = yield* ServeProcess.start(["--runtime-dir", runtimeDir, "--config", configFile], {
+        env: { NODE_EXTRA_CA_CERTS: fileOf("cert.pem") }
+      })
+      yield* daemon.serving
+      const client = yield* LineClient.connect(RuntimeDir.serverSocket(runtimeDir, "far"))
+      yield* client.initialize
+      assert.strictEqual(LineClient.textOf(yield* client.call("echo", { a: 1 })), 'echo {"a":1}')
+      assert.strictEqual(LineClient.textOf(yield* client.call("echo", { a: 2 })), 'echo {"a":2}')
+      // One connection, which is kept, beside that of the stream that is not there.
+      assert.isAtMost(remote.connections(), 2)
+      yield* daemon.signal("SIGTERM")
+      assert.strictEqual(yield* daemon.exited, 0)
     })
   )
 })

@@ -4,6 +4,7 @@
  */
 import { Effect, type Scope } from "effect"
 import * as http from "node:http"
+import * as https from "node:https"
 import type { AddressInfo } from "node:net"
 
 /** A message as it came. */
@@ -54,7 +55,9 @@ export interface RemoteServer {
 
 export const make = Effect.fnUntraced(function* (
   /** In place of a port. */
-  socket?: string
+  socket?: string,
+  /** In place of plain HTTP. */
+  tls?: { readonly key: string; readonly cert: string }
 ): Effect.fn.Return<RemoteServer, never, Scope.Scope> {
   const all: Array<Exchange> = []
   let untaken: Array<Exchange> = []
@@ -87,11 +90,12 @@ export const make = Effect.fnUntraced(function* (
     else exchange.json({ error: { code: -32601, message: "no such method" } })
     for (const look of waiters) look()
   }
-  const server = http.createServer((request, response) => {
+  const receive: http.RequestListener = (request, response) => {
     const chunks: Array<Buffer> = []
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
     request.on("end", () => handle(exchangeOf(request, response, Buffer.concat(chunks).toString())))
-  })
+  }
+  const server = tls === undefined ? http.createServer(receive) : https.createServer(tls, receive)
   const listen = (port: number) =>
     Effect.callback<void>((resume) => {
       const where = socket === undefined ? { port, host: "127.0.0.1" } : { path: socket }
@@ -109,7 +113,7 @@ export const make = Effect.fnUntraced(function* (
     socket.on("close", () => connections--)
   })
   return {
-    url: `http://127.0.0.1:${port}/mcp`,
+    url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}/mcp`,
     port,
     exchanges: () => all,
     of: (method) => all.filter((exchange) => namesOf(exchange).includes(method)),
