@@ -244,10 +244,14 @@ export class RestartFailed extends Schema.TaggedError<RestartFailed>()("RestartF
 
 /** The process ended while it held the request: it may have run, or not. */
 export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("OutcomeUnknown", {
-  server: Schema.String
+  server: Schema.String,
+  /** What broke, e.g. `HTTP 502`, where the server is still there. */
+  reason: Schema.optionalKey(Schema.String)
 }) {
   override get message(): string {
-    return `server "${this.server}" ended while it held this request: it may have run, or not`
+    const what =
+      this.reason === undefined ? "ended while it held this request" : `did not answer this request (${this.reason})`
+    return `server "${this.server}" ${what}: it may have run, or not`
   }
 }
 

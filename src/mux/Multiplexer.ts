@@ -50,8 +50,8 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly onDrain: () => void
   /** Of the process. */
   readonly roster: Roster
-  /** A request will not be answered, though the process is there: it may have run, or not. */
-  readonly onLost: (call: Call | Ask) => void
+  /** A request will not be answered, though the process is there: it may have run, or not. `reason` says what broke. */
+  readonly onLost: (call: Call | Ask, reason: string) => void
 }
 
 /** What a process held when it ended. */
@@ -274,9 +274,9 @@ export class Multiplexer implements Receiver, Peer {
     refuse(call, new ResultTooLarge({ server, maxLine }), this.#options)
   }
 
-  onLost(id: number): void {
+  onLost(id: number, reason: string): void {
     const call = this.calls.take(id)
-    if (call !== undefined) return this.#options.onLost(call)
+    if (call !== undefined) return this.#options.onLost(call, reason)
     this.calls.takeAbandoned(id)
     this.#modern?.lost(id)
   }

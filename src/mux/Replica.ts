@@ -166,7 +166,7 @@ export class Replica {
   detach(process: ServerProcess, how: { readonly isCrash: boolean }): Loss {
     const multiplexer = this.#of(process)
     if (multiplexer === undefined) return { inFlight: 0, isOfOneCall: false }
-    const { poison, questions, tasks } = this.#options
+    const { poison, questions, server, tasks } = this.#options
     if (multiplexer === this.current) {
       this.current = null
       this.isRenewing = false
@@ -176,7 +176,8 @@ export class Replica {
     questions.endOf(multiplexer)
     tasks.endOf(multiplexer)
     const isOfOneCall = how.isCrash && sole !== null && poison.crashed(sole)
-    for (const call of calls) this.#afterEnd(call, unwritten.get(call))
+    const unknown = new OutcomeUnknown({ server })
+    for (const call of calls) this.#afterEnd(call, unwritten.get(call), unknown)
     this.#options.onChange(this)
     return { inFlight: calls.filter(({ client }) => client !== null).length, isOfOneCall }
   }
@@ -371,8 +372,8 @@ export class Replica {
         isCurrent: () => multiplexer === this.current,
         onRead: () => this.#options.onChange(this)
       }),
-      onLost: (call) => {
-        this.#afterEnd(call, undefined)
+      onLost: (call, reason) => {
+        this.#afterEnd(call, undefined, new OutcomeUnknown({ server, reason }))
         this.#options.onChange(this)
       }
     })
@@ -383,9 +384,8 @@ export class Replica {
     return this.all().find((multiplexer) => multiplexer.process === process)
   }
 
-  #afterEnd(call: Call | Ask, unwritten: Line | undefined): void {
-    const { onAgain, poison, server } = this.#options
-    const unknown = new OutcomeUnknown({ server })
+  #afterEnd(call: Call | Ask, unwritten: Line | undefined, unknown: OutcomeUnknown): void {
+    const { onAgain, poison } = this.#options
     if (call.client === null) return refuse(call, unknown, this.#options)
     const { client, isRetry, method, name } = call
     // Another process may have run it the first time.

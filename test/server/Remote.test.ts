@@ -425,7 +425,12 @@ describe("a remote server that answers badly", () => {
     ["with 413", ({ status }) => status(413), "Internal", "HTTP 413"],
     ["with 429", ({ status }) => status(429), "Overloaded", "HTTP 429"],
     ["with 500", ({ status }) => status(500, {}, "oh"), "OutcomeUnknown", "may have run"],
-    ["with 502", ({ status }) => status(502), "OutcomeUnknown", "may have run"],
+    [
+      "with 502",
+      ({ status }) => status(502),
+      "OutcomeUnknown",
+      "did not answer this request (HTTP 502): it may have run"
+    ],
     ["with 202", ({ status }) => status(202), "OutcomeUnknown", "may have run"],
     ["with a page", ({ status }) => status(200, { "content-type": "text/html" }, "<html>"), "OutcomeUnknown", "may"],
     [
