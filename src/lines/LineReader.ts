@@ -97,6 +97,11 @@ export class LineReader {
     this.#receiver = options.receiver
   }
 
+  /** Bytes that are kept of a line that has begun. */
+  get held(): number {
+    return this.#head === null ? this.#size : 0
+  }
+
   feed(chunk: Buffer): void {
     let from = 0
     if (this.#size > 0) {

@@ -31,6 +31,11 @@ export class EventReader {
     this.#lines = new LineReader(options)
   }
 
+  /** Bytes that are kept of a message that has begun. */
+  get held(): number {
+    return this.#lines.held
+  }
+
   feed(chunk: Buffer): void {
     let bytes = chunk
     let from = 0

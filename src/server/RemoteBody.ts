@@ -3,44 +3,86 @@ import type { IncomingMessage } from "node:http"
 import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
 import type { Receiver } from "./Transport.ts"
 
-/** All answers that hold messages go through here: they wait while no more are wanted. */
+export interface InboxOptions {
+  /** Bytes of one message. */
+  readonly maxLine: number
+  /** Bytes of all messages together that have begun and not ended: beyond that one alone is read on. */
+  readonly maxHeld: number
+  readonly receiver: Receiver
+  readonly onHeard: () => void
+}
+
+/** All answers that hold messages go through here: they wait while no more are wanted, or too many are there in parts. */
 export class Inbox {
   readonly maxLine: number
   readonly receiver: Receiver
-  readonly #onHeard: () => void
-  readonly #open = new Set<IncomingMessage>()
+  readonly #options: InboxOptions
+  /** Each with the bytes that are kept of a message that has begun. */
+  readonly #open = new Map<IncomingMessage, number>()
+  #held = 0
+  #isCrowded = false
   #isPaused = false
 
-  constructor(options: { readonly maxLine: number; readonly receiver: Receiver; readonly onHeard: () => void }) {
+  constructor(options: InboxOptions) {
+    this.#options = options
     this.maxLine = options.maxLine
     this.receiver = options.receiver
-    this.#onHeard = options.onHeard
   }
 
   pause(): void {
     this.#isPaused = true
-    for (const response of this.#open) response.pause()
+    this.#flow()
   }
 
   resume(): void {
     this.#isPaused = false
-    for (const response of this.#open) response.resume()
+    this.#flow()
   }
 
-  /** Reads a body; `onEnd` is called once, and says whether all of it has come. */
-  read(response: IncomingMessage, onChunk: (chunk: Buffer) => void, onEnd: (isWhole: boolean) => void): void {
-    this.#open.add(response)
+  /**
+   * Reads a body; `onChunk` says how many bytes it keeps of a message that has begun. `onEnd` is called once, and says
+   * whether all of it has come.
+   */
+  read(response: IncomingMessage, onChunk: (chunk: Buffer) => number, onEnd: (isWhole: boolean) => void): void {
+    this.#open.set(response, 0)
     response.on("data", (chunk: Buffer) => {
-      this.#onHeard()
-      onChunk(chunk)
+      this.#options.onHeard()
+      this.#keep(response, onChunk(chunk))
     })
     // Its end tells the story.
     response.on("error", () => {})
     response.once("close", () => {
+      this.#keep(response, 0)
       this.#open.delete(response)
       onEnd(response.complete)
     })
-    if (this.#isPaused) response.pause()
+    if (this.#isPaused || this.#isCrowded) response.pause()
+  }
+
+  #keep(response: IncomingMessage, held: number): void {
+    const before = this.#open.get(response)
+    if (before === undefined || before === held) return
+    this.#open.set(response, held)
+    this.#held += held - before
+    const wasCrowded = this.#isCrowded
+    this.#isCrowded = this.#held > this.#options.maxHeld
+    if (wasCrowded || this.#isCrowded) this.#flow()
+  }
+
+  /** Where there is much, the largest goes on: it is nearest to its end, or to where nothing of it is kept any more. */
+  #flow(): void {
+    let first: IncomingMessage | null = null
+    let most = -1
+    for (const [response, held] of this.#open) {
+      if (held > most) {
+        first = response
+        most = held
+      }
+    }
+    for (const response of this.#open.keys()) {
+      if (this.#isPaused || (this.#isCrowded && response !== first)) response.pause()
+      else response.resume()
+    }
   }
 
   /** Reads a body that is one message, or a batch. */
@@ -53,7 +95,7 @@ export class Inbox {
       (chunk) => {
         if (first === null && lines === null) {
           first = chunk
-          return
+          return 0
         }
         if (lines === null) {
           lines = new LineReader({ maxLine, receiver })
@@ -61,6 +103,7 @@ export class Inbox {
           first = null
         }
         lines.feed(onOneLine(chunk))
+        return lines.held
       },
       (isWhole) => {
         if (isWhole) {

@@ -120,6 +120,7 @@ export class RemoteExchange {
         reader.feed(chunk)
         // Its stream should end now; one that stays open is not kept.
         if (!wasThere && receiver.isThere) this.#timer = setTimeout(() => this.close(), endsWithin)
+        return reader.held
       },
       () => this.#ended("the stream ended")
     )

@@ -45,7 +45,7 @@ export class RemoteListing {
       },
       onLongLine: () => {}
     }
-    const inbox = new Inbox({ maxLine: this.#maxLine, receiver, onHeard: () => {} })
+    const inbox = new Inbox({ maxLine: this.#maxLine, maxHeld: this.#maxLine, receiver, onHeard: () => {} })
     this.#page = new RemoteExchange({ body, id, method: "tools/list", name: null }, this.#http, inbox, {
       onOver: () => {
         const { result } = (answer ?? {}) as { readonly result?: { readonly nextCursor?: unknown } | null }

@@ -96,6 +96,7 @@ export class RemoteStream {
       (chunk) => {
         reader.feed(chunk)
         if (isDone()) this.#over(null)
+        return reader.held
       },
       () => {
         if (Date.now() - since > longLife) this.#failures = 0

@@ -83,9 +83,9 @@ export class RemoteTransport implements Transport {
   }
 
   open({ onEnd, onHeard, receiver }: Events): void {
-    const { maxLine } = this.#spec.pool
+    const { maxLine, maxUnread } = this.#spec.pool
     this.#onEnd = onEnd
-    this.#inbox = new Inbox({ maxLine, receiver, onHeard })
+    this.#inbox = new Inbox({ maxLine, maxHeld: maxUnread, receiver, onHeard })
   }
 
   pause(): void {
