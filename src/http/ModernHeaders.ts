@@ -4,6 +4,7 @@
  */
 import type { Refusal } from "../mux/Upstream.ts"
 import { modernVersion } from "../server/Era.ts"
+import { decoded } from "../server/MarkedArguments.ts"
 
 /** The code of what is refused here. */
 export const headerMismatch = -32020
@@ -41,14 +42,6 @@ export const disagree = (header: string, value: string | undefined, body: string
   message: `the headers and the body disagree: ${value === undefined ? `there is no ${header}` : `${header} is ${value}`}, and ${body}`,
   data: { mismatch: { header: value ?? null, body } }
 })
-
-/** What a header says: what none may hold comes as `=?base64?…?=`, of UTF-8; undefined where that is malformed. */
-export const decoded = (value: string): string | undefined => {
-  const encoded = /^=\?base64\?(.*)\?=$/.exec(value)?.[1]
-  if (encoded === undefined) return value
-  const bytes = Buffer.from(encoded, "base64")
-  return bytes.toString("base64") === encoded ? bytes.toString("utf8") : undefined
-}
 
 const named: ReadonlySet<string> = new Set([
   "tools/call",

@@ -68,7 +68,7 @@ export const acquire = (
     ? Effect.map(Child.acquire(spec), (child) => Child.transport(child, spec, log))
     : // Loaded by who has one.
       Effect.flatMap(
-        Effect.promise(() => import("./Remote.ts")),
+        Effect.promise(() => import("./remote/Remote.ts")),
         (Remote) => Remote.acquire(spec, remote, log)
       )
 }

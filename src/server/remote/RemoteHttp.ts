@@ -7,7 +7,7 @@
 import type * as Http from "node:http"
 import type * as Https from "node:https"
 import type { TLSSocket } from "node:tls"
-import type { Remote } from "../config/Remote.ts"
+import type { Remote } from "../../config/Remote.ts"
 import * as RemoteBody from "./RemoteBody.ts"
 import { accept } from "./RemoteHeaders.ts"
 import { RemoteParams } from "./RemoteParams.ts"

@@ -4,8 +4,8 @@
  *
  * https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
  */
-import type { LineReceiver } from "../lines/LineReader.ts"
-import { poolMeta } from "./Era.ts"
+import type { LineReceiver } from "../../lines/LineReader.ts"
+import { poolMeta } from "../Era.ts"
 import { Inbox } from "./RemoteBody.ts"
 import { RemoteExchange } from "./RemoteExchange.ts"
 import type { RemoteHttp } from "./RemoteHttp.ts"

@@ -3,12 +3,12 @@
  * closing the scope ends the session there. Loaded by who has such a server.
  */
 import { Duration, Effect, type Scope } from "effect"
-import type { Remote } from "../config/Remote.ts"
-import type { ServerSpec } from "../config/ServerSpec.ts"
-import * as OwnAddresses from "../http/OwnAddresses.ts"
+import type { Remote } from "../../config/Remote.ts"
+import type { ServerSpec } from "../../config/ServerSpec.ts"
+import * as OwnAddresses from "./OwnAddresses.ts"
 import { RemoteTransport } from "./RemoteTransport.ts"
-import type { ServerLog } from "./ServerLog.ts"
-import type { Transport } from "./Transport.ts"
+import type { ServerLog } from "../ServerLog.ts"
+import type { Transport } from "../Transport.ts"
 
 /** Nothing is sent before the first line is. */
 export const acquire = (

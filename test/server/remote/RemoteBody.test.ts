@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import type { IncomingMessage } from "node:http"
 import { PassThrough } from "node:stream"
-import { Inbox } from "../../src/server/RemoteBody.ts"
+import { Inbox } from "../../../src/server/remote/RemoteBody.ts"
 
 /** So much of it as is looked at. */
 const bodyOf = () => Object.assign(new PassThrough({ highWaterMark: 1 }), { complete: true })

@@ -1,6 +1,6 @@
 /** Which arguments of tools are said in headers, too. */
 import { assert, describe, it } from "@effect/vitest"
-import { RemoteParams } from "../../src/server/RemoteParams.ts"
+import { RemoteParams } from "../../../src/server/remote/RemoteParams.ts"
 
 const tool = (name: string, properties: object) => ({ name, inputSchema: { type: "object", properties } })
 

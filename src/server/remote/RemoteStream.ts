@@ -5,7 +5,7 @@
  * https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery
  */
 import type { ClientRequest, IncomingMessage } from "node:http"
-import type { LineReceiver } from "../lines/LineReader.ts"
+import type { LineReceiver } from "../../lines/LineReader.ts"
 import { EventReader } from "./EventReader.ts"
 import * as RemoteBody from "./RemoteBody.ts"
 import type { RemoteHttp } from "./RemoteHttp.ts"

@@ -2,11 +2,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import * as path from "node:path"
-import type { ServerOptions } from "../../src/config/ServerSpec.ts"
-import * as Fixture from "../fixtures/conformance/http.ts"
-import * as LineClient from "../support/LineClient.ts"
-import * as RemoteServer from "../support/RemoteServer.ts"
-import * as TestPool from "../support/TestPool.ts"
+import type { ServerOptions } from "../../../src/config/ServerSpec.ts"
+import * as Fixture from "../../fixtures/conformance/http.ts"
+import * as LineClient from "../../support/LineClient.ts"
+import * as RemoteServer from "../../support/RemoteServer.ts"
+import * as TestPool from "../../support/TestPool.ts"
 
 const setUp = Effect.fnUntraced(function* (
   entry: ServerOptions = {},

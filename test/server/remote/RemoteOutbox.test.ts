@@ -1,6 +1,6 @@
 /** What a remote server is told, and when. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Item, RemoteOutbox } from "../../src/server/RemoteOutbox.ts"
+import { type Item, RemoteOutbox } from "../../../src/server/remote/RemoteOutbox.ts"
 
 const setUp = () => {
   const sent: Array<{ readonly item: Item; readonly done: () => void }> = []

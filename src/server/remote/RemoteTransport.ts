@@ -6,19 +6,19 @@
  * https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http
  */
 import type { IncomingMessage } from "node:http"
-import type { Remote } from "../config/Remote.ts"
-import type { ServerSpec } from "../config/ServerSpec.ts"
-import { Line } from "../lines/LineReader.ts"
-import { internalError, Overloaded, type RemoteEnding, toWire } from "../PoolError.ts"
-import type { Handshake } from "./Opening.ts"
+import type { Remote } from "../../config/Remote.ts"
+import type { ServerSpec } from "../../config/ServerSpec.ts"
+import { Line } from "../../lines/LineReader.ts"
+import { internalError, Overloaded, type RemoteEnding, toWire } from "../../PoolError.ts"
+import type { Handshake } from "../Opening.ts"
 import { Inbox } from "./RemoteBody.ts"
 import { codeOf, type ExchangeEvents, RemoteExchange } from "./RemoteExchange.ts"
 import { RemoteHttp } from "./RemoteHttp.ts"
 import { RemoteListing } from "./RemoteListing.ts"
 import { type Item, RemoteOutbox } from "./RemoteOutbox.ts"
 import { RemoteStream } from "./RemoteStream.ts"
-import type { ServerLog } from "./ServerLog.ts"
-import type { Events, Transport } from "./Transport.ts"
+import type { ServerLog } from "../ServerLog.ts"
+import type { Events, Transport } from "../Transport.ts"
 
 /** What it speaks to, and for whom. */
 export interface RemoteTransportOptions {

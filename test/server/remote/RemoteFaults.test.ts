@@ -1,10 +1,10 @@
 /** Servers with a `url` that do what the specification does not foresee: what is one request's trouble stays that. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { ServerOptions } from "../../src/config/ServerSpec.ts"
-import * as LineClient from "../support/LineClient.ts"
-import * as RemoteServer from "../support/RemoteServer.ts"
-import * as TestPool from "../support/TestPool.ts"
+import type { ServerOptions } from "../../../src/config/ServerSpec.ts"
+import * as LineClient from "../../support/LineClient.ts"
+import * as RemoteServer from "../../support/RemoteServer.ts"
+import * as TestPool from "../../support/TestPool.ts"
 
 const { kindOf, textOf } = LineClient
 

@@ -1,7 +1,7 @@
 /** The bodies of a remote server's answers, and who gets the messages in them. */
 import type { IncomingMessage } from "node:http"
-import { Line, LineReader, type LineReceiver } from "../lines/LineReader.ts"
-import type { Receiver } from "./Transport.ts"
+import { Line, LineReader, type LineReceiver } from "../../lines/LineReader.ts"
+import type { Receiver } from "../Transport.ts"
 
 export interface InboxOptions {
   /** Bytes of one message. */

@@ -1,16 +1,15 @@
 /** Where this process serves HTTP itself: a server whose `url` points there would wait for itself. */
 import { Context, Effect, type Scope } from "effect"
-import type { Remote } from "../config/Remote.ts"
-import type { Address } from "./Address.ts"
+import type { Remote } from "../../config/Remote.ts"
 
 /** One for the whole process, as ports are. */
-export const OwnAddresses = Context.Reference<Set<string>>("effect-mcp-pool/http/OwnAddresses", {
+export const OwnAddresses = Context.Reference<Set<string>>("effect-mcp-pool/server/remote/OwnAddresses", {
   defaultValue: () => new Set()
 })
 
 /** Known as long as the scope lives. */
 export const add = Effect.fnUntraced(function* (
-  where: Address | { readonly socket: string }
+  where: { readonly host: string; readonly port: number } | { readonly socket: string }
 ): Effect.fn.Return<void, never, Scope.Scope> {
   const own = yield* OwnAddresses
   const keys = "socket" in where ? [unix(where.socket)] : [where.host, ...loopback].map((name) => tcp(name, where.port))

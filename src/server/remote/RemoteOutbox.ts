@@ -2,12 +2,12 @@
  * What a remote server is told, line by line: requests wait while many are under way, and what the server waits for itself
  * (answers, notifications) waits for no request. Nothing is sent before `notifications/initialized` has been taken.
  */
-import type { LineSink } from "../lines/LineWriter.ts"
-import { Line } from "../lines/LineReader.ts"
-import { idIn } from "../mux/Calls.ts"
-import { Envelope, Key } from "../mux/Envelope.ts"
-import { namedTask } from "../mux/Tasks.ts"
-import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
+import type { LineSink } from "../../lines/LineWriter.ts"
+import { Line } from "../../lines/LineReader.ts"
+import { idIn } from "../../mux/Calls.ts"
+import { Envelope, Key } from "../../mux/Envelope.ts"
+import { namedTask } from "../../mux/Tasks.ts"
+import { decodeString, methodOf, nameOf } from "../../mux/Words.ts"
 
 /** A line that is to be sent, without its line feed. */
 export interface Item {

@@ -1,5 +1,6 @@
 /** The transport's own headers of one message. Pure. */
-import { modernVersion } from "./Era.ts"
+import { modernVersion } from "../Era.ts"
+import { encoded } from "../MarkedArguments.ts"
 
 /**
  * What a message of the modern era says in headers beside its body.
@@ -15,12 +16,6 @@ export const modernHeaders = (method: string, name: string | null): Readonly<Rec
 
 /** Of every message. */
 export const accept = { Accept: "application/json, text/event-stream" }
-
-/** A value that no header can hold, or that would be read as another, goes as `=?base64?…?=`, of UTF-8. */
-export const encoded = (value: string): string =>
-  /^[!-~]([ -~]*[!-~])?$/.test(value) && !value.startsWith("=?base64?")
-    ? value
-    : `=?base64?${Buffer.from(value).toString("base64")}?=`
 
 /** A session id that can be said again: visible ASCII. */
 export const sessionIdOf = (header: string | ReadonlyArray<string> | undefined): string | null =>

@@ -4,7 +4,7 @@
  *
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
-import { LineReader, type LineReceiver } from "../lines/LineReader.ts"
+import { LineReader, type LineReceiver } from "../../lines/LineReader.ts"
 
 export interface EventReaderOptions {
   /** Bytes of one message. */

@@ -1,7 +1,7 @@
 /** Server-sent events, however they are cut. */
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
-import { EventReader } from "../../src/server/EventReader.ts"
+import { EventReader } from "../../../src/server/remote/EventReader.ts"
 
 const read = (chunks: ReadonlyArray<Buffer>, maxLine = 1024 * 1024) => {
   const said: Array<string> = []
