@@ -35,7 +35,9 @@ export const join = (members: Iterable<Member>, listOf: ListOf): Joined => {
   for (const member of members) {
     for (const item of listOf(member)?.items ?? []) {
       if (places.has(item.shown)) {
-        hidden.set(member.name, [...(hidden.get(member.name) ?? []), item.shown])
+        const others = hidden.get(member.name)
+        if (others === undefined) hidden.set(member.name, [item.shown])
+        else others.push(item.shown)
         continue
       }
       places.set(item.shown, placeOf(member, item.own))

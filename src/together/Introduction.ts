@@ -30,20 +30,18 @@ const capabilitiesOf = (servers: ReadonlyArray<Introduced>): ServerCapabilities 
     known.length < servers.length || known.some((capabilities) => name in capabilities)
   const has = (name: keyof ServerCapabilities) => known.some((capabilities) => name in capabilities)
   const canWatch = known.length < servers.length || known.some(({ resources }) => resources?.subscribe === true)
-  const tasks = known.reduce<Tasks>((all, { tasks }) => (tasks === undefined ? all : merged(all, tasks, depth)), {})
+  const tasks = known.map(({ tasks }): unknown => tasks).filter(isRecord)
   return {
     tools: { listChanged: true },
     ...(mayHave("prompts") ? { prompts: { listChanged: true } } : {}),
     ...(mayHave("resources") ? { resources: { ...(canWatch ? { subscribe: true } : {}), listChanged: true } } : {}),
     ...(has("completions") ? { completions: {} } : {}),
     ...(has("logging") ? { logging: {} } : {}),
-    ...(has("tasks") ? { tasks } : {})
+    ...(tasks.length > 0 ? { tasks: tasks.reduce((all, its) => merged(all, its, depth)) } : {})
   }
 }
 
 type Record = { readonly [key: string]: unknown }
-
-type Tasks = NonNullable<ServerCapabilities["tasks"]>
 
 const merged = (one: Record, other: Record, depth: number): Record => {
   const all = new Map<string, unknown>(Object.entries(one))

@@ -69,14 +69,19 @@ export class Member {
     if (this.isOwn || this.#isLate) return done()
     if (this.#waiting !== null) return void this.#waiting.push(done)
     this.#waiting = [done]
-    const settled = (handshake: Handshake | null) => {
-      if (handshake !== null) this.handshake = handshake
-      const waiting = this.#waiting ?? []
-      this.#waiting = null
-      this.#isLate = false
-      for (const done of waiting) done()
+    const asker = this.#asker
+    const said = (handshake: Handshake | null) => {
+      if (asker === this.#asker) this.#shaken(handshake)
     }
-    this.upstream.handshake(this.#asker, hello, settled, () => settled(null))
+    this.upstream.handshake(asker, hello, said, () => said(null))
+  }
+
+  #shaken(handshake: Handshake | null): void {
+    if (handshake !== null) this.handshake = handshake
+    const waiting = this.#waiting ?? []
+    this.#waiting = null
+    this.#isLate = false
+    for (const done of waiting) done()
   }
 
   /** Who waited for what it is goes on without it. */
@@ -91,6 +96,9 @@ export class Member {
       // Of one that has come by a process of its own, the process ends.
       this.#asker.close()
       this.#asker = this.#open()
+      // What that was asked is not answered any more.
+      this.#shaken(null)
+      for (const list of this.#lists.values()) list.abandon()
     }
     // Of one that sleeps that would start it.
     if (this.handshake !== null) this.shake(() => {})

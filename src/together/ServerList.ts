@@ -42,7 +42,9 @@ export class ServerList {
   isLate = false
   #isReading = false
   #isStale = false
+  /** Who waits for the reading that goes on, and who needs the one after it. */
   #waiting: Array<() => void> = []
+  #late: Array<() => void> = []
 
   constructor(options: ServerListOptions) {
     this.#options = options
@@ -72,14 +74,23 @@ export class ServerList {
     else if (this.isRead) this.#read()
   }
 
+  /** Who was asked is gone, and answers no more. */
+  abandon(): void {
+    if (!this.#isReading) return
+    this.#isStale = false
+    this.#fail(true)
+  }
+
   #wait(done: () => void): void {
-    this.#waiting.push(done)
+    if (this.#isStale) this.#late.push(done)
+    else this.#waiting.push(done)
     if (!this.#isReading) this.#read()
   }
 
   #read(): void {
     this.#isReading = true
     this.#isStale = false
+    this.#waiting.push(...this.#late.splice(0))
     if (this.#options.isOffered()) this.#page(undefined, { items: new Map(), ttl: this.#options.ttl(), pages: 0 })
     else this.#keep(new Map(), this.#options.ttl())
   }
@@ -148,8 +159,12 @@ export class ServerList {
     this.#isReading = this.isLate = false
     this.freshUntil = Date.now() + ttl
     if (isChanged) this.#options.onChanged()
-    if (this.#isStale) return this.#read()
-    for (const done of this.#waiting.splice(0)) done()
+    const waiting = this.#waiting.splice(0)
+    const isStale = this.#isStale
+    // A server that says so whenever it is asked keeps nobody waiting: the change was not there when these asked.
+    if (!isStale) waiting.push(...this.#late.splice(0))
+    for (const done of waiting) done()
+    if (isStale && !this.#isReading) this.#read()
   }
 }
 
