@@ -11,16 +11,17 @@ import type { Stream } from "../mux/era/ModernCall.ts"
 import type { ModernRequest, Requests } from "../mux/era/ModernRequests.ts"
 import * as Presented from "../mux/era/Presented.ts"
 import * as Reply from "../mux/Reply.ts"
-import type { Out, Refusal } from "../mux/Upstream.ts"
+import type { Refusal } from "../mux/Upstream.ts"
 import { decodeString, nameOf } from "../mux/Words.ts"
 import { invalidParams, methodNotFound, Overloaded } from "../PoolError.ts"
+import { Attempt } from "./Attempt.ts"
 import type { Place } from "./Catalogue.ts"
 import type { Handshake } from "../server/Opening.ts"
 import * as Completion from "./Completion.ts"
 import { replaced } from "./Edit.ts"
 import * as Kinds from "./Kinds.ts"
 import type { Member } from "./Member.ts"
-import { notFound } from "./Requests.ts"
+import { lacking, notFound } from "./Requests.ts"
 import type { Together } from "./Together.ts"
 
 export interface ModernTogetherOptions {
@@ -213,7 +214,11 @@ export class ModernTogether implements Requests {
         const { others, sure } = directory.owners(uri)
         const [only, ...more] = sure
         const isSure = only !== undefined && more.length === 0
-        if (!isSure) return this.#try(asked, only === undefined ? others : sure, later ?? line.kept(), uri)
+        if (!isSure) {
+          const refuse = () => this.#fail(asked, { ...notFound(uri), code: invalidParams })
+          const isListed = only !== undefined
+          return this.#try(asked, isListed ? sure : others, { line: later ?? line.kept(), isSure: isListed }, refuse)
+        }
         if (later === null) return this.#forward(asked, only, line, envelope)
         this.#envelope.scan(later.bytes, later.start, later.end)
         this.#forward(asked, only, later, this.#envelope)
@@ -222,19 +227,25 @@ export class ModernTogether implements Requests {
     if (this.#waiting.has(asked)) later = line.kept()
   }
 
-  #try(asked: Asked, members: ReadonlyArray<Member>, line: Line, uri: string): void {
+  /** One after another; `refuse` says what nobody having it comes to. */
+  #try(asked: Asked, members: ReadonlyArray<Member>, search: Search, refuse: () => void): void {
     const [member, ...others] = members
     if (asked.isOver) return
-    if (member === undefined) return this.#fail(asked, { ...notFound(uri), code: invalidParams })
+    if (member === undefined) return refuse()
+    const { isSure, line } = search
     const envelope = new Envelope()
     envelope.scan(line.bytes, line.start, line.end)
-    const stream = new Attempt(asked.stream, () => this.#try(asked, others, line, uri))
+    const stream = new Attempt(asked.stream, (code, passOn) =>
+      this.#try(asked, others, search, isSure && !lacking.has(code) ? passOn : refuse)
+    )
     this.#forward({ ...asked, stream }, member, line, envelope, asked)
   }
 
   #forward(asked: Asked, member: Member, line: Line, envelope: Envelope, whose: Asked = asked): void {
+    const before = whose.cancel
     const { cancel } = this.#options.of(member).receive(line, envelope, asked.method, asked.stream)
-    whose.cancel = cancel
+    // Refused at once, it is another server's by now.
+    if (whose.cancel === before) whose.cancel = cancel
   }
 
   /** Goes on with the place of a tool or prompt, at once where that is known. */
@@ -288,48 +299,14 @@ export class ModernTogether implements Requests {
   }
 }
 
-/** What one of several servers answers: an error is not passed on. */
-class Attempt implements Stream, Out {
-  readonly out = this
-  readonly unread = 0
-  readonly #stream: Stream
-  readonly #onError: () => void
-  #pieces: Array<string | Buffer> = []
-  #length = 0
-
-  constructor(stream: Stream, onError: () => void) {
-    this.#stream = stream
-    this.#onError = onError
-  }
-
-  push(piece: string | Buffer): void {
-    this.#pieces.push(piece)
-    this.#length += piece.length
-  }
-
-  ended(): void {
-    if (this.#length <= longestError && isError(this.#pieces)) return this.#onError()
-    for (const piece of this.#pieces) this.#stream.out.push(piece)
-    this.#stream.ended()
-  }
-
-  listens(): void {}
-
-  overflow(): void {
-    this.#stream.overflow()
-  }
-}
-
-/** Whether the last of some lines is an error. */
-const isError = (pieces: ReadonlyArray<string | Buffer>): boolean => {
-  const text = pieces.map((piece) => (typeof piece === "string" ? piece : piece.toString("latin1"))).join("")
-  const message = JSON.parse(text.trimEnd().split("\n").at(-1) ?? "") as { readonly error?: unknown }
-  return message.error !== undefined
+/** A request about a resource that several servers may have. */
+interface Search {
+  readonly line: Line
+  /** They say so themselves: what else is wrong there is the news. */
+  readonly isSure: boolean
 }
 
 /** Of one owner. */
 const maxRequests = 4096
-/** Bytes. */
-const longestError = 64 * 1024
 /** Beside those of `ModernRequests`. */
 let nextListening = -(2 ** 41)

@@ -20,8 +20,8 @@ import { ServerList } from "./ServerList.ts"
 export interface Concern {
   /** The server may have to ask something before it answers. */
   readonly mayAsk: boolean
-  /** Takes an error in place of the client. */
-  readonly onError?: (() => void) | undefined
+  /** Takes an error, by its code, in place of the client; `passOn` gives it to the client all the same. */
+  readonly onError?: ((code: unknown, passOn: () => void) => void) | undefined
   /** It asks for a task: told of the task's id. */
   readonly onTask?: ((taskId: string) => void) | undefined
 }
@@ -138,7 +138,14 @@ export class Part extends Delegate {
     if (own !== undefined) return this.#answered(id, own, line)
     const concern = this.#waiting.get(id)
     this.#waiting.delete(id)
-    if (concern?.onError !== undefined && Presented.resultStart(line, envelope) === -1) return concern.onError()
+    if (concern?.onError !== undefined && Presented.resultStart(line, envelope) === -1) {
+      const kept = line.kept()
+      return concern.onError(codeIn(kept), () => {
+        const envelope = new Envelope()
+        envelope.scan(kept.bytes, kept.start, kept.end)
+        this.client.answer(id, kept, envelope)
+      })
+    }
     if (concern?.onTask !== undefined) tellTask(line, concern.onTask)
     this.client.answer(id, line, envelope)
   }
@@ -151,8 +158,10 @@ export class Part extends Delegate {
     }
     const concern = this.#waiting.get(id)
     this.#waiting.delete(id)
-    if (concern?.onError !== undefined) return concern.onError()
-    this.client.fail(id, "_tag" in refusal ? namedAs(this.server, refusal) : refusal)
+    const named = "_tag" in refusal ? namedAs(this.server, refusal) : refusal
+    const passOn = () => this.client.fail(id, named)
+    if (concern?.onError !== undefined) concern.onError(named.code, passOn)
+    else passOn()
   }
 
   #listOf(kind: Kinds.Kind): ServerList {
@@ -247,8 +256,15 @@ class Listened implements Out {
 const bytesOf = (piece: string | Buffer): Buffer => (typeof piece === "string" ? Buffer.from(piece, "latin1") : piece)
 
 /** One of the pool's errors of this server, which its client did not come to by name. */
-export const namedAs = (server: string, error: RequestError): Refusal =>
+const namedAs = (server: string, error: RequestError): Exclude<Refusal, RequestError> =>
   JSON.parse(toWire(forServer(error, server))) as Exclude<Refusal, RequestError>
+
+const codeIn = (line: Line): unknown => {
+  const { error } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {
+    readonly error?: { readonly code?: unknown } | null
+  }
+  return error?.code
+}
 
 const tellTask = (line: Line, onTask: (taskId: string) => void): void => {
   const { result } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as {

@@ -168,17 +168,22 @@ export class Requests {
         if (only !== undefined && more.length === 0) {
           return this.#send(seat, only, id, line, envelope, method, patient)
         }
-        this.#try(seat, only === undefined ? others : sure, id, line.kept(), uri, method)
+        const isSure = only !== undefined
+        const refuse = () => seat.client.fail(id, notFound(uri))
+        this.#try(seat, isSure ? sure : others, { id, line: line.kept(), method, isSure }, refuse)
       }
     )
   }
 
-  #try(seat: Seat, members: ReadonlyArray<Member>, id: string, line: Line, uri: string, method: string): void {
+  /** One after another; `refuse` says what nobody having it comes to. */
+  #try(seat: Seat, members: ReadonlyArray<Member>, search: Search, refuse: () => void): void {
     const [member, ...others] = members
-    if (member === undefined) return seat.client.fail(id, notFound(uri))
+    if (member === undefined) return refuse()
+    const { id, isSure, line, method } = search
     const envelope = new Envelope()
     envelope.scan(line.bytes, line.start, line.end)
-    const onError = () => this.#try(seat, others, id, line, uri, method)
+    const onError = (code: unknown, passOn: () => void) =>
+      this.#try(seat, others, search, isSure && !lacking.has(code) ? passOn : refuse)
     this.#send(seat, member, id, line, envelope, method, { mayAsk: true, onError })
   }
 
@@ -265,6 +270,15 @@ export class Requests {
   }
 }
 
+/** A request about a resource that several servers may have. */
+interface Search {
+  readonly id: string
+  readonly line: Line
+  readonly method: string
+  /** They say so themselves: what else is wrong there is the news. */
+  readonly isSure: boolean
+}
+
 /** A resource that no server has, as 2025-11-25 says so. */
 export const notFound = (uri: string): Exclude<Refusal, { readonly _tag: string }> => ({
   code: -32002,
@@ -273,6 +287,9 @@ export const notFound = (uri: string): Exclude<Refusal, { readonly _tag: string 
 })
 
 const idOf = (line: Line, envelope: Envelope): string => line.copy(envelope.start[Key.id]!, envelope.end[Key.id]!)
+
+/** The codes by which a server says that it has no such thing. */
+export const lacking: ReadonlySet<unknown> = new Set([-32002, invalidParams, methodNotFound])
 
 const overloaded = () =>
   new Overloaded({ server: "/mcp", reason: `${maxInFlight} requests of this client are not answered yet` })

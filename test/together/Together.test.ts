@@ -315,6 +315,36 @@ describe("Together", () => {
       })
     )
 
+    it.effect(
+      "that several have by their templates are refused with what one of them says, if it is not that they lack it",
+      () =>
+        Effect.gen(function* () {
+          const { client, members } = make("a", "b", "c")
+          const servers = members.map((member) => member.start({ templates: ["x:{id}"] }))
+          yield* settle(...servers)
+          const session = client()
+          session.send(request(1, "resources/templates/list"))
+          yield* settle(...servers)
+          yield* session.told
+          session.send(request(2, "resources/read", { uri: "x:1" }), request("3", "resources/read", { uri: "x:2" }))
+          for (const [index, server] of servers.entries()) {
+            for (const { id, params } of yield* server.told) {
+              const isLocked = index === 1 && params?.["uri"] === "x:1"
+              const error = isLocked ? { code: 7, message: "locked é" } : { code: -32602, message: "unknown" }
+              server.process.say({ jsonrpc: "2.0", id, error })
+            }
+          }
+          assert.deepStrictEqual(
+            (yield* session.told).map(({ error, id }) => [id, error?.code, error?.message]).sort(),
+            [
+              ["3", -32002, "Resource not found"],
+              [2, 7, "locked é"]
+            ].sort()
+          )
+          assert.strictEqual(session.session.inFlight, 0)
+        })
+    )
+
     it.effect("are the first server's that lists them, whichever says so first", () =>
       Effect.gen(function* () {
         const { client, members } = make("a", "b")
