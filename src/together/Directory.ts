@@ -148,7 +148,10 @@ export class Directory {
       !member.isOwn && member.list(Kinds.templates).items?.some(({ own }) => matches(own, uri)) === true
     const may = (member: Member) => member.handshake === null || "resources" in member.handshake.capabilities
     const sure = this.#list.filter(has)
-    return { sure, others: this.#list.filter((member) => !sure.includes(member) && may(member)) }
+    const others = this.#list.filter((member) => !sure.includes(member) && may(member))
+    // Who has never been there may have to be waited for.
+    const isKnown = ({ handshake }: Member) => handshake !== null
+    return { sure, others: [...others.filter(isKnown), ...others.filter((member) => !isKnown(member))] }
   }
 
   /** What a call is refused with that names nothing of any server. */

@@ -27,7 +27,7 @@ export class Member {
   #asker: LocalClient
   #wasOwn: boolean
   #waiting: Array<() => void> | null = null
-  /** It was waited for in vain: nobody waits for that again. */
+  /** It was waited for in vain: nobody waits for that again until it has said what it is. */
   #isLate = false
 
   constructor({ endpoint, name, onChanged }: MemberOptions) {
@@ -66,9 +66,15 @@ export class Member {
 
   /** Calls back once it has said what it is, or cannot. */
   shake(done: () => void): void {
-    if (this.isOwn || this.#isLate) return done()
-    if (this.#waiting !== null) return void this.#waiting.push(done)
-    this.#waiting = [done]
+    if (this.isOwn) return done()
+    const waiting = this.#isLate ? [] : [done]
+    if (this.#isLate) done()
+    if (this.#waiting === null) this.#introduce(waiting)
+    else this.#waiting.push(...waiting)
+  }
+
+  #introduce(waiting: Array<() => void>): void {
+    this.#waiting = waiting
     const asker = this.#asker
     const said = (handshake: Handshake | null) => {
       if (asker === this.#asker) this.#shaken(handshake)
@@ -77,16 +83,18 @@ export class Member {
   }
 
   #shaken(handshake: Handshake | null): void {
-    if (handshake !== null) this.handshake = handshake
+    if (handshake !== null) {
+      this.handshake = handshake
+      this.#isLate = false
+    }
     const waiting = this.#waiting ?? []
     this.#waiting = null
-    this.#isLate = false
     for (const done of waiting) done()
   }
 
   /** Who waited for what it is goes on without it. */
   giveUp(): void {
-    this.#isLate = this.#waiting !== null
+    if (this.#waiting !== null) this.#isLate = true
   }
 
   /** It has started, or ended, or has become another: what it lists may be another too. */

@@ -38,7 +38,7 @@ export class ServerList {
   freshUntil = 0
   readonly #options: ServerListOptions
   #text = ""
-  /** The reading that goes on was waited for in vain: nobody waits for it again. */
+  /** It was waited for in vain: nobody waits for it again until the server has given it. */
   isLate = false
   #isReading = false
   #isStale = false
@@ -52,8 +52,10 @@ export class ServerList {
 
   /** Calls back once it is fresh, or cannot be had. */
   whenFresh(done: () => void): void {
-    if (this.isLate || (!this.#isReading && this.isRead && Date.now() < this.freshUntil)) return done()
-    this.#wait(done)
+    const isFresh = !this.#isReading && this.isRead && Date.now() < this.freshUntil
+    if (!isFresh && !this.isLate) return this.#wait(done)
+    if (!isFresh && !this.#isReading) this.#read()
+    done()
   }
 
   /** Calls back once it has been read, however long ago. */
@@ -64,7 +66,7 @@ export class ServerList {
 
   /** Who waited for it goes on without it. */
   giveUp(): void {
-    this.isLate = this.#isReading
+    if (this.#isReading) this.isLate = true
   }
 
   /** It may be another: it is read again where somebody has asked for it before. */
@@ -151,12 +153,13 @@ export class ServerList {
     const isChanged = this.items === null ? values.length > 0 : text !== this.#text
     this.items = values
     this.#text = text
+    this.isLate = false
     this.#settle(ttl, isChanged)
   }
 
   #settle(ttl: number, isChanged: boolean): void {
     this.isRead = true
-    this.#isReading = this.isLate = false
+    this.#isReading = false
     this.freshUntil = Date.now() + ttl
     if (isChanged) this.#options.onChanged()
     const waiting = this.#waiting.splice(0)

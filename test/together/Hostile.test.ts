@@ -1,9 +1,10 @@
 /** Servers that mean ill, or are broken, among others at `/mcp`: what they do is theirs alone. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { Switch } from "../../src/mux/Switch.ts"
-import { makeMux, notification, request } from "../mux/MuxHarness.ts"
-import { type Offers, make, type Started } from "./TogetherHarness.ts"
+import { fakeTimers, makeMux, notification, request, unavailable } from "../mux/MuxHarness.ts"
+import { type Offers, make, ofMethod, type Started } from "./TogetherHarness.ts"
 
 const names = (result: { readonly [key: string]: unknown } | undefined) =>
   ((result?.["tools"] ?? []) as ReadonlyArray<{ readonly name: string }>).map(({ name }) => name)
@@ -75,6 +76,59 @@ describe("Together with a server", () => {
       yield* process.told
       const answers = yield* session.told
       assert.deepStrictEqual(names(answers.find(({ id }) => id === 2)?.result), ["a__echo"])
+    })
+  )
+
+  it.effect("that never lists, nor says what it is: it is waited for once, and not again until it does", () =>
+    Effect.gen(function* () {
+      yield* fakeTimers
+      const { client, members } = make("a", "silent")
+      const silent = members[1]!.mux
+      const a = members[0]!.start({ tools: ["echo"] })
+      yield* a.told
+      const session = client()
+      const introduce = request(1, "initialize", { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: {} })
+      for (const [patience, asked] of [
+        [2000, introduce],
+        [5000, request(2, "tools/list")]
+      ] as const) {
+        session.send(asked)
+        yield* a.told
+        assert.deepStrictEqual(yield* session.told, [])
+        vi.advanceTimersByTime(patience)
+        assert.lengthOf(yield* session.told, 1)
+      }
+      // What was asked of it came to nothing.
+      silent.replica.setUnavailable(unavailable)
+      silent.replica.setUnavailable(null)
+      vi.advanceTimersByTime(10_000)
+      session.send(introduce, request(2, "tools/list"))
+      yield* a.told
+      assert.lengthOf(yield* session.told, 2)
+      const late = members[1]!.start({ tools: ["late"] })
+      yield* late.told
+      yield* late.told
+      assert.deepStrictEqual(
+        (yield* session.told).map(({ method }) => method),
+        ["notifications/tools/list_changed"]
+      )
+    })
+  )
+
+  it.effect("that does not come: what no server lists is looked for elsewhere first", () =>
+    Effect.gen(function* () {
+      yield* fakeTimers
+      const { client, members } = make("never", "b")
+      const b = members[1]!.start()
+      yield* b.told
+      const session = client()
+      session.send(request(1, "initialize", { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: {} }))
+      vi.advanceTimersByTime(2000)
+      session.send(request(2, "resources/read", { uri: "x:1" }))
+      yield* b.told
+      vi.advanceTimersByTime(5000)
+      const [read] = ofMethod(yield* b.told, "resources/read")
+      assert.strictEqual(read?.params?.["uri"], "x:1")
     })
   )
 })
