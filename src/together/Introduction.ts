@@ -1,6 +1,7 @@
 /** What all servers together say of themselves. Pure. */
 import type { ServerCapabilities } from "@modelcontextprotocol/sdk/types.js"
-import { poolInfo, protocolVersions } from "../server/Era.ts"
+import { areOffered } from "../mux/Tasks.ts"
+import { poolInfo, protocolVersions, tasksExtension } from "../server/Era.ts"
 import type { Handshake } from "../server/Opening.ts"
 
 /** A server, and what it says of itself; null where that is not known. */
@@ -30,6 +31,7 @@ const capabilitiesOf = (servers: ReadonlyArray<Introduced>): ServerCapabilities 
     known.length < servers.length || known.some((capabilities) => name in capabilities)
   const has = (name: keyof ServerCapabilities) => known.some((capabilities) => name in capabilities)
   const canWatch = known.length < servers.length || known.some(({ resources }) => resources?.subscribe === true)
+  const makesTasks = servers.some(({ handshake }) => handshake?.era === "modern" && areOffered(handshake))
   const tasks = known.map(({ tasks }): unknown => tasks).filter(isRecord)
   return {
     tools: { listChanged: true },
@@ -37,7 +39,8 @@ const capabilitiesOf = (servers: ReadonlyArray<Introduced>): ServerCapabilities 
     ...(mayHave("resources") ? { resources: { ...(canWatch ? { subscribe: true } : {}), listChanged: true } } : {}),
     ...(has("completions") ? { completions: {} } : {}),
     ...(has("logging") ? { logging: {} } : {}),
-    ...(tasks.length > 0 ? { tasks: tasks.reduce((all, its) => merged(all, its, depth)) } : {})
+    ...(tasks.length > 0 ? { tasks: tasks.reduce((all, its) => merged(all, its, depth)) } : {}),
+    ...(makesTasks ? { extensions: { [tasksExtension]: {} } } : {})
   }
 }
 

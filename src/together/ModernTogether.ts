@@ -11,6 +11,7 @@ import type { Stream } from "../mux/era/ModernCall.ts"
 import type { ModernRequest, Requests } from "../mux/era/ModernRequests.ts"
 import * as Presented from "../mux/era/Presented.ts"
 import * as Reply from "../mux/Reply.ts"
+import { areOffered } from "../mux/Tasks.ts"
 import type { Refusal } from "../mux/Upstream.ts"
 import { decodeString, nameOf } from "../mux/Words.ts"
 import { invalidParams, methodNotFound, Overloaded } from "../PoolError.ts"
@@ -107,6 +108,10 @@ export class ModernTogether implements Requests {
         return this.#complete(asked, line, envelope)
       case "subscriptions/listen":
         return this.#listen(asked, line)
+      case "tasks/get":
+      case "tasks/update":
+      case "tasks/cancel":
+        return this.#task(asked, line)
       default:
         return this.#fail(asked, { code: methodNotFound, message: `there is no method "${method.slice(0, 64)}"` })
     }
@@ -200,6 +205,16 @@ export class ModernTogether implements Requests {
       envelope.scan(next.bytes, next.start, next.end)
       this.#forward(asked, place.member, next, envelope)
     })
+  }
+
+  /** To the server that made it: the others refuse what is no task of theirs, and no process of them hears of it. */
+  #task(asked: Asked, line: Line): void {
+    const makers = this.#options.together.directory.members.filter(
+      ({ handshake, isOwn }) => !isOwn && handshake?.era === "modern" && areOffered(handshake)
+    )
+    const message = "there is no such task, or it is another client's"
+    const refuse = () => this.#fail(asked, { code: invalidParams, message })
+    this.#try(asked, makers, { line: line.kept(), isSure: true }, refuse)
   }
 
   /** To the server that has it; where nobody says so, to one after another until one answers. */
@@ -299,7 +314,7 @@ export class ModernTogether implements Requests {
   }
 }
 
-/** A request about a resource that several servers may have. */
+/** A request that one of several servers can answer. */
 interface Search {
   readonly line: Line
   /** They say so themselves: what else is wrong there is the news. */

@@ -90,7 +90,7 @@ describe("ModernTogether", () => {
       const meta = { ...claim({}, { progressToken: "t" }) }
       const asked = ask(2, "resources/read", { uri: "x:1", ...meta })
       const [read] = ofMethod(yield* a.told, "resources/read")
-      const { progressToken } = read?.params?.["_meta"] as { readonly progressToken: unknown }
+      const { progressToken } = read!.params!["_meta"] as { readonly progressToken: unknown }
       const message = "m".repeat(1000)
       for (let progress = 1; progress <= 200; progress++) {
         a.process.say(notification("notifications/progress", { progressToken, progress, message }))
@@ -123,6 +123,34 @@ describe("ModernTogether", () => {
         asked.told().map(({ error, id }) => [id, error?.code, error?.message]),
         [[2, -32603, "locked"]]
       )
+    })
+  )
+
+  it.effect("asks about a task where it was made, and nobody else", () =>
+    Effect.gen(function* () {
+      const extension = { extensions: { "io.modelcontextprotocol/tasks": {} } }
+      const { ask, start } = made("a", "b", "c")
+      const servers = start({ era: "modern", capabilities: { tools: {}, ...extension }, tools: ["slow"] })
+      const [a, b, c] = servers as [Started, Started, Started]
+      yield* settle(...servers)
+      const discovered = ask(0, "server/discover").told()[0]?.result
+      assert.deepNestedInclude(discovered, { "capabilities.extensions": extension.extensions })
+      const making = ask(1, "tools/call", { ...claim(extension), name: "b__slow" })
+      b.process.answer((yield* b.told)[0]!, { resultType: "task", taskId: "t", status: "working" })
+      yield* turn
+      assert.strictEqual(making.told()[0]?.result?.["taskId"], "t")
+      for (const method of ["tasks/get", "tasks/update", "tasks/cancel"]) {
+        const about = ask(2, method, { ...claim(extension), taskId: "t" })
+        const [request] = yield* b.told
+        assert.strictEqual(request?.method, method)
+        b.process.answer(request!, { resultType: "complete", taskId: "t", status: "working" })
+        yield* turn
+        assert.strictEqual(about.told()[0]?.result?.["status"], "working")
+      }
+      const unknown = ask(3, "tasks/get", { ...claim(extension), taskId: "u" })
+      assert.strictEqual(unknown.told()[0]?.error?.code, -32602)
+      assert.deepStrictEqual([...(yield* a.told), ...(yield* b.told), ...(yield* c.told)], [])
+      assert.strictEqual(ask(4, "tasks/list", { taskId: "t" }).told()[0]?.error?.code, -32601)
     })
   )
 })

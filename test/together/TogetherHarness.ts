@@ -13,6 +13,7 @@ export interface Offers {
   readonly templates?: ReadonlyArray<string>
   readonly capabilities?: ServerProcess["handshake"]["capabilities"]
   readonly instructions?: string
+  readonly era?: ServerProcess["handshake"]["era"]
 }
 
 /** One server of them: without a process until it is started. */
@@ -59,9 +60,9 @@ const memberOf = (name: string): Member => {
   const mux = makeMux({ server: name })
   const start: Member["start"] = (offers = {}) => {
     let now = offers
-    const { capabilities = everything, instructions } = offers
+    const { capabilities = everything, era = "legacy", instructions } = offers
     const result = instructions === undefined ? {} : { instructions }
-    const process = mux.attach({ capabilities, result })
+    const process = mux.attach({ capabilities, era, result })
     const told = Effect.gen(function* () {
       const heard: Array<Message> = []
       for (;;) {
