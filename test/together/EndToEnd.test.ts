@@ -120,27 +120,14 @@ const newClient = Effect.fnUntraced(function* (made: Pair) {
   }
 })
 
-/** Servers of one kind under several names. */
-const pair = (pool = {}) =>
-  TogetherPool.make(
-    ({ bad, server }) => ({
-      a: server("a", pool),
-      never: bad("silent", { startTimeout: "1 minute" }),
-      b: server("b", pool)
-    }),
-    { start: false }
-  )
+/** Servers of one kind under several names, and one that has failed. */
+const running = TogetherPool.make(({ bad, server }) => ({
+  a: server("a"),
+  down: bad("exits", { budget: { max: 0 } }),
+  b: server("b")
+}))
 
-type Pair = Effect.Success<ReturnType<typeof pair>>
-
-/** Once its two servers run; the third never does. */
-const running = Effect.gen(function* () {
-  const made = yield* pair()
-  yield* Effect.forkScoped(made.pool.startAll)
-  yield* made.states.reached("a", "running")
-  yield* made.states.reached("b", "running")
-  return made
-})
+type Pair = Effect.Success<typeof running>
 
 const statsOf = (made: Pair, server: string) =>
   Effect.gen(function* () {
@@ -149,7 +136,7 @@ const statsOf = (made: Pair, server: string) =>
     return JSON.parse(EraClient.textOf(answer)) as Stats
   })
 
-describe("/mcp of servers with the same tools, and of one that never starts", () => {
+describe("/mcp of servers with the same tools, and of one that is down", () => {
   it.live("calls the one that is named, tells of progress, and cancels there", () =>
     Effect.gen(function* () {
       const made = yield* running
