@@ -288,7 +288,7 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
     switch (method) {
       case "notifications/initialized":
         this.initialized = true
-        if (this.#upstream.isOwn) this.#upstream.notify(this, line)
+        if (this.#upstream.isOwn) this.#upstream.notify(this, line, method)
         return
       case "notifications/cancelled":
         if (this.#envelope.has(Key.requestId)) this.#cancel(this.#raw(line, Key.requestId), line)
@@ -296,12 +296,8 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
       case "notifications/progress":
         if (this.#envelope.has(Key.progressToken)) this.#upstream.answerProgress(this, line, this.#envelope)
         return
-      case "notifications/roots/list_changed":
-        // A client's roots never change what others may touch.
-        if (this.#upstream.isOwn) this.#upstream.notify(this, line)
-        return
       default:
-        return this.#upstream.notify(this, line)
+        return this.#upstream.notify(this, line, method)
     }
   }
 

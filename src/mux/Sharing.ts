@@ -232,7 +232,9 @@ export class Sharing implements Replaceable {
     home.lists.answer(Calls.begin(line, envelope, { client, member, method, traffic, ...facts }))
   }
 
-  notify(client: Client, line: Line): void {
+  notify(client: Client, line: Line, method: string): void {
+    // A client's roots never change what others may touch.
+    if (method === rootsChanged && !this.isOwn) return
     const { home, member } = this.#of(client)
     if (Gate.passes(member, line)) home.current?.notify(line)
   }
@@ -383,5 +385,8 @@ const unknownCursor: Refusal = {
   code: invalidParams,
   message: "this session was given no such cursor, or by a process that is gone: begin with the first page"
 }
+
+/** What a client says of its roots. */
+export const rootsChanged = "notifications/roots/list_changed"
 
 const noLogging = Reply.json({ code: methodNotFound, message: "the server offers no logging" })

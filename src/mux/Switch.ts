@@ -131,8 +131,8 @@ export class Switch implements Upstream {
     this.#current.list(client, line, envelope, method)
   }
 
-  notify(client: Client, line: Line): void {
-    this.#current.notify(client, line)
+  notify(client: Client, line: Line, method: string): void {
+    this.#current.notify(client, line, method)
   }
 
   answer(client: Client, line: Line, envelope: Envelope): void {

@@ -110,8 +110,8 @@ export interface Upstream {
   readonly answer: (client: Client, line: Line, envelope: Envelope) => void
   /** The client's progress on a question, under the token that came with it. */
   readonly answerProgress: (client: Client, line: Line, envelope: Envelope) => void
-  /** Forwards a notification as it is. */
-  readonly notify: (client: Client, line: Line) => void
+  /** Forwards a notification as it is, where it is the server's to hear. */
+  readonly notify: (client: Client, line: Line, method: string) => void
   /** Cancels the client's request whose id is `id` (JSON text); no answer follows. It counts as `outcome`: `cancelled`. */
   readonly cancel: (client: Client, id: string, line: Line, envelope: Envelope, outcome?: CallOutcome) => void
   /** The client's `level` has changed; the server is told the most verbose level of all. */

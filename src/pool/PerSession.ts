@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function* (
     request,
     // What a session is told of its own process is nobody else's.
     list: request,
-    notify: (client, line) => owns.get(client)?.served.sharing.notify(client, line),
+    notify: (client, line, method) => owns.get(client)?.served.sharing.notify(client, line, method),
     answer: (client, line, envelope) => owns.get(client)?.served.sharing.answer(client, line, envelope),
     answerProgress: (client, line, envelope) => owns.get(client)?.served.sharing.answerProgress(client, line, envelope),
     cancel: (client, id, line, envelope, outcome) =>

@@ -38,7 +38,11 @@ export const make = Effect.gen(function* (): Effect.fn.Return<FollowedPool, neve
     fork(
       Effect.andThen(
         removed,
-        Effect.sync(() => together.gone(upstream))
+        Effect.sync(() => {
+          // It may be over before anybody has asked for anything.
+          follow()
+          together.gone(upstream)
+        })
       )
     )
   }

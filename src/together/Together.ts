@@ -9,6 +9,7 @@ import { isSameId } from "../mux/Calls.ts"
 import { announce } from "../mux/Notifications.ts"
 import { done as nothingToDo } from "../mux/Outcome.ts"
 import * as Reply from "../mux/Reply.ts"
+import { rootsChanged } from "../mux/Sharing.ts"
 import type { Client, Outcome, Upstream } from "../mux/Upstream.ts"
 import { methodNotFound } from "../PoolError.ts"
 import { poolInfo, protocolVersions } from "../server/Era.ts"
@@ -112,8 +113,13 @@ export class Together implements Upstream {
     this.request(client, line, envelope, method)
   }
 
-  /** What clients say unasked is about their session with one server, and so means none of several. */
-  notify(): void {}
+  /** What clients say unasked is about their session with one server, and so means none of several; roots are theirs. */
+  notify(client: Client, line: Line, method: string): void {
+    if (method !== rootsChanged) return
+    for (const part of this.#seats.get(client)!.parts) {
+      if (part.member.isOwn) part.member.upstream.notify(part, line, method)
+    }
+  }
 
   /** Questions of all servers have ids of their own: only one has asked under this. */
   answer(client: Client, line: Line, envelope: Envelope): void {

@@ -109,6 +109,37 @@ describe("tools that are not accepted", () => {
     })
   )
 
+  it.live("are not offered among those of all servers, in either era", () =>
+    Effect.gen(function* () {
+      const { http, pool, socket } = yield* setUp
+      const session = yield* HttpClient.begin(http, "", { path: "/mcp" })
+      const stream = yield* session.listen()
+      yield* stream.event
+      const list = Effect.map(session.post({ jsonrpc: "2.0", id: "l", method: "tools/list" }), ({ messages }) =>
+        PinnedPool.namesOf(messages.at(-1)!)
+      )
+      assert.deepStrictEqual(yield* list, ["pin__calls", "own__calls"])
+      for (const name of ["pin__echo", "own__echo", "pin__fresh", "own__fresh"]) {
+        const [answer] = (yield* session.call(name)).messages
+        assert.strictEqual(PinnedPool.kindOf(answer?.error), "ToolNotAccepted")
+      }
+      const client = yield* Effect.acquireRelease(
+        Effect.sync(
+          () => new ModernClient({ name: "t", version: "1" }, { versionNegotiation: { mode: { pin: "2026-07-28" } } })
+        ),
+        (client) => Effect.promise(() => client.close())
+      )
+      yield* Effect.promise(() => client.connect(new StreamableHTTPClientTransport(new URL(`${http.url}/mcp`))))
+      assert.deepStrictEqual(names((yield* Effect.promise(() => client.listTools())).tools), ["pin__calls"])
+      for (const name of ["pin__echo", "pin__fresh"]) yield* refused(() => client.callTool({ name, arguments: {} }))
+      assert.strictEqual(LineClient.textOf(yield* socket.call("calls")), "")
+      yield* pool.acceptPins(["pin"])
+      assert.strictEqual((yield* stream.message).method, "notifications/tools/list_changed")
+      assert.deepStrictEqual(yield* list, ["pin__echo", "pin__calls", "pin__fresh", "own__calls"])
+      assert.strictEqual(LineClient.textOf((yield* session.call("pin__fresh")).messages[0]!), "ran fresh")
+    })
+  )
+
   it.live("are not offered to connect, nor to an SDK's client in the process", () =>
     Effect.gen(function* () {
       const { open, pool } = yield* setUp

@@ -4,6 +4,7 @@ import type { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/cl
 import { Effect, Queue } from "effect"
 import { randomUUID } from "node:crypto"
 import * as path from "node:path"
+import type { Switch } from "../../src/mux/Switch.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import { watched } from "../fixtures/conformance/content.ts"
 import * as EraClient from "../support/EraClient.ts"
@@ -246,7 +247,8 @@ describe("/mcp of servers with the same tools, and of one that is down", () => {
           Effect.promise(() => client.callTool({ name })),
           (answer) => (JSON.parse(EraClient.textOf(answer)) as Stats).pid
         )
-      const [one, two] = [yield* made.connect1(), yield* made.connect1()]
+      const capabilities = { ...EraClient.everything, roots: { listChanged: true } }
+      const [one, two] = [yield* made.connect1(capabilities), yield* made.connect1()]
       const { tools } = yield* Effect.promise(() => one.listTools())
       assert.includeMembers([...namesOf(tools)], ["shared__echo", "own__echo", "era__test_elicitation"])
       const first = yield* pidOf(one, "own__stats")
@@ -256,6 +258,14 @@ describe("/mcp of servers with the same tools, and of one that is down", () => {
         one.callTool({ name: "era__test_elicitation", arguments: { message: "Who?" } })
       )
       assert.include(EraClient.textOf(asked), "action=accept")
+      yield* Effect.promise(() => one.sendRootsListChanged())
+      const heard = yield* Effect.forEach(["own__stats", "shared__stats"], (name) =>
+        Effect.map(
+          Effect.promise(() => one.callTool({ name })),
+          (answer) => (JSON.parse(EraClient.textOf(answer)) as Stats).notifications
+        )
+      )
+      assert.deepStrictEqual(heard, [["notifications/roots/list_changed"], []])
       const modern = yield* made.connect2("modern")
       const listed = yield* Effect.promise(() => modern.listTools())
       assert.notInclude(namesOf(listed.tools), "own__echo")
@@ -341,6 +351,22 @@ describe("/mcp of servers with the same tools, and of one that is down", () => {
       yield* made.pool.start("b")
       yield* changed
       assert.deepStrictEqual(yield* serversOf, ["a", "b"])
+    })
+  )
+
+  it.live("leaves a server that was taken away before anybody asked for anything", () =>
+    Effect.gen(function* () {
+      const made = yield* TogetherPool.make(({ server }) => ({ a: server("a"), b: server("b") }))
+      const session = yield* HttpClient.begin(made, "", { path: "/mcp" })
+      yield* session.call("b__echo", { text: "x" })
+      // The cast: what stands behind a name tells who is there.
+      const { removed, upstream } = yield* Effect.orDie(made.pool.endpoint("b"))
+      const { clients } = upstream as Switch
+      assert.lengthOf([...clients], 2)
+      yield* Effect.orDie(made.pool.remove("b"))
+      yield* removed
+      yield* session.call("a__echo", { text: "y" })
+      assert.lengthOf([...(upstream as Switch).clients], 0)
     })
   )
 })

@@ -102,7 +102,8 @@ export class ModernCaller implements Client {
   /** To a process of its session's own it is the session. */
   announce(): void {
     this.initialized = true
-    this.#options.upstream.notify(this, Line.ofText('{"jsonrpc":"2.0","method":"notifications/initialized"}'))
+    const method = "notifications/initialized"
+    this.#options.upstream.notify(this, Line.ofText(`{"jsonrpc":"2.0","method":"${method}"}`), method)
   }
 
   cancel(call: ModernCall, reason: string): void {
