@@ -10,7 +10,7 @@ import type { Answer } from "../mux/LocalClient.ts"
 import * as Reply from "../mux/Reply.ts"
 import type { Client, Out, Refusal, Role } from "../mux/Upstream.ts"
 import { methodOf } from "../mux/Words.ts"
-import { forServer, type RequestError, toWire } from "../PoolError.ts"
+import { forServer, OutcomeUnknown, type RequestError, toWire } from "../PoolError.ts"
 import type { Hello } from "../server/Opening.ts"
 import * as Kinds from "./Kinds.ts"
 import type { Member } from "./Member.ts"
@@ -112,6 +112,15 @@ export class Part extends Delegate {
   leave(): void {
     this.member.upstream.leave(this)
     this.#own.clear()
+  }
+
+  /** The server is gone, and what it has of the client's is not waited for any more. */
+  abandon(): void {
+    this.leave()
+    for (const id of this.#waiting.keys())
+      this.client.fail(id, namedAs(this.server, new OutcomeUnknown({ server: this.server })))
+    this.#waiting.clear()
+    while (this.inFlight > 0) this.settled()
   }
 
   override answerTo(id: string): Out {

@@ -111,7 +111,7 @@ export class Seat {
     const part = this.#parts.get(member)
     if (part === undefined) return
     this.#parts.delete(member)
-    part.leave()
+    part.abandon()
     for (const places of [this.watched, this.#tasks]) {
       for (const [key, place] of places) if (place === part) places.delete(key)
     }

@@ -495,6 +495,27 @@ describe("Together", () => {
     })
   )
 
+  it.effect("what a server still has that is gone is answered, since nobody else will", () =>
+    Effect.gen(function* () {
+      const { become, client, members, together } = make("a", "b")
+      const [a, b] = members.map((member) => member.start({ tools: ["slow"] })) as [Started, Started]
+      yield* settle(a, b)
+      const session = client()
+      session.send(call(1, "b__slow"), call(2, "a__slow"))
+      yield* b.told
+      const [toA] = yield* a.told
+      become([members[0]!])
+      together.gone(members[1]!.mux.sharing)
+      const [lost] = yield* session.told
+      assert.deepStrictEqual([lost?.id, lost?.error?.data], [1, { kind: "OutcomeUnknown", server: "b" }])
+      assert.strictEqual(session.session.inFlight, 1)
+      a.process.answer(toA!)
+      assert.deepStrictEqual(ids(yield* session.told), [2])
+      assert.deepStrictEqual([session.session.inFlight, session.events.at(-1)], [0, "idle"])
+      assert.deepStrictEqual([...members[1]!.mux.sharing.clients], [])
+    })
+  )
+
   it.effect("a task is asked about where it runs", () =>
     Effect.gen(function* () {
       const { client, members } = make("a", "b")
