@@ -14,6 +14,7 @@ import { namedTask } from "../mux/Tasks.ts"
 import type { Refusal, Upstream } from "../mux/Upstream.ts"
 import { decodeString, methodOf, nameOf } from "../mux/Words.ts"
 import { invalidRequest } from "../PoolError.ts"
+import * as Kinds from "../together/Kinds.ts"
 import { ModernTogether } from "../together/ModernTogether.ts"
 import { Together } from "../together/Together.ts"
 import { accept, sendJson } from "./Answers.ts"
@@ -168,10 +169,18 @@ const paramsMismatch = (
   method: string,
   { endpoint, headers }: Pick<ModernAsked, "endpoint" | "headers">
 ): Refusal | null => {
-  const tools = method === "tools/call" ? endpoint.tools?.() : null
-  const tool = nameOf(line, envelope)
-  const marked = tools == null || tool === null ? [] : ParamHeaders.markedOf(tools, tool)
+  const shown = method === "tools/call" ? nameOf(line, envelope) : null
+  if (shown === null) return null
+  const { tool, tools } = meant(endpoint, shown)
+  const marked = tools == null ? [] : ParamHeaders.markedOf(tools, tool)
   if (marked.length === 0) return null
   const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: unknown }
   return ParamHeaders.mismatch(marked, (params as { readonly arguments?: unknown }).arguments, headers.other)
+}
+
+/** Which tool of which list a name means. */
+const meant = ({ tools, upstream }: Endpoint, shown: string) => {
+  if (!(upstream instanceof Together)) return { tool: shown, tools: tools?.() }
+  const place = upstream.directory.find(Kinds.tools, shown)
+  return { tool: place?.name ?? shown, tools: place?.member.endpoint.tools?.() }
 }

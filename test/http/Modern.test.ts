@@ -196,20 +196,25 @@ describe("ModernPosts", () => {
   it.live("refuses a call whose headers say another of its marked arguments than its body", () =>
     Effect.gen(function* () {
       const target = yield* setUp
-      const calling = (args: object, headers: { readonly [name: string]: string } = {}) =>
-        Effect.map(
-          HttpClient.ask(target, asked("test_header_parameter", args, { path: "/servers/marked/mcp", headers })),
-          ({ messages, status }) => [status, messages[0]?.error?.code]
-        )
-      const listing = asked("", {}, { method: "tools/list", path: "/servers/marked/mcp" })
-      assert.strictEqual((yield* HttpClient.ask(target, listing)).status, 200)
       const good = [200, undefined]
       const bad = [400, -32020]
-      assert.deepStrictEqual(yield* calling({ region: "eu" }, { "Mcp-Param-Region": "eu" }), good)
-      assert.deepStrictEqual(yield* calling({ region: "é" }, { "mcp-param-region": "=?base64?w6k=?=" }), good)
-      assert.deepStrictEqual(yield* calling({ region: "eu" }), bad)
-      assert.deepStrictEqual(yield* calling({ region: "eu" }, { "mcp-param-region": "us" }), bad)
-      assert.deepStrictEqual(yield* calling({ region: "é" }, { "mcp-param-region": "=?base64?w6k?=" }), bad)
+      const listing = asked("", {}, { method: "tools/list", path: "/servers/marked/mcp" })
+      assert.strictEqual((yield* HttpClient.ask(target, listing)).status, 200)
+      for (const [path, tool] of [
+        ["/servers/marked/mcp", "test_header_parameter"],
+        ["/mcp", "marked__test_header_parameter"]
+      ] as const) {
+        const calling = (args: object, headers: { readonly [name: string]: string } = {}) =>
+          Effect.map(HttpClient.ask(target, asked(tool, args, { path, headers })), ({ messages, status }) => [
+            status,
+            messages[0]?.error?.code
+          ])
+        assert.deepStrictEqual(yield* calling({ region: "eu" }, { "Mcp-Param-Region": "eu" }), good)
+        assert.deepStrictEqual(yield* calling({ region: "é" }, { "mcp-param-region": "=?base64?w6k=?=" }), good)
+        assert.deepStrictEqual(yield* calling({ region: "eu" }), bad)
+        assert.deepStrictEqual(yield* calling({ region: "eu" }, { "mcp-param-region": "us" }), bad)
+        assert.deepStrictEqual(yield* calling({ region: "é" }, { "mcp-param-region": "=?base64?w6k?=" }), bad)
+      }
     })
   )
 
