@@ -67,27 +67,6 @@ describe("tools that are not accepted", () => {
     })
   )
 
-  it.live("are not offered among the tools of all servers", () =>
-    Effect.gen(function* () {
-      const { http, pool } = yield* setUp
-      const session = yield* HttpClient.begin(http, "", { path: "/mcp" })
-      const { messages } = yield* session.post({ jsonrpc: "2.0", id: "l", method: "tools/list" })
-      assert.deepStrictEqual(PinnedPool.namesOf(messages.at(-1)!), ["pin__calls", "own__calls"])
-      for (const name of ["pin__echo", "pin__fresh", "own__fresh"]) {
-        const [answer] = (yield* session.call(name)).messages
-        assert.isDefined(answer?.error, name)
-        if (name !== "own__fresh") assert.strictEqual(PinnedPool.kindOf(answer?.error), "ToolNotAccepted")
-      }
-      yield* pool.acceptPins(["pin"])
-      const after = yield* session.post({ jsonrpc: "2.0", id: "m", method: "tools/list" })
-      assert.sameMembers(
-        [...PinnedPool.namesOf(after.messages.at(-1)!)],
-        ["own__calls", "pin__calls", "pin__echo", "pin__fresh"]
-      )
-      yield* session.end
-    })
-  )
-
   it.live("are not offered to clients of 2026-07-28, over HTTP and over a socket", () =>
     Effect.gen(function* () {
       const { dial, http, socket } = yield* setUp
