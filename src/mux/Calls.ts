@@ -45,6 +45,8 @@ export interface Call {
   isDelivered: boolean
   /** The process asked something while it was in flight. */
   hasSeenQuestion: boolean
+  /** And that was asked of it, as far as is known. */
+  wasAsked: boolean
   /** One of those was refused, since it may have been another client's: what fails then may have failed by that. */
   hasMissedQuestion: boolean
 }
@@ -77,6 +79,7 @@ export const begin = (
     concern,
     isDelivered: false,
     hasSeenQuestion: false,
+    wasAsked: false,
     hasMissedQuestion: false
   }
 }

@@ -258,8 +258,11 @@ export class Questions {
     const first = calls[0]?.member
     if (first === undefined) return refuse("no call is in flight that it could belong to")
     const isOfOne = process.calls.areOnlyOf(first)
-    // Requests of one client side by side: one that it is not asked about yet.
-    const member = isOfOne ? first : (calls.find(({ member }) => member.asked === 0)?.member ?? first)
+    // Requests of one client side by side: one that it was not asked about yet.
+    const free = calls.filter(({ member }) => member.asked === 0)
+    const asked = isOfOne ? calls[0]! : (free.find(({ wasAsked }) => !wasAsked) ?? free[0] ?? calls[0]!)
+    asked.wasAsked = true
+    const { member } = asked
     if ((!isOfOne && !process.calls.areOnlyOfOwner(member.owner)) || !tasks.areOnlyOf(process, member)) {
       for (const call of calls) call.hasMissedQuestion = true
       return refuse("calls of several clients are in flight; from now on such calls run apart")

@@ -54,6 +54,7 @@ export class ModernCall {
   #missing: { readonly [key: string]: unknown } | null = null
   #handle: string | null = null
   #round = 0
+  /** Milliseconds since the epoch; 0 where its client has not been asked what is wanted now. */
   #until = 0
 
   constructor(options: {
@@ -114,8 +115,10 @@ export class ModernCall {
       method === "roots/list" && this.capabilities.roots
         ? null
         : Capabilities.refusal(this.capabilities, method, params)
-    if (refusal === null) this.#pending.set(`${method.slice(0, method.indexOf("/"))}-${own}`, { own, method, params })
-    else this.#missing ??= neededFor(method, params)
+    if (refusal === null) {
+      this.#pending.set(`${method.slice(0, method.indexOf("/"))}-${own}`, { own, method, params })
+      this.#until = 0
+    } else this.#missing ??= neededFor(method, params)
     return refusal
   }
 
@@ -126,6 +129,18 @@ export class ModernCall {
 
   get isAsked(): boolean {
     return this.#pending.size > 0
+  }
+
+  /** Whether its client has ever been asked anything. */
+  get wasAsked(): boolean {
+    return this.#round > 0 || this.isAsked
+  }
+
+  /** The server's own ids of what it wants to know and will not be told. */
+  givenUp(): ReadonlyArray<string> {
+    const given = Array.from(this.#pending.values(), ({ own }) => own)
+    this.#pending.clear()
+    return given
   }
 
   /** What it needed and its client has not declared. */
@@ -142,10 +157,15 @@ export class ModernCall {
     this.fail(this.missing!)
   }
 
-  /** Answers what its client has to find out first; it is away from then on. */
-  ask(now: number, signature: string | null): void {
+  /** Its client is about to be asked: says for how many milliseconds it is waited for. Who finds out nothing gains none. */
+  hold(now: number): number {
     this.#round++
-    this.#until = now + RequestState.maxHeld
+    if (this.#until === 0) this.#until = now + RequestState.maxHeld
+    return this.#until - now
+  }
+
+  /** Answers what its client has to find out first; it is away from then on. */
+  ask(signature: string | null): void {
     const requests = Array.from(this.#pending, ([key, { method, params }]) => [key, { method, params }] as const)
     const requestState = RequestState.sign(this.#server, {
       handle: this.handle,
@@ -171,6 +191,7 @@ export class ModernCall {
       const pending = this.#pending.get(key)
       if (pending === undefined || typeof result !== "object" || result === null) return []
       this.#pending.delete(key)
+      this.#until = 0
       return [[pending.own, result] as const]
     })
   }

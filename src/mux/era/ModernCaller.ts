@@ -4,7 +4,7 @@
  * synchronous code; joined from its first call until it has been of no use for a while.
  */
 import { Line } from "../../lines/LineReader.ts"
-import { forServer } from "../../PoolError.ts"
+import { forServer, type RequestError } from "../../PoolError.ts"
 import type { Capabilities } from "../Capabilities.ts"
 import { Envelope, Key, Shape } from "../Envelope.ts"
 import type { Owner } from "../Owner.ts"
@@ -52,6 +52,8 @@ export class ModernCaller implements Client {
   signature: string | null = null
   initialized = false
   level: number | null = null
+  /** The server was left with a call of it, and may still ask or tell something: whose next call came here would hear that. */
+  isSpent = false
   calls = 0
   inFlight = 0
   readonly #options: ModernCallerOptions
@@ -88,13 +90,15 @@ export class ModernCaller implements Client {
 
   /** Its client has come back with what the server wanted to know. */
   resume(call: ModernCall, responses: { readonly [key: string]: unknown }): void {
+    // Also where it is answered: what was asked may have been about another one of its client's.
+    for (const [own, result] of call.take(responses))
+      this.#tell(`{"jsonrpc":"2.0","id":${own},"result":${Reply.json(result)}}`)
     if (call.kept !== null) {
       const line = Line.of(call.kept)
       this.#envelope.scan(line.bytes, line.start, line.end)
-      return this.#respond(call, line, this.#envelope)
+      this.#respond(call, line, this.#envelope)
+      return this.#look()
     }
-    for (const [own, result] of call.take(responses))
-      this.#tell(`{"jsonrpc":"2.0","id":${own},"result":${Reply.json(result)}}`)
     // A server may have had its answer ready.
     if (call.isAsked && call.stream !== null) this.#ask(call)
   }
@@ -108,14 +112,16 @@ export class ModernCaller implements Client {
 
   cancel(call: ModernCall, reason: string): void {
     if (this.#calls.get(call.sentId) === call) {
-      this.#calls.delete(call.sentId)
       const params = `{"requestId":${call.sentId},"reason":${Reply.json(reason)}}`
       const line = Line.ofText(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":${params}}`)
       const envelope = new Envelope()
       envelope.scan(line.bytes, line.start, line.end)
       this.#options.upstream.cancel(this, call.sentId, line, envelope)
+      this.#calls.delete(call.sentId)
+      this.isSpent = true
     }
     call.stream = null
+    this.#giveUp(call)
     this.#look()
   }
 
@@ -132,10 +138,12 @@ export class ModernCaller implements Client {
   fail(id: string, refusal: Refusal): void {
     const call = this.#calls.get(id)
     if (call === undefined) return
-    this.#calls.delete(id)
+    if ("_tag" in refusal && unfinished.has(refusal._tag)) this.isSpent = true
     const error = "_tag" in refusal ? forServer(refusal, this.server) : refusal
-    if (call.stream !== null) return call.fail(error)
-    call.kept = Buffer.from(Reply.failure(id, error).trimEnd())
+    if (call.stream === null) return void (call.kept = Buffer.from(Reply.failure(id, error).trimEnd()))
+    this.#calls.delete(id)
+    call.fail(error)
+    this.#giveUp(call)
   }
 
   settled(): void {
@@ -200,19 +208,25 @@ export class ModernCaller implements Client {
       Edits.writePieces(call.stream.out, withoutLineFeed(pieces), edits)
     }
     call.ended()
+    this.#giveUp(call)
     return true
   }
 
   #respond(call: ModernCall, line: Line, envelope: Envelope): void {
-    this.#calls.delete(call.sentId)
     if (call.stream === null) return void (call.kept = line.copyBytes())
+    this.#calls.delete(call.sentId)
+    this.#answer(call, line, envelope)
+    this.#giveUp(call)
+  }
+
+  #answer(call: ModernCall, line: Line, envelope: Envelope): void {
     const start = this.signature === null ? 0 : Presented.resultStart(line, envelope)
     if (start === -1) return this.#reject(call, line, envelope)
     if (call.missing !== null && envelope.has(Key.isError)) return call.fail(call.missing)
     const isSigned = () => line.bytes.subarray(start, line.end).includes(meta)
     const members = Presented.completed(line, start, this.#lacking(call, isSigned))
     const id = { from: envelope.start[Key.id]!, to: envelope.end[Key.id]!, text: call.id }
-    if (call.hasRoom(line.end - line.start)) Edits.write(call.stream.out, line, [id, ...members])
+    if (call.hasRoom(line.end - line.start)) Edits.write(call.stream!.out, line, [id, ...members])
     call.ended()
   }
 
@@ -240,14 +254,12 @@ export class ModernCaller implements Client {
   #question(line: Line, method: string): void {
     const own = raw(line, this.#envelope, Key.id)
     // A process of its own may ask while several are under way: all of them are one client's.
-    const call = [...this.#calls.values()].find(({ method }) => mayAsk.has(method))
+    const calls = [...this.#calls.values()].filter(({ kept, method }) => kept === null && mayAsk.has(method))
+    const call = calls.find(({ wasAsked }) => !wasAsked) ?? calls[0]
     const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: object }
     const { _meta: _, ...asked } = { _meta: null, ...params } as { readonly [key: string]: unknown }
-    const refusal =
-      call === undefined
-        ? { code: -32600, message: "no call is there that could need it" }
-        : call.wants(own, method, asked)
-    if (refusal !== null) return this.#tell(`{"jsonrpc":"2.0","id":${own},"error":${Reply.json(refusal)}}`)
+    const refusal = call === undefined ? noCall : call.wants(own, method, asked)
+    if (refusal !== null) return this.#refuse(own, refusal)
     // What else it wants to know is in what has been read already.
     queueMicrotask(() => this.#ask(call!))
   }
@@ -255,7 +267,16 @@ export class ModernCaller implements Client {
   #ask(call: ModernCall): void {
     if (call.stream === null || !call.isAsked || !this.#calls.has(call.sentId)) return
     this.#options.onHeld(call, this)
-    call.ask(Date.now(), this.signature)
+    call.ask(this.signature)
+  }
+
+  /** The call is over: what the server wanted to know for it, nobody finds out. */
+  #giveUp(call: ModernCall): void {
+    for (const own of call.givenUp()) this.#refuse(own, noCall)
+  }
+
+  #refuse(own: string, refusal: Refusal): void {
+    this.#tell(`{"jsonrpc":"2.0","id":${own},"error":${Reply.json(refusal)}}`)
   }
 
   #tell(text: string): void {
@@ -290,6 +311,9 @@ const withoutLineFeed = (pieces: ReadonlyArray<Buffer>): ReadonlyArray<Buffer> =
   return [...pieces.slice(0, -1), last.subarray(0, -1)]
 }
 
+/** What fails a call that the server may go on with. */
+const unfinished: ReadonlySet<string> = new Set<RequestError["_tag"]>(["RequestTimeout", "OutcomeUnknown"])
+const noCall = { code: -32600, message: "no call is there that could need it" }
 /** Each call says for itself what its client can be asked. */
 const all: Capabilities = { sampling: true, samplingTools: true, form: true, url: true, roots: true }
 

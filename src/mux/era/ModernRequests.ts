@@ -234,7 +234,7 @@ export class ModernRequests implements Requests {
     const timer = setTimeout(() => {
       this.#held.delete(call.handle)
       caller.cancel(call, "its client has not come back with what the server asked")
-    }, RequestState.maxHeld)
+    }, call.hold(Date.now()))
     this.#held.set(call.handle, { call, caller, timer: timer.unref() })
   }
 
@@ -263,8 +263,12 @@ export class ModernRequests implements Requests {
   }
 
   #release(caller: ModernCaller): void {
-    const isKept = this.#isClosed || this.#options.upstream.isOwn || !caller.isFree
-    if (isKept || this.#free.includes(caller)) return
+    if (this.#isClosed || this.#options.upstream.isOwn || !caller.isFree) return
+    if (caller.isSpent) {
+      this.#callers.delete(caller)
+      return caller.leave()
+    }
+    if (this.#free.includes(caller)) return
     this.#free.push(caller)
     this.#lingering ??= setTimeout(() => {
       this.#lingering = null

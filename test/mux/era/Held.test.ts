@@ -3,7 +3,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
 import * as Harness from "../MuxHarness.ts"
-import { call, capabilities, held, made, signed } from "./ModernMessages.ts"
+import { turn } from "../../lines/Turn.ts"
+import { apart, call, capabilities, held, made, signed } from "./ModernMessages.ts"
+
+/** The retry of a call that was answered with a question, which is declined. */
+const retryOf = (id: unknown, name: string, { result }: Harness.Message): object => {
+  const { inputRequests, requestState } = result as { readonly inputRequests: object; readonly requestState: string }
+  const inputResponses = Object.fromEntries(Object.keys(inputRequests).map((key) => [key, { action: "decline" }]))
+  return call(id, name, capabilities, { inputResponses, requestState })
+}
 
 describe("a call that is held", () => {
   it.effect("is resumed by its retry, under the new id", () =>
@@ -219,6 +227,119 @@ describe("a call that is held", () => {
       server.answer(request, {})
       assert.isEmpty(yield* client.told)
       assert.strictEqual(client.session.inFlight, 0)
+    })
+  )
+
+  it.effect(
+    "lets the server know what its client found out, though the question was another call's of that client",
+    () =>
+      Effect.gen(function* () {
+        yield* Harness.fakeTimers
+        const { client, server } = made()
+        yield* server.told
+        client.send(call("a", "ask a", capabilities), call("b", "ask b", capabilities))
+        const [a, b] = yield* server.told
+        const ask = (id: string) =>
+          server.say({ jsonrpc: "2.0", id, method: "elicitation/create", params: { message: id } })
+        ask("for b")
+        ask("for a")
+        yield* turn
+        const [first, second] = yield* client.told
+        client.send(retryOf("a again", "ask a", first!))
+        assert.deepStrictEqual((yield* server.told)[0]?.id, "for b")
+        server.answer(b!, { content: [] })
+        assert.isEmpty(yield* client.told)
+        // Longer than who is of no use stays.
+        vi.advanceTimersByTime(5000)
+        assert.isEmpty(yield* server.told)
+        client.send(retryOf("b again", "ask b", second!))
+        assert.deepStrictEqual(
+          (yield* client.told).map(({ id }) => id),
+          ["b again"]
+        )
+        assert.deepStrictEqual(yield* server.told, [{ jsonrpc: "2.0", id: "for a", result: { action: "decline" } }])
+        server.answer(a!, { content: [] })
+        assert.deepStrictEqual(
+          (yield* client.told).map(({ id }) => id),
+          ["a again"]
+        )
+        assert.strictEqual(client.session.inFlight, 0)
+      })
+  )
+
+  it.effect("is not asked again while another call of its client has not been asked", () =>
+    Effect.gen(function* () {
+      const { client, server } = made()
+      yield* server.told
+      client.send(call("a", "ask a", capabilities), call("b", "ask b", capabilities))
+      yield* server.told
+      for (const [id, name] of [
+        ["a", "ask a"],
+        ["b", "ask b"]
+      ] as const) {
+        server.say({ jsonrpc: "2.0", id, method: "elicitation/create", params: { message: "Who?" } })
+        yield* turn
+        const [asked] = yield* client.told
+        assert.strictEqual(asked?.id, id)
+        client.send(retryOf(`${id} again`, name, asked!))
+        assert.strictEqual((yield* server.told)[0]?.id, id)
+      }
+    })
+  )
+
+  it.effect("leaves no question without an answer: that of a call that is answered, cancelled or given up", () =>
+    Effect.gen(function* () {
+      yield* Harness.fakeTimers
+      const refused = (told: ReadonlyArray<Harness.Message>) =>
+        told.filter(({ error }) => error !== undefined).map(({ id }) => id)
+      const question = { jsonrpc: "2.0", id: "q", method: "elicitation/create", params: { message: "Who?" } }
+      for (const questions of ["auto", "own"] as const) {
+        const begun = Effect.fnUntraced(function* () {
+          const mux = Harness.makeMux({ questions })
+          const server = mux.attach({ capabilities: {}, isEmpty: true })
+          const requests = apart(mux, null)
+          const { cancel } = requests.send(call(1, "ask", capabilities))
+          const request = (yield* server.told).find(({ method }) => method === "tools/call")!
+          server.say(question)
+          return { cancel, request, requests, server }
+        })
+        const answered = yield* begun()
+        answered.server.answer(answered.request)
+        assert.deepStrictEqual(refused(yield* answered.server.told), ["q"])
+        assert.strictEqual(answered.requests.answered[0]?.result?.["resultType"], "complete")
+        const cancelled = yield* begun()
+        cancelled.cancel()
+        assert.deepStrictEqual(refused(yield* cancelled.server.told), ["q"])
+        assert.isEmpty(cancelled.requests.answered)
+        const left = yield* begun()
+        yield* turn
+        assert.strictEqual(left.requests.answered[0]?.result?.["resultType"], "input_required")
+        assert.deepStrictEqual(refused(yield* left.server.told), [])
+        vi.advanceTimersByTime(60_001)
+        assert.deepStrictEqual(refused(yield* left.server.told), ["q"])
+      }
+    })
+  )
+
+  it.effect("is waited for a minute from when its client was asked, however often that comes back with nothing", () =>
+    Effect.gen(function* () {
+      yield* Harness.fakeTimers
+      const world = made()
+      const { client, server } = world
+      let { asked } = yield* held(world)
+      for (let round = 0; round < 3; round++) {
+        vi.advanceTimersByTime(19_000)
+        const requestState = asked.result?.["requestState"]
+        client.send(call(round, "ask", capabilities, { inputResponses: {}, requestState }))
+        asked = (yield* client.told)[0]!
+        assert.strictEqual(asked.result?.["resultType"], "input_required")
+      }
+      assert.isEmpty(yield* server.told)
+      vi.advanceTimersByTime(3001)
+      assert.include(
+        (yield* server.told).map(({ method }) => method),
+        "notifications/cancelled"
+      )
     })
   )
 

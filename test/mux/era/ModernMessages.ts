@@ -1,5 +1,8 @@
 /** Modern requests in memory, and calls that wait for what their client finds out. */
 import { Effect } from "effect"
+import { Line } from "../../../src/lines/LineReader.ts"
+import { Envelope } from "../../../src/mux/Envelope.ts"
+import { ModernRequests } from "../../../src/mux/era/ModernRequests.ts"
 import { turn } from "../../lines/Turn.ts"
 import * as Harness from "../MuxHarness.ts"
 
@@ -27,6 +30,29 @@ export const made = (options?: Parameters<typeof Harness.makeMux>[0], process?: 
   return { mux, server, client: mux.client() }
 }
 
+/** Requests each with a stream of its own: as they come over HTTP, or, where `socket` is null, as those of one client. */
+export const apart = ({ sharing }: Harness.Mux, socket: string | null) => {
+  const requests = new ModernRequests({ server: "git", upstream: sharing, maxUnread: Infinity, socket })
+  const envelope = new Envelope()
+  const answered: Array<Harness.Message> = []
+  const send = (message: object) => {
+    const line = Line.of(Buffer.from(JSON.stringify(message)))
+    envelope.scan(line.bytes, line.start, line.end)
+    const told: Array<Harness.Message> = []
+    let text = ""
+    const push = (piece: string | Buffer) => {
+      text += piece.toString("latin1")
+      if (!text.endsWith("\n")) return
+      told.push(Harness.parse(text))
+      text = ""
+    }
+    const ended = () => void answered.push(told.at(-1)!)
+    const stream = { out: { unread: 0, push }, ended, listens: () => {}, overflow: () => {} }
+    return { told, cancel: requests.receive(line, envelope, "tools/call", stream).cancel }
+  }
+  return { answered, send }
+}
+
 /** Of a client that can be asked. */
 export const capabilities = { elicitation: {} }
 
@@ -35,7 +61,7 @@ export const held = Effect.fnUntraced(function* (world: ReturnType<typeof made>,
   const { client, server } = world
   yield* server.told
   client.send(call(id, "ask", capabilities))
-  const [request] = yield* server.told
+  const request = (yield* server.told).find(({ method }) => method === "tools/call")
   server.say({ jsonrpc: "2.0", id: "q", method: "elicitation/create", params: { message: "Who?", mode: "form" } })
   yield* turn
   const [asked] = yield* client.told

@@ -1,27 +1,8 @@
 /** Whose turn it is among modern clients: each connection is one, and all that come over HTTP are one together. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Line } from "../../../src/lines/LineReader.ts"
-import { ModernRequests } from "../../../src/mux/era/ModernRequests.ts"
-import { Envelope } from "../../../src/mux/Envelope.ts"
-import * as Harness from "../MuxHarness.ts"
-import { call, made } from "./ModernMessages.ts"
-
-/** Requests as they come over HTTP: each with a stream of its own. */
-const overHttp = ({ sharing }: Harness.Mux) => {
-  const requests = new ModernRequests({ server: "git", upstream: sharing, maxUnread: Infinity, socket: "mcp.sock" })
-  const envelope = new Envelope()
-  const answered: Array<Harness.Message> = []
-  const send = (message: object): void => {
-    const line = Line.of(Buffer.from(JSON.stringify(message)))
-    envelope.scan(line.bytes, line.start, line.end)
-    let text = ""
-    const out = { unread: 0, push: (piece: string | Buffer) => void (text += piece.toString("latin1")) }
-    const ended = () => void answered.push(Harness.parse(text))
-    requests.receive(line, envelope, "tools/call", { out, ended, listens: () => {}, overflow: () => {} })
-  }
-  return { answered, send }
-}
+import type * as Harness from "../MuxHarness.ts"
+import { apart, call, made } from "./ModernMessages.ts"
 
 const nameOf = ({ params }: Harness.Message): unknown => params?.["name"]
 
@@ -31,7 +12,7 @@ describe("modern requests that wait for their turn", () => {
       const { client: one, mux, server } = made({ maxConcurrency: 1 })
       yield* server.told
       const other = mux.client()
-      const http = overHttp(mux)
+      const http = apart(mux, "mcp.sock")
       for (const id of [1, 2, 3, 4]) http.send(call(id, `http ${id}`))
       for (const id of [1, 2, 3]) one.send(call(id, `one ${id}`))
       other.send(call(1, "other 1"))
@@ -52,7 +33,7 @@ describe("modern requests that wait for their turn", () => {
     Effect.gen(function* () {
       const { client: one, mux, server } = made({ maxInFlight: 2 })
       yield* server.told
-      const http = overHttp(mux)
+      const http = apart(mux, "mcp.sock")
       for (const id of [1, 2, 3]) http.send(call(id, `http ${id}`))
       for (const id of [1, 2, 3]) one.send(call(id, `one ${id}`))
       const held = yield* server.told
