@@ -99,6 +99,7 @@ type BegunCall = Pick<Call, "client" | "member" | "method" | "name" | "traffic" 
 /** A request of the pool's own. */
 export interface Ask {
   readonly client: null
+  readonly method: string
   /** A client waits for it. */
   readonly isForClient: boolean
   /** As a call has it. */
@@ -118,9 +119,9 @@ export class Calls {
    */
   laneOwner: Member | null = null
   readonly #calls = new IdTable<Call | Ask>()
-  readonly #abandoned = new Map<number, Abandoned>()
-  /** More were abandoned than are kept: whose they are is not known any more. */
-  #isBlurred = false
+  readonly #abandoned = new Map<number, Abandoned & { readonly at: number }>()
+  /** When more were abandoned than are kept, if ever: whose they are is not known any more. */
+  #blurredAt: number | null = null
   /** How many calls members have in the lane. */
   readonly #inLane = new Map<Member, number>()
 
@@ -229,7 +230,7 @@ export class Calls {
 
   /** Whether that is all there is. */
   get areAllKnown(): boolean {
-    return !this.#isBlurred
+    return this.#blurredAt === null
   }
 
   /** A call of the only client that waits for some here, lists aside; one that wants log messages, if one does. */
@@ -245,23 +246,35 @@ export class Calls {
 
   /** Whether all that clients asked here and the server has not answered, abandoned or not, is this member's. */
   areOnlyOf(member: Member): boolean {
-    if (this.#isBlurred) return false
-    for (const abandoned of this.#abandoned.values()) if (abandoned.member !== member) return false
-    for (const [, call] of this.#calls) if (call.client !== null && call.member !== member) return false
-    return true
+    return this.#areAll((other) => other === member)
   }
 
   /** The same for all that are this one's, where that is one client. */
   areOnlyOfOwner(owner: Owner): boolean {
-    if (this.#isBlurred || !owner.isOneClient) return false
-    for (const { member } of this.#abandoned.values()) if (member.owner !== owner) return false
-    for (const [, call] of this.#calls) if (call.client !== null && call.member.owner !== owner) return false
+    return owner.isOneClient && this.#areAll((other) => other.owner === owner)
+  }
+
+  /**
+   * Whether what the server says now of what it does can be about nobody else: what was abandoned a while ago, which most
+   * servers never answer, is taken to have ended. `now` is in milliseconds since the epoch.
+   */
+  isSaidToOnly(member: Member, now: number): boolean {
+    const before = now - aWhile
+    if (this.#blurredAt !== null && this.#blurredAt > before) return false
+    for (const { at, member: other, method } of this.#abandoned.values()) {
+      if (at > before && !areForAll.has(method) && !isSame(other, member)) return false
+    }
+    for (const [, call] of this.#calls) {
+      // The pool asks it for somebody, and for whom does not count here.
+      if (call.client === null && call.isForClient && call.method === subscribes && call.deadlineFrom > before)
+        return false
+    }
     return true
   }
 
   /** Whether anything was abandoned, and may still ask. */
   get haveAbandoned(): boolean {
-    return this.#isBlurred || this.#abandoned.size > 0
+    return this.#blurredAt !== null || this.#abandoned.size > 0
   }
 
   /** Whether a call that ran alone was abandoned, and may still ask, as far as it is known. */
@@ -270,10 +283,18 @@ export class Calls {
     return false
   }
 
+  #areAll(isWanted: (member: Member) => boolean): boolean {
+    if (this.#blurredAt !== null) return false
+    for (const { member } of this.#abandoned.values()) if (!isWanted(member)) return false
+    for (const call of this.clients()) if (!isWanted(call.member)) return false
+    return true
+  }
+
   #abandon(id: number, call: Call): void {
     const { concern, isInLane, member, method, name } = call
-    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { member, method, name, isInLane, concern })
-    else this.#isBlurred = true
+    const at = Date.now()
+    if (this.#abandoned.size < maxAbandoned) this.#abandoned.set(id, { member, method, name, isInLane, concern, at })
+    else this.#blurredAt = at
     this.#delete(id, call)
   }
 
@@ -302,6 +323,8 @@ const areForAll: ReadonlySet<string> = new Set([
   "resources/list",
   "resources/templates/list"
 ])
+
+const subscribes = "resources/subscribe"
 
 /** The id in `bytes[from, to)`; -1, which no call has, where it is not one that the pool gives. */
 export const idIn = (bytes: Uint8Array, from: number, to: number): number => {
@@ -335,5 +358,7 @@ export const isSameId = (id: string): ((other: string) => boolean) => {
   return (other) => other === id || canonicalId(other) === wanted
 }
 
+/** Milliseconds. */
+const aWhile = 60_000
 /** What is kept of abandoned calls of one process. */
 const maxAbandoned = 1024

@@ -123,14 +123,12 @@ export class Notifications {
     } else if (logMessages === "all") for (const client of clients) if (wants(client)) deliver(client, line)
   }
 
-  /**
-   * Whose log messages are, as far as that is certain: tasks may say some too. What was given up was told to stop, and for
-   * what goes on all the same, which no server says, nobody else is kept without.
-   */
+  /** Whose log messages are, as far as that is certain: tasks may say some too, and for a while what was given up. */
   #causeOfLog(): Client | null {
     const { process, tasks } = this.#options
     const call = this.#calls.soleCall()
-    return call !== null && tasks.areOnlyOf(process, call.member) ? call.client : null
+    if (call === null || !this.#calls.isSaidToOnly(call.member, Date.now())) return null
+    return tasks.areOnlyOf(process, call.member) ? call.client : null
   }
 }
 

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { logLevels } from "../../src/mux/LogLevel.ts"
 import { turn } from "../lines/Turn.ts"
 import { asked, methods, outcomes } from "./Messages.ts"
-import { type Client, makeShared, type Message, notification, request } from "./MuxHarness.ts"
+import { type Client, fakeTimers, makeShared, type Message, notification, request } from "./MuxHarness.ts"
 
 const logging = { capabilities: { logging: {} } }
 
@@ -108,6 +109,47 @@ describe("Notifications", () => {
         for (const ask of yield* server.told) if (ask.method === "completion/complete") server.answer(ask)
         yield* other.told
         assert.deepStrictEqual(yield* heard(), [1, 0])
+      })
+    )
+
+    it.effect(
+      "are nobody's for a minute after another gave up what may say them, unless the server has answered it",
+      () =>
+        Effect.gen(function* () {
+          yield* fakeTimers
+          const { clients, server } = makeShared(2, {}, logging)
+          const [one, other] = clients as [Client, Client]
+          const heard = Effect.fnUntraced(function* () {
+            server.say(message("info"))
+            return [(yield* one.told).length, (yield* other.told).length]
+          })
+          one.send(request(1, "tools/call", { name: "a" }))
+          for (const isAnswered of [false, true]) {
+            other.send(request(1, "tools/call", { name: "b" }))
+            const given = (yield* server.told).at(-1)!
+            other.send(notification("notifications/cancelled", { requestId: 1 }))
+            assert.deepStrictEqual(yield* heard(), [0, 0])
+            if (isAnswered) server.answer(given)
+            else vi.advanceTimersByTime(60_000)
+            assert.deepStrictEqual(yield* heard(), [1, 0])
+          }
+          one.send(request(2, "tools/call", { name: "c" }), notification("notifications/cancelled", { requestId: 2 }))
+          assert.deepStrictEqual(yield* heard(), [1, 0])
+        })
+    )
+
+    it.effect("are nobody's while the server is asked to watch something", () =>
+      Effect.gen(function* () {
+        const { clients, server } = makeShared(2, {}, { capabilities: { logging: {}, resources: { subscribe: true } } })
+        const [one, other] = clients as [Client, Client]
+        one.send(request(1, "tools/call", { name: "a" }))
+        other.send(request(1, "resources/subscribe", { uri: "x:y" }))
+        const asked = (yield* server.told).find(({ method }) => method === "resources/subscribe")!
+        server.say(message("info"))
+        assert.deepStrictEqual(yield* one.told, [])
+        server.answer(asked)
+        server.say(message("error"))
+        assert.deepStrictEqual(levelsOf(yield* one.told), ["error"])
       })
     )
 

@@ -7,6 +7,7 @@ import { apart, call, capabilities, claim } from "./ModernMessages.ts"
 
 const logging = { "io.modelcontextprotocol/logLevel": "debug" }
 
+const logMessage = Harness.notification("notifications/message", { level: "error", data: "of the first" })
 const question = { jsonrpc: "2.0", id: "q", method: "elicitation/create", params: { message: "of the first" } }
 
 /** One request that was begun, and how it was given up; then another one. */
@@ -40,6 +41,18 @@ describe("a modern request that comes after another was given up", () => {
       assert.deepInclude(refused, { id: "q" })
       assert.strictEqual(refused?.error?.data?.["kind"], "QuestionNotAttributable")
       assert.isEmpty(second.told)
+    })
+  )
+
+  it.effect("is told no log message that may be that one's", () =>
+    Effect.gen(function* () {
+      yield* Harness.fakeTimers
+      const { second, server } = yield* ways.cancelled()
+      server.say(logMessage)
+      assert.isEmpty(second.told)
+      vi.advanceTimersByTime(60_001)
+      server.say(logMessage)
+      assert.lengthOf(second.told, 1)
     })
   )
 })
