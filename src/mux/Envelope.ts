@@ -256,20 +256,23 @@ export const canonical = (line: Buffer): Buffer | null => {
   }
 }
 
-/** The spans of the elements of the batch in `bytes[from, to)`, which a scan found well-formed; no more than `max` of them. */
+/** How many messages a batch may have. */
+export const maxBatch = 4096
+
+/** The spans of the elements of the batch in `bytes[from, to)`, which a scan found well-formed; null of more than {@link maxBatch}. */
 export const elements = (
   bytes: Uint8Array,
   from: number,
-  to: number,
-  max = Infinity
-): Array<{ readonly from: number; readonly to: number }> => {
+  to: number
+): ReadonlyArray<{ readonly from: number; readonly to: number }> | null => {
   const spans: Array<{ readonly from: number; readonly to: number }> = []
   let depth = 0
   let start = -1
-  for (let i = from; i < to && spans.length < max; i++) {
+  for (let i = from; i < to; i++) {
     const c = bytes[i]!
     if (c <= SPACE) continue
     if (depth === 1 && (c === COMMA || c === CLOSE_ARRAY)) {
+      if (spans.length === maxBatch) return null
       if (start >= 0) spans.push({ from: start, to: trimEnd(bytes, i) })
       start = -1
       if (c === CLOSE_ARRAY) depth--

@@ -5,13 +5,13 @@
 import type { CallOutcome } from "../CallOutcome.ts"
 import { Line, type LongLine } from "../lines/LineReader.ts"
 import type { LineSink } from "../lines/LineWriter.ts"
-import { OutcomeUnknown, type RequestError, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
+import { OutcomeUnknown, RequestTimeout, ResultTooLarge } from "../PoolError.ts"
 import type { ServerProcess } from "../server/ServerProcess.ts"
 import type { Receiver } from "../server/Transport.ts"
-import type { CallAccount } from "./CallAccount.ts"
 import { type Ask, type Call, Calls, idIn } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import * as Delivery from "./Delivery.ts"
+import { type Endings, refuse } from "./Endings.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import { ModernServer } from "./era/ModernServer.ts"
 import * as Gate from "./Gate.ts"
@@ -19,6 +19,7 @@ import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
 import type { Peer } from "./Peer.ts"
+import * as Remains from "./Remains.ts"
 import * as Repeatable from "./Repeatable.ts"
 import * as Reply from "./Reply.ts"
 import type { Roster } from "./Roster.ts"
@@ -27,14 +28,6 @@ import * as Splice from "./Splice.ts"
 import type { Client, Outcome, Refusal } from "./Upstream.ts"
 import { verdictOf } from "./Verdict.ts"
 import { methodOf } from "./Words.ts"
-
-/** Who is told that a client's request which a process held has ended. */
-export interface Endings {
-  /** Before its client is. */
-  readonly account: CallAccount
-  /** After its client. */
-  readonly onSettled: (call: Call, outcome: CallOutcome) => void
-}
 
 export interface MultiplexerOptions extends Omit<NotificationsOptions, "process">, Endings {
   readonly server: string
@@ -52,16 +45,6 @@ export interface MultiplexerOptions extends Omit<NotificationsOptions, "process"
   readonly roster: Roster
   /** A request will not be answered, though the process is there: it may have run, or not. `reason` says what broke. */
   readonly onLost: (call: Call | Ask, reason: string) => void
-}
-
-/** What a process held when it ended. */
-export interface Remains {
-  /** In the order in which they were sent. */
-  readonly calls: ReadonlyArray<Call | Ask>
-  /** The lines of those that never reached it. */
-  readonly unwritten: ReadonlyMap<Call | Ask, Line>
-  /** The client's call that had reached it, where there was only one. */
-  readonly sole: Call | null
 }
 
 export class Multiplexer implements Receiver, Peer {
@@ -198,25 +181,11 @@ export class Multiplexer implements Receiver, Peer {
   }
 
   /** The process has ended, or is being ended. */
-  end(): Remains {
+  end(): Remains.Remains {
     this.#isEnded = true
     this.#modern?.end()
     this.calls.onEmpty = null
-    const held = new Map(this.calls.takeAll())
-    const unwritten = new Map<Call | Ask, Line>()
-    const bytes = this.#stdin.takeUnwritten()
-    // One of its own: the process may end within the hand-over of its last answer.
-    const envelope = new Envelope()
-    for (let start = 0, end = 0; (end = bytes.indexOf(lineFeed, start)) !== -1; start = end + 1) {
-      const line = Line.of(bytes.subarray(start, end))
-      if (envelope.scan(line.bytes, line.start, line.end) !== Shape.message) continue
-      if (!envelope.has(Key.id) || !envelope.has(Key.method)) continue
-      const call = held.get(idIn(line.bytes, envelope.start[Key.id]!, envelope.end[Key.id]!))
-      if (call !== undefined) unwritten.set(call, line)
-    }
-    const calls = [...held.values()]
-    const [sole = null, ...others] = calls.filter((call): call is Call => call.client !== null && !unwritten.has(call))
-    return { calls, unwritten, sole: others.length === 0 ? sole : null }
+    return Remains.of(new Map(this.calls.takeAll()), this.#stdin.takeUnwritten())
   }
 
   #cancelled(requestId: number, reason: string): void {
@@ -232,13 +201,8 @@ export class Multiplexer implements Receiver, Peer {
     if (end - start > shortLine && envelope.scanResponse(bytes, start, end)) return this.#response(line)
     const shape = envelope.scan(bytes, start, end)
     if (shape === Shape.message) this.#message(line)
-    else if (shape === Shape.batch) {
-      for (const span of elements(bytes, start, end)) {
-        line.start = span.from
-        line.end = span.to
-        if (envelope.scan(bytes, span.from, span.to) === Shape.message) this.#message(line)
-      }
-    } else this.#stray(line)
+    else if (shape === Shape.batch) this.#batch(line)
+    else this.#stray(line)
   }
 
   /** A long response goes on piece by piece. */
@@ -279,6 +243,16 @@ export class Multiplexer implements Receiver, Peer {
     if (call !== undefined) return this.#options.onLost(call, reason)
     this.calls.takeAbandoned(id)
     this.#modern?.lost(id)
+  }
+
+  #batch(line: Line): void {
+    const spans = elements(line.bytes, line.start, line.end)
+    if (spans === null) return this.#stray(line)
+    for (const { from, to } of spans) {
+      line.start = from
+      line.end = to
+      if (this.#envelope.scan(line.bytes, from, to) === Shape.message) this.#message(line)
+    }
   }
 
   #message(line: Line): void {
@@ -386,12 +360,6 @@ export class Multiplexer implements Receiver, Peer {
   }
 }
 
-/** Ends a request with one of the pool's own errors. */
-export const refuse = (call: Call | Ask, error: RequestError, { account, onSettled }: Endings): void => {
-  if (call.client === null) call.done({ kind: "refused", error })
-  else onSettled(call, account.fail(call, error))
-}
-
 /** Notifications that belong to a call in flight: a process that drains goes on sending them. */
 const ofItsCalls: ReadonlySet<string> = new Set([
   "notifications/progress",
@@ -406,4 +374,3 @@ const shortLine = 4096
 const strayLength = 1000
 /** Bytes that wait for a server which takes less than it is given, before what comes waits elsewhere. */
 const ahead = 256 * 1024
-const lineFeed = 0x0a

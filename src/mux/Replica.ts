@@ -6,14 +6,15 @@
 import type { Line } from "../lines/LineReader.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
-import type { Ask, Call } from "./Calls.ts"
+import type { Call } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
+import { type Endings, refuse } from "./Endings.ts"
 import type { Envelope } from "./Envelope.ts"
 import type { Pins } from "./Gate.ts"
 import { ListCache } from "./ListCache.ts"
 import { LogLevels } from "./LogLevels.ts"
 import type { Memory } from "./Memory.ts"
-import { type Endings, Multiplexer, refuse } from "./Multiplexer.ts"
+import { Multiplexer } from "./Multiplexer.ts"
 import { announce } from "./Notifications.ts"
 import type { Poison } from "./Poison.ts"
 import type { Questions } from "./Questions.ts"
@@ -24,7 +25,7 @@ import { areOffered, type Tasks } from "./Tasks.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 import { type Waiting, WaitingRoom } from "./WaitingRoom.ts"
 
-export interface ReplicaOptions extends Endings {
+export interface ReplicaOptions extends Endings, Pick<Repeatable.AfterEnd, "onAgain"> {
   readonly server: string
   readonly logMessages: "owner" | "all" | "none"
   /** Bytes. */
@@ -56,8 +57,6 @@ export interface ReplicaOptions extends Endings {
   readonly onNeeded: (replica: Replica) => void
   /** There is a process, or another, or room in it, or none will come. */
   readonly onChange: (replica: Replica) => void
-  /** What a process that ended held, or failed, and may be asked again. Where nothing takes it, `errorOf` says what to answer. */
-  readonly onAgain: (call: Call, line: Line, errorOf: (error: RequestError) => RequestError) => void
   /** Something has a deadline now. */
   readonly sweepSoon: () => void
 }
@@ -177,7 +176,7 @@ export class Replica {
     tasks.endOf(multiplexer)
     const isOfOneCall = how.isCrash && sole !== null && poison.crashed(sole)
     const unknown = new OutcomeUnknown({ server })
-    for (const call of calls) this.#afterEnd(call, unwritten.get(call), unknown)
+    for (const call of calls) Repeatable.afterEnd(call, unwritten.get(call), unknown, this.#options)
     this.#options.onChange(this)
     return { inFlight: calls.filter(({ client }) => client !== null).length, isOfOneCall }
   }
@@ -373,7 +372,7 @@ export class Replica {
         onRead: () => this.#options.onChange(this)
       }),
       onLost: (call, reason) => {
-        this.#afterEnd(call, undefined, new OutcomeUnknown({ server, reason }))
+        Repeatable.afterEnd(call, undefined, new OutcomeUnknown({ server, reason }), this.#options)
         this.#options.onChange(this)
       }
     })
@@ -382,17 +381,6 @@ export class Replica {
 
   #of(process: ServerProcess): Multiplexer | undefined {
     return this.all().find((multiplexer) => multiplexer.process === process)
-  }
-
-  #afterEnd(call: Call | Ask, unwritten: Line | undefined, unknown: OutcomeUnknown): void {
-    const { onAgain, poison } = this.#options
-    if (call.client === null) return refuse(call, unknown, this.#options)
-    const { client, isRetry, method, name } = call
-    // Another process may have run it the first time.
-    if (unwritten !== undefined) return onAgain(call, unwritten, (error) => (isRetry ? unknown : error))
-    const next = Repeatable.again(call)
-    if (next === null || poison.refuses(client, method, name)) return refuse(call, unknown, this.#options)
-    onAgain(next.call, next.line, () => unknown)
   }
 }
 

@@ -9,7 +9,7 @@ import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
 import * as Claim from "./era/Claim.ts"
 import { ModernSession } from "./era/ModernSession.ts"
-import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
+import { canonical, elements, Envelope, Key, maxBatch, Shape } from "./Envelope.ts"
 import * as Garbage from "./Garbage.ts"
 import * as Introduction from "./Introduction.ts"
 import * as LogLevel from "./LogLevel.ts"
@@ -162,11 +162,11 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
 
   /** Batches were part of 2025-03-26 alone, and most servers ignore them: each element goes its own way. */
   #batch(line: Line): void {
-    const spans = elements(line.bytes, line.start, line.end, maxBatch + 1)
-    if (spans.length === 0) this.fail("null", { code: invalidRequest, message: "the batch is empty" })
-    if (spans.length > maxBatch) {
+    const spans = elements(line.bytes, line.start, line.end)
+    if (spans === null) {
       return this.fail("null", { code: invalidRequest, message: `the batch has more than ${maxBatch} messages` })
     }
+    if (spans.length === 0) this.fail("null", { code: invalidRequest, message: "the batch is empty" })
     for (const { from, to } of spans) {
       line.start = from
       line.end = to
@@ -393,5 +393,3 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
 const maxWord = 1024
 /** Requests of one client that are not answered yet. */
 const maxInFlight = 4096
-/** Messages: more could not be in flight, and all of them are read at once. */
-const maxBatch = maxInFlight

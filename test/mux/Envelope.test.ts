@@ -303,7 +303,7 @@ describe("Envelope", () => {
       { line: lineOf(JsonText.batch) },
       ({ line }) =>
         Effect.sync(() => {
-          const texts = elements(line.bytes, line.from, line.to).map(({ from, to }) =>
+          const texts = elements(line.bytes, line.from, line.to)!.map(({ from, to }) =>
             line.bytes.toString("utf8", from, to)
           )
           for (const text of texts) assert.strictEqual(text, text.trim())

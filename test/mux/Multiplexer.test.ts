@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { maxBatch } from "../../src/mux/Envelope.ts"
 import { turn } from "../lines/Turn.ts"
 import { outcomes } from "./Messages.ts"
 import { type Client, makeShared, type Message, notification, request } from "./MuxHarness.ts"
@@ -168,6 +169,23 @@ describe("Multiplexer", () => {
           { jsonrpc: "2.0", id: "c0", error: { code: 1, message: "" } }
         ])
         assert.lengthOf(yield* clients[1]!.told, 2)
+      })
+    )
+
+    it.effect("in a batch of too many is none, and that is logged", () =>
+      Effect.gen(function* () {
+        const { clients, mux, server } = makeShared(1)
+        clients[0]!.send(request("c", "m"))
+        const [call] = yield* server.told
+        const answer = JSON.stringify({ jsonrpc: "2.0", id: call!.id, result: {} })
+        server.say(`[${answer}${",1".repeat(maxBatch)}]`)
+        assert.lengthOf(mux.strays, 1)
+        assert.deepStrictEqual(yield* clients[0]!.told, [])
+        server.say(`[${answer}${",1".repeat(maxBatch - 1)}]`)
+        assert.deepStrictEqual(
+          (yield* clients[0]!.told).map(({ id }) => id),
+          ["c"]
+        )
       })
     )
 
