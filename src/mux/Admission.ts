@@ -8,7 +8,7 @@ import type { RequestError } from "../PoolError.ts"
 import type { CallAccount } from "./CallAccount.ts"
 import type { Call } from "./Calls.ts"
 import { Envelope } from "./Envelope.ts"
-import * as Gate from "./Gate.ts"
+import * as Gating from "./Gating.ts"
 import type { Member } from "./Member.ts"
 import type { Places } from "./Places.ts"
 import * as Placing from "./Placing.ts"
@@ -155,12 +155,12 @@ export class Admission {
     const place = call.isInLane ? this.#lane(member, home, waited) : ordinary()
     if (place === null || (place.process.isFull && !isAsked)) return null
     // What the process lists is looked at first.
-    return Gate.ofCall(call) === null || place.process.roster.isKnownFor(call.since) ? place : null
+    return Gating.ofCall(call) === null || place.process.roster.isKnownFor(call.since) ? place : null
   }
 
   /** It goes, unless its name does not offer what it calls. */
   #pass(place: Placing.Place, call: Call, line: Line, envelope: Envelope, now: number): void {
-    const refusal = Gate.ofCall(call)?.refusal(call.name, place.process.roster.digests) ?? null
+    const refusal = Gating.ofCall(call)?.refusal(call.name, place.process.roster.digests) ?? null
     if (refusal === null) return this.send(place, call, line, envelope, now)
     this.#options.account.drop(call, "rejected")
     call.client.fail(call.id, refusal)

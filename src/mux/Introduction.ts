@@ -2,7 +2,7 @@
 import type { Line } from "../lines/LineReader.ts"
 import { internalError } from "../PoolError.ts"
 import { metaKeys, metaOf, poolInfo } from "../server/Era.ts"
-import type { Handshake, Hello } from "../server/Opening.ts"
+import type { Handshake, Hello } from "../server/Handshake.ts"
 import * as Capabilities from "./Capabilities.ts"
 import * as Edits from "./era/Edits.ts"
 import * as Presented from "./era/Presented.ts"

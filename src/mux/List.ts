@@ -7,7 +7,8 @@ import type { CallOutcome } from "../CallOutcome.ts"
 import type { CallAccount } from "./CallAccount.ts"
 import type { Call } from "./Calls.ts"
 import { hasRoom } from "./Delivery.ts"
-import * as Gate from "./Gate.ts"
+import type { Gate } from "./Gate.ts"
+import * as Gating from "./Gating.ts"
 import * as Reply from "./Reply.ts"
 import type { Member } from "./Member.ts"
 import type { Outcome } from "./Upstream.ts"
@@ -280,7 +281,7 @@ export class List {
 
   #end(call: Call, known: Buffer, now: number): void {
     const { client, id } = call
-    const gate = Gate.ofList(call)
+    const gate = Gating.ofList(call)
     const answer = gate?.blocks === true ? offered(gate, known) : known
     const end = `${id}}\n`
     this.#options.account.end(call, "ok", answer.length + end.length - 1, now)
@@ -309,7 +310,7 @@ export class List {
 type Whole = Buffer | "as items" | null
 
 /** An answer without what a gate keeps back. */
-const offered = (gate: Gate.Gate, answer: Buffer): Buffer => {
+const offered = (gate: Gate, answer: Buffer): Buffer => {
   const before = gate.offers.get(answer)
   if (before !== undefined) return before
   const given = answerOf(gate.offered(resultOf(answer)), "latin1")

@@ -3,7 +3,7 @@
  * of earlier daemons. Read when it is first needed, and written a moment after it has changed. Plain synchronous code.
  */
 import type { Answers } from "../server/HandshakeStore.ts"
-import type { Handshake } from "../server/Opening.ts"
+import type { Handshake } from "../server/Handshake.ts"
 import * as List from "./List.ts"
 
 /** Where it is kept beyond this pool. */

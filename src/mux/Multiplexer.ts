@@ -14,7 +14,7 @@ import * as Delivery from "./Delivery.ts"
 import { type Endings, refuse } from "./Endings.ts"
 import { canonical, elements, Envelope, Key, Shape } from "./Envelope.ts"
 import { ModernServer } from "./era/ModernServer.ts"
-import * as Gate from "./Gate.ts"
+import * as Gating from "./Gating.ts"
 import type { Member } from "./Member.ts"
 import { Notifications, type NotificationsOptions } from "./Notifications.ts"
 import { outcomeOf } from "./Outcome.ts"
@@ -213,7 +213,7 @@ export class Multiplexer implements Receiver, Peer {
     // The pool's own answers are read as a whole, and what tells of tasks or cursors.
     if (call?.client === null) return false
     if (call !== undefined && this.#modern?.mayTake(call, pieces) === true) return false
-    if (call !== undefined && Gate.ofList(call) !== null) return false
+    if (call !== undefined && Gating.ofList(call) !== null) return false
     const concern = (call ?? this.calls.getAbandoned(id))?.concern ?? null
     if (concern !== null) return false
     // Nobody waits for it; that it is answered counts.
@@ -291,9 +291,9 @@ export class Multiplexer implements Receiver, Peer {
     if (next !== null) return this.#options.onAgain({ ...next.call, isInLane: true, hasSeenQuestion: false }, next.line)
     this.#options.account.end(call, outcome, line.end - line.start, this.#readAt())
     if (outcome === "rejected") this.#options.questions.rejected(this, call.client, line)
-    const gate = Gate.ofList(call)
+    const gate = Gating.ofList(call)
     if (gate === null) call.client.answer(call.id, line, this.#envelope)
-    else Gate.answer(gate, this.roster, call, line, this.#envelope)
+    else Gating.answer(gate, this.roster, call, line, this.#envelope)
     this.#options.onSettled(call, outcome)
   }
 

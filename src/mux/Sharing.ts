@@ -6,7 +6,7 @@ import * as CallOutcome from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
 import { invalidParams, methodNotFound, type RequestError } from "../PoolError.ts"
 import type { Asker } from "../server/AskerStore.ts"
-import type { Handshake, Hello } from "../server/Opening.ts"
+import type { Handshake, Hello } from "../server/Handshake.ts"
 import { Admission, type AdmissionOptions } from "./Admission.ts"
 import { Alarm } from "./Alarm.ts"
 import { Asking, type QuestionPolicy } from "./Asking.ts"
@@ -14,7 +14,7 @@ import * as Calls from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import { Departures } from "./Departures.ts"
 import { type Envelope, Key } from "./Envelope.ts"
-import * as Gate from "./Gate.ts"
+import * as Gating from "./Gating.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
 import type * as Owner from "./Owner.ts"
@@ -237,7 +237,7 @@ export class Sharing implements Replaceable {
     // A client's roots never change what others may touch.
     if (method === rootsChanged && !this.isOwn) return
     const { home, member } = this.#of(client)
-    if (Gate.passes(member, line)) home.current?.notify(line)
+    if (Gating.passes(member, line)) home.current?.notify(line)
   }
 
   answer(client: Client, line: Line, envelope: Envelope): void {

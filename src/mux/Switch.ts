@@ -5,7 +5,7 @@
 import type { CallOutcome } from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
 import type { RequestError } from "../PoolError.ts"
-import type { Handshake, Hello } from "../server/Opening.ts"
+import type { Handshake, Hello } from "../server/Handshake.ts"
 import type { Envelope } from "./Envelope.ts"
 import { announcements } from "./ListCache.ts"
 import { announce } from "./Notifications.ts"

@@ -6,7 +6,7 @@
 import type { Line } from "../lines/LineReader.ts"
 import { invalidParams } from "../PoolError.ts"
 import { tasksExtension } from "../server/Era.ts"
-import type { Handshake } from "../server/Opening.ts"
+import type { Handshake } from "../server/Handshake.ts"
 import type { Call } from "./Calls.ts"
 import type { Peer } from "./Peer.ts"
 import type { Member } from "./Member.ts"

@@ -5,7 +5,7 @@
 import { Option, Schema } from "effect"
 import type { ServerSpec } from "../config/ServerSpec.ts"
 import * as KnownFile from "./KnownFile.ts"
-import { type Handshake, handshakeOf } from "./Opening.ts"
+import { type Handshake, handshakeOf } from "./Handshake.ts"
 
 /** The last good answers of a server. */
 export interface Answers {

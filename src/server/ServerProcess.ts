@@ -16,7 +16,8 @@ import {
   type SpawnFailed
 } from "../PoolError.ts"
 import * as Child from "./Child.ts"
-import { type Handshake, type Hello, helloOf, Opening } from "./Opening.ts"
+import { type Handshake, type Hello, helloOf } from "./Handshake.ts"
+import { Opening } from "./Opening.ts"
 import * as EraStore from "./EraStore.ts"
 import { Reaper } from "./Reaper.ts"
 import type { ServerLog } from "./ServerLog.ts"

@@ -5,7 +5,7 @@
 import type { LineReceiver } from "../lines/LineReader.ts"
 import type { LineSink } from "../lines/LineWriter.ts"
 import type { RemoteEnding } from "../PoolError.ts"
-import type { Handshake } from "./Opening.ts"
+import type { Handshake } from "./Handshake.ts"
 
 /** Whoever the server's lines are for. */
 export interface Receiver extends LineReceiver {

@@ -5,7 +5,7 @@
 import { nearest } from "../nearest.ts"
 import { invalidParams } from "../PoolError.ts"
 import type { Endpoint } from "../McpPool.ts"
-import type { Handshake } from "../server/Opening.ts"
+import type { Handshake } from "../server/Handshake.ts"
 import type { Refusal } from "../mux/Upstream.ts"
 import { Catalogue, type Joined, join, type ListOf, type Place, placeOf } from "./Catalogue.ts"
 import * as Introduction from "./Introduction.ts"

@@ -2,7 +2,7 @@
 import type { ServerCapabilities } from "@modelcontextprotocol/sdk/types.js"
 import { areOffered } from "../mux/Tasks.ts"
 import { poolInfo, protocolVersions, tasksExtension } from "../server/Era.ts"
-import type { Handshake } from "../server/Opening.ts"
+import type { Handshake } from "../server/Handshake.ts"
 
 /** A server, and what it says of itself; null where that is not known. */
 export interface Introduced {

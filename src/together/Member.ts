@@ -6,7 +6,7 @@ import { LocalClient } from "../mux/LocalClient.ts"
 import type { Upstream } from "../mux/Upstream.ts"
 import type { Endpoint } from "../McpPool.ts"
 import { poolInfo, protocolVersions } from "../server/Era.ts"
-import type { Handshake, Hello } from "../server/Opening.ts"
+import type { Handshake, Hello } from "../server/Handshake.ts"
 import * as Kinds from "./Kinds.ts"
 import { ServerList } from "./ServerList.ts"
 

@@ -1,6 +1,6 @@
 /** What is known of one client of all servers: its parts at them, and what waits for them. Plain synchronous code. */
 import type { Client } from "../mux/Upstream.ts"
-import type { Hello } from "../server/Opening.ts"
+import type { Hello } from "../server/Handshake.ts"
 import type * as Kinds from "./Kinds.ts"
 import type { Member } from "./Member.ts"
 import { Part } from "./Part.ts"

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { vi } from "vitest"
 import { Memory } from "../../src/mux/Memory.ts"
 import type { Answers } from "../../src/server/HandshakeStore.ts"
-import { handshakeOf } from "../../src/server/Opening.ts"
+import { handshakeOf } from "../../src/server/Handshake.ts"
 import { methods, outcomes } from "./Messages.ts"
 import { fakeTimers, makeMux, makeShared, notification, type Process, request } from "./MuxHarness.ts"
 

@@ -6,7 +6,7 @@ import * as path from "node:path"
 import type { ServerOptions } from "../../src/config/ServerSpec.ts"
 import * as PoolConfig from "../../src/config/PoolConfig.ts"
 import * as HandshakeStore from "../../src/server/HandshakeStore.ts"
-import { handshakeOf } from "../../src/server/Opening.ts"
+import { handshakeOf } from "../../src/server/Handshake.ts"
 import { turn } from "../lines/Turn.ts"
 import * as TestPool from "../support/TestPool.ts"
 

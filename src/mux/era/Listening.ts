@@ -7,7 +7,7 @@
 import { Line } from "../../lines/LineReader.ts"
 import { invalidParams } from "../../PoolError.ts"
 import { metaKeys } from "../../server/Era.ts"
-import type { Handshake } from "../../server/Opening.ts"
+import type { Handshake } from "../../server/Handshake.ts"
 import * as Capabilities from "../Capabilities.ts"
 import { Envelope, Key, Shape } from "../Envelope.ts"
 import * as Reply from "../Reply.ts"

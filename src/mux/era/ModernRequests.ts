@@ -14,7 +14,7 @@ import {
   ServerUnavailable
 } from "../../PoolError.ts"
 import { protocolVersions } from "../../server/Era.ts"
-import type { Handshake, Hello } from "../../server/Opening.ts"
+import type { Handshake, Hello } from "../../server/Handshake.ts"
 import { Envelope, Key } from "../Envelope.ts"
 import * as Owner from "../Owner.ts"
 import * as Reply from "../Reply.ts"
