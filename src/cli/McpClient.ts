@@ -6,7 +6,7 @@ import { type Cause, Deferred, Effect, Fiber, Option, Queue, Schema, type Scope,
 import * as Net from "node:net"
 import { Progress } from "../Connections.ts"
 import { type Line, LineReader } from "../lines/LineReader.ts"
-import { Envelope, Key } from "../mux/Envelope.ts"
+import { Envelope, Key } from "../message/Envelope.ts"
 import { version } from "../version.ts"
 import { ConnectionFailed, RequestFailed } from "./CommandError.ts"
 

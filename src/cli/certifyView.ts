@@ -1,6 +1,5 @@
 /** What certify found as people read it: a line for each thing that was looked at, and the policy that follows. Pure. */
-import type { Check, Finding, Policy, Report } from "../certify/Report.ts"
-import { checks } from "../certify/Report.ts"
+import { type Check, checks, type Finding, type Policy, type Report } from "../certify/Report.ts"
 import type { Trial } from "../certify/Scout.ts"
 import { printable } from "../printable.ts"
 import type { Screen } from "./Screen.ts"

@@ -5,7 +5,7 @@ import type { LogEntry } from "../server/LogEntry.ts"
 import { connectControl, serverArgument } from "./root.ts"
 import { screen } from "./Screen.ts"
 import { printable } from "../printable.ts"
-import { type Paint } from "./Text.ts"
+import type { Paint } from "./Text.ts"
 
 export const logs = Command.make(
   "logs",

@@ -7,7 +7,7 @@
 import type { ServerResponse } from "node:http"
 import type { Line } from "../lines/LineReader.ts"
 import type { Endpoint } from "../McpPool.ts"
-import { canonicalId } from "../mux/Calls.ts"
+import { canonicalId } from "../message/Ids.ts"
 import { Session } from "../mux/Session.ts"
 import type { Requests, SessionOut } from "../mux/SessionOut.ts"
 import type { Out } from "../mux/Upstream.ts"

@@ -4,10 +4,10 @@
  */
 import type * as CallOutcome from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
+import { Envelope } from "../message/Envelope.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { CallAccount } from "./CallAccount.ts"
 import type { Call } from "./Calls.ts"
-import { Envelope } from "./Envelope.ts"
 import * as Gating from "./Gating.ts"
 import type { Member } from "./Member.ts"
 import type { Places } from "./Places.ts"

@@ -4,12 +4,12 @@
  */
 import * as CallOutcome from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
+import { nameOf } from "../message/Words.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { Call } from "./Calls.ts"
-import { type Envelope, Key } from "./Envelope.ts"
 import { Traffic } from "./Traffic.ts"
 import type { Client } from "./Upstream.ts"
-import { nameOf } from "./Words.ts"
 
 /** A client's request that has ended. Its names are the client's own words: any text of any length. */
 export interface EndedCall {

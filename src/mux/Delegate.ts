@@ -3,8 +3,8 @@
  * itself is the other's; who extends it edits what must be edited. Plain synchronous code.
  */
 import type { Line } from "../lines/LineReader.ts"
+import type { Envelope } from "../message/Envelope.ts"
 import { forServer } from "../PoolError.ts"
-import type { Envelope } from "./Envelope.ts"
 import type { Client, Out, Refusal, Role } from "./Upstream.ts"
 
 export class Delegate implements Client {

@@ -3,9 +3,9 @@
  * no process here has seen, and when they are done. Plain synchronous code; lives as long as a server's sharing.
  */
 import type { Line } from "../lines/LineReader.ts"
+import { Envelope } from "../message/Envelope.ts"
 import * as Calls from "./Calls.ts"
 import type { CallAccount } from "./CallAccount.ts"
-import { Envelope } from "./Envelope.ts"
 import type { Client, Upstream } from "./Upstream.ts"
 
 /** One of them. */

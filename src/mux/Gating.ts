@@ -1,7 +1,7 @@
 /** Which calls and lists a name's gate looks at, and what becomes of them. Plain synchronous code. */
 import { Line } from "../lines/LineReader.ts"
+import type { Envelope } from "../message/Envelope.ts"
 import type { Call } from "./Calls.ts"
-import type { Envelope } from "./Envelope.ts"
 import type { Gate } from "./Gate.ts"
 import type { Member } from "./Member.ts"
 import { outcomeOf } from "./Outcome.ts"

@@ -4,12 +4,12 @@
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
+import { Envelope } from "../message/Envelope.ts"
 import { Overloaded, type RequestError, RequestTimeout } from "../PoolError.ts"
 import { version } from "../version.ts"
 import { metaOf } from "../server/Era.ts"
 import * as Capabilities from "./Capabilities.ts"
 import * as Edits from "./era/Edits.ts"
-import { Envelope } from "./Envelope.ts"
 import { IdTable } from "./IdTable.ts"
 import * as OwnRequest from "./OwnRequest.ts"
 import * as Reply from "./Reply.ts"

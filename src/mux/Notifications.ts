@@ -3,18 +3,18 @@
  * everybody. What belongs to one session and does not say to which goes to the only one it can be, or to nobody.
  */
 import type { Line } from "../lines/LineReader.ts"
-import { idIn } from "./Calls.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
+import { idIn } from "../message/Ids.ts"
+import { decodeString, namedTask } from "../message/Words.ts"
 import { deliver, deliverDuring, hasRoom } from "./Delivery.ts"
-import { type Envelope, Key } from "./Envelope.ts"
 import * as LogLevel from "./LogLevel.ts"
 import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import type { Questions } from "./Questions.ts"
 import type { Subscriptions } from "./Subscriptions.ts"
-import { namedTask, type Tasks } from "./Tasks.ts"
+import type { Tasks } from "./Tasks.ts"
 import type { Client } from "./Upstream.ts"
-import { decodeString } from "./Words.ts"
 
 export interface NotificationsOptions {
   readonly clients: ReadonlySet<Client>

@@ -1,6 +1,6 @@
 /** How the pool's own requests to a server end. Pure. */
 import type { Line } from "../lines/LineReader.ts"
-import { Envelope, Key } from "./Envelope.ts"
+import { Envelope, Key } from "../message/Envelope.ts"
 import type { Outcome } from "./Upstream.ts"
 
 /** The result of a request that needs nothing of the server. */

@@ -3,7 +3,7 @@
  * written, so that most need no scan. Pure.
  */
 import { Line } from "../lines/LineReader.ts"
-import { type Envelope, Key } from "./Envelope.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
 
 /** A request as a line; of the envelope, jsonrpc, id, method, params, name and token are set as a scan would. */
 export const write = (envelope: Envelope, id: number, method: string, params: object): Line => {

@@ -1,7 +1,7 @@
 /** One process to those who decide whom it concerns: what it was asked, and how it is told something. */
 import type { Line } from "../lines/LineReader.ts"
+import type { Envelope } from "../message/Envelope.ts"
 import type { Calls } from "./Calls.ts"
-import type { Envelope } from "./Envelope.ts"
 import type { Client, Outcome } from "./Upstream.ts"
 
 export interface Peer {

@@ -6,12 +6,12 @@
  * Rules 12 to 16 of MCP's sharing; SEP-2260: a question belongs to a request of the client that is asked.
  */
 import type { Line } from "../lines/LineReader.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
+import { canonicalId, idIn } from "../message/Ids.ts"
 import { methodNotFound, QuestionNotAttributable } from "../PoolError.ts"
 import type { Asking, QuestionPolicy } from "./Asking.ts"
-import { canonicalId, idIn } from "./Calls.ts"
 import * as Capabilities from "./Capabilities.ts"
 import * as Delivery from "./Delivery.ts"
-import { type Envelope, Key } from "./Envelope.ts"
 import type { Member } from "./Member.ts"
 import type { Peer } from "./Peer.ts"
 import * as Reply from "./Reply.ts"

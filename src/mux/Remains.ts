@@ -1,7 +1,8 @@
 /** What a process held when it ended, and what of that had never reached it. Pure. */
 import { Line } from "../lines/LineReader.ts"
-import { type Ask, type Call, idIn } from "./Calls.ts"
-import { Envelope, Key, Shape } from "./Envelope.ts"
+import { Envelope, Key, Shape } from "../message/Envelope.ts"
+import { idIn } from "../message/Ids.ts"
+import type { Ask, Call } from "./Calls.ts"
 
 export interface Remains {
   /** In the order in which they were sent. */

@@ -4,12 +4,12 @@
  * supervisor gives it.
  */
 import type { Line } from "../lines/LineReader.ts"
+import type { Envelope } from "../message/Envelope.ts"
 import { OutcomeUnknown, type RequestError, RequestTimeout } from "../PoolError.ts"
 import type { Handshake, ServerProcess } from "../server/ServerProcess.ts"
 import type { Call } from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import { type Endings, refuse } from "./Endings.ts"
-import type { Envelope } from "./Envelope.ts"
 import type { Pins } from "./Gate.ts"
 import { ListCache } from "./ListCache.ts"
 import { LogLevels } from "./LogLevels.ts"

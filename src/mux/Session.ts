@@ -4,12 +4,13 @@
  */
 import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
+import { canonical, elements, Envelope, Key, maxBatch, Shape } from "../message/Envelope.ts"
+import { decodeString, isWhole, methodOf } from "../message/Words.ts"
 import { forServer, invalidParams, invalidRequest, Overloaded, parseError, type RequestError } from "../PoolError.ts"
 import * as Capabilities from "./Capabilities.ts"
 import { hasRoom } from "./Delivery.ts"
 import * as Claim from "./era/Claim.ts"
 import { ModernSession } from "./era/ModernSession.ts"
-import { canonical, elements, Envelope, Key, maxBatch, Shape } from "./Envelope.ts"
 import * as Garbage from "./Garbage.ts"
 import * as Introduction from "./Introduction.ts"
 import * as LogLevel from "./LogLevel.ts"
@@ -18,7 +19,6 @@ import * as Reply from "./Reply.ts"
 import * as Splice from "./Splice.ts"
 import type { Requests, SessionOut } from "./SessionOut.ts"
 import type { Client, Out, Outcome, Refusal, Role, Upstream } from "./Upstream.ts"
-import { decodeString, isWhole, methodOf } from "./Words.ts"
 
 /** Messages are read one after another: one envelope serves all sessions. */
 const envelope = new Envelope()

@@ -4,6 +4,9 @@
  */
 import * as CallOutcome from "../CallOutcome.ts"
 import { Line } from "../lines/LineReader.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
+import { isSameId } from "../message/Ids.ts"
+import { decodeString, namedTask, nameOf } from "../message/Words.ts"
 import { invalidParams, methodNotFound, type RequestError } from "../PoolError.ts"
 import type { Asker } from "../server/AskerStore.ts"
 import type { Handshake, Hello } from "../server/Handshake.ts"
@@ -13,7 +16,6 @@ import { Asking, type QuestionPolicy } from "./Asking.ts"
 import * as Calls from "./Calls.ts"
 import * as Cursors from "./Cursors.ts"
 import { Departures } from "./Departures.ts"
-import { type Envelope, Key } from "./Envelope.ts"
 import * as Gating from "./Gating.ts"
 import type { ListCache } from "./ListCache.ts"
 import * as Member from "./Member.ts"
@@ -28,10 +30,9 @@ import { Questions, type Root } from "./Questions.ts"
 import { Replica, type ReplicaOptions } from "./Replica.ts"
 import * as Repeatable from "./Repeatable.ts"
 import * as Reply from "./Reply.ts"
-import { asksForTask, namedTask, Tasks } from "./Tasks.ts"
+import { asksForTask, Tasks } from "./Tasks.ts"
 import type { Traffic } from "./Traffic.ts"
 import type { Client, Outcome, Refusal, Replaceable, Upstream } from "./Upstream.ts"
-import { decodeString, nameOf } from "./Words.ts"
 
 export interface SharingOptions
   extends
@@ -255,7 +256,7 @@ export class Sharing implements Replaceable {
     envelope: Envelope,
     outcome: CallOutcome.CallOutcome = "cancelled"
   ): void {
-    const isWanted = Calls.isSameId(id)
+    const isWanted = isSameId(id)
     const { home, member } = this.#of(client)
     const unsent = outcome === "request-timeout" ? "queue-timeout" : outcome
     for (const waiting of [this.#admission, home.lists]) waiting.withdraw(member, unsent, isWanted)

@@ -1,6 +1,6 @@
 /** Lines with another id or token, put together from their own pieces. Pure. */
 import type { Line } from "../lines/LineReader.ts"
-import { type Envelope, Key } from "./Envelope.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
 
 /** Where the pieces of a line go, its line feed last. */
 export interface Sink {

@@ -4,9 +4,9 @@
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
+import type { Envelope } from "../message/Envelope.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { Handshake, Hello } from "../server/Handshake.ts"
-import type { Envelope } from "./Envelope.ts"
 import { announcements } from "./ListCache.ts"
 import { announce } from "./Notifications.ts"
 import type { Client, Outcome, Replaceable, Upstream } from "./Upstream.ts"

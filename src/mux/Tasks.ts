@@ -164,12 +164,6 @@ export const asksForTask = (line: Line): boolean => {
 export const areOffered = ({ capabilities, era }: Handshake): boolean =>
   era === "legacy" ? "tasks" in capabilities : tasksExtension in record(record(capabilities)["extensions"])
 
-/** The task that a request or a notification names, and what it says of its status. */
-export const namedTask = (line: Line): { readonly taskId: string | null; readonly status: unknown } => {
-  const { status, taskId } = record(parse(line).params)
-  return { taskId: typeof taskId === "string" ? taskId : null, status }
-}
-
 const parse = (line: Line): { readonly params?: unknown; readonly result?: unknown; readonly error?: unknown } =>
   JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as object
 

@@ -4,10 +4,10 @@
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
+import type { Envelope } from "../message/Envelope.ts"
 import type { RequestError } from "../PoolError.ts"
 import type { Handshake, Hello } from "../server/Handshake.ts"
 import type { Capabilities } from "./Capabilities.ts"
-import type { Envelope } from "./Envelope.ts"
 import type { Owner } from "./Owner.ts"
 
 /** A JSON-RPC error object of the server's own, or one of the pool's errors. */

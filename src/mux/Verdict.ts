@@ -1,6 +1,6 @@
 /** What a server's response says, from what a scan found of it: its text is not parsed. Pure. */
 import type { CallOutcome } from "../CallOutcome.ts"
-import { type Envelope, Key } from "./Envelope.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
 
 /**
  * A result, a result that says `isError`, or an error; `bytes` hold the response's beginning. Beyond what is scanned as a

@@ -5,7 +5,7 @@
 import { Clock, Duration, Effect, Exit, FiberSet, Result, Scope } from "effect"
 import { LocalClient } from "../mux/LocalClient.ts"
 import type { Client, Replaceable, Upstream } from "../mux/Upstream.ts"
-import { type ServerConfigError, type SpawnFailed } from "../PoolError.ts"
+import type { ServerConfigError, SpawnFailed } from "../PoolError.ts"
 import { type Hello, helloOf } from "../server/Handshake.ts"
 import type { Reaper } from "../server/Reaper.ts"
 import type { ServerState, Trigger } from "../server/ServerState.ts"

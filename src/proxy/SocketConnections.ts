@@ -16,7 +16,7 @@ import {
 import * as ControlClient from "../control/ControlClient.ts"
 import { type Line, LineReader, type LongLine } from "../lines/LineReader.ts"
 import { LineWriter } from "../lines/LineWriter.ts"
-import { responseIdOf } from "../mux/ResponseEnds.ts"
+import { responseIdOf } from "../message/ResponseEnds.ts"
 import * as Reply from "../mux/Reply.ts"
 import {
   methodNotFound,

@@ -1,6 +1,6 @@
 /** What a request for completions is about. Pure. */
 import type { Line } from "../lines/LineReader.ts"
-import { type Envelope, Key } from "../mux/Envelope.ts"
+import { type Envelope, Key } from "../message/Envelope.ts"
 import * as Reply from "../mux/Reply.ts"
 
 /** A prompt by its shown name, or a resource by its URI or template; null where the request says neither. */

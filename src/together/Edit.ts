@@ -1,6 +1,6 @@
 /** A request with another value for one key, and its envelope with it. Pure. */
 import { Line } from "../lines/LineReader.ts"
-import type { Envelope, Key } from "../mux/Envelope.ts"
+import type { Envelope, Key } from "../message/Envelope.ts"
 
 /** The line with `text`, latin-1 JSON text, as the value of a key that it has; the envelope is the new line's from here on. */
 export const replaced = (line: Line, envelope: Envelope, key: Key, text: string): Line => {

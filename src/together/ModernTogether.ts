@@ -3,8 +3,9 @@
  * knows its era and what it asks; lists, discovery and subscriptions are answered here. Plain synchronous code.
  */
 import type { Line } from "../lines/LineReader.ts"
+import { Envelope, Key } from "../message/Envelope.ts"
+import { decodeString, nameOf } from "../message/Words.ts"
 import * as Cursors from "../mux/Cursors.ts"
-import { Envelope, Key } from "../mux/Envelope.ts"
 import { read } from "../mux/era/Claim.ts"
 import { filterOf, Listening } from "../mux/era/Listening.ts"
 import type { Stream } from "../mux/era/ModernCall.ts"
@@ -13,7 +14,6 @@ import * as Presented from "../mux/era/Presented.ts"
 import * as Reply from "../mux/Reply.ts"
 import { areOffered } from "../mux/Tasks.ts"
 import type { Refusal } from "../mux/Upstream.ts"
-import { decodeString, nameOf } from "../mux/Words.ts"
 import { invalidParams, methodNotFound, Overloaded } from "../PoolError.ts"
 import { Attempt } from "./Attempt.ts"
 import type { Place } from "./Catalogue.ts"

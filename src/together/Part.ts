@@ -3,13 +3,13 @@
  * on what the server says. Plain synchronous code; lives from the first thing that the client wants of the server.
  */
 import { Line } from "../lines/LineReader.ts"
+import { Envelope, Key, Shape } from "../message/Envelope.ts"
+import { methodOf } from "../message/Words.ts"
 import { Delegate } from "../mux/Delegate.ts"
-import { Envelope, Key, Shape } from "../mux/Envelope.ts"
 import * as Presented from "../mux/era/Presented.ts"
 import type { Answer } from "../mux/LocalClient.ts"
 import * as Reply from "../mux/Reply.ts"
 import type { Client, Out, Refusal, Role } from "../mux/Upstream.ts"
-import { methodOf } from "../mux/Words.ts"
 import { forServer, OutcomeUnknown, type RequestError, toWire } from "../PoolError.ts"
 import type { Hello } from "../server/Handshake.ts"
 import * as Kinds from "./Kinds.ts"

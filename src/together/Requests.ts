@@ -3,12 +3,12 @@
  * by the task; and lists, which are answered here. Plain synchronous code.
  */
 import type { Line } from "../lines/LineReader.ts"
+import { Envelope, Key } from "../message/Envelope.ts"
+import { decodeString, namedTask, nameOf } from "../message/Words.ts"
 import * as Cursors from "../mux/Cursors.ts"
 import { hasRoom } from "../mux/Delivery.ts"
-import { Envelope, Key } from "../mux/Envelope.ts"
-import { asksForTask, namedTask } from "../mux/Tasks.ts"
+import { asksForTask } from "../mux/Tasks.ts"
 import type { Refusal } from "../mux/Upstream.ts"
-import { decodeString, nameOf } from "../mux/Words.ts"
 import { invalidParams, methodNotFound, Overloaded } from "../PoolError.ts"
 import { type ListOf, type Place, placeOf } from "./Catalogue.ts"
 import * as Completion from "./Completion.ts"

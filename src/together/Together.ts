@@ -4,8 +4,8 @@
  */
 import type { CallOutcome } from "../CallOutcome.ts"
 import type { Line } from "../lines/LineReader.ts"
-import type { Envelope } from "../mux/Envelope.ts"
-import { isSameId } from "../mux/Calls.ts"
+import type { Envelope } from "../message/Envelope.ts"
+import { isSameId } from "../message/Ids.ts"
 import { announce } from "../mux/Notifications.ts"
 import { done as nothingToDo } from "../mux/Outcome.ts"
 import * as Reply from "../mux/Reply.ts"

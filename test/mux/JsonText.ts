@@ -2,7 +2,7 @@
  * JSON as text in all the ways in which it may be written: any order of keys, whitespace, escapes in keys and strings,
  * duplicate keys, look-alikes of the keys that matter, huge numbers, deep nesting. For properties of code that reads bytes.
  */
-import { type Choices } from "../lines/Choices.ts"
+import type { Choices } from "../lines/Choices.ts"
 
 /** Any value. */
 export const value = (choices: Choices, depth = 3): string => {

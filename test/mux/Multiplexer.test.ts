@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { maxBatch } from "../../src/mux/Envelope.ts"
+import { maxBatch } from "../../src/message/Envelope.ts"
 import { turn } from "../lines/Turn.ts"
 import { outcomes } from "./Messages.ts"
 import { type Client, makeShared, type Message, notification, request } from "./MuxHarness.ts"

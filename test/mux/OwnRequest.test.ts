@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Envelope, Key, Shape } from "../../src/mux/Envelope.ts"
+import { Envelope, Key, Shape } from "../../src/message/Envelope.ts"
 import * as OwnRequest from "../../src/mux/OwnRequest.ts"
 import * as Choices from "../lines/Choices.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Envelope, Key, Shape } from "../../src/mux/Envelope.ts"
+import { Envelope, Key, Shape } from "../../src/message/Envelope.ts"
 import { verdictOf } from "../../src/mux/Verdict.ts"
 import * as Choices from "../lines/Choices.ts"
 import * as JsonText from "./JsonText.ts"

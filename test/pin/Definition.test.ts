@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { canonical, sha256 } from "../../src/pin/Definition.ts"
-import { many } from "../lines/Choices.ts"
-import type { Choices } from "../lines/Choices.ts"
+import { type Choices, many } from "../lines/Choices.ts"
 import * as JsonText from "../mux/JsonText.ts"
 
 /** The same value, its keys in another order wherever it has some. */

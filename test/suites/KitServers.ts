@@ -2,7 +2,7 @@
 import { Effect, type Scope } from "effect"
 import * as net from "node:net"
 import * as KitLines from "./KitLines.ts"
-import { type Broken, type Waiting } from "./KitWaiting.ts"
+import type { Broken, Waiting } from "./KitWaiting.ts"
 
 /** What one has seen, in the order in which it has. */
 export interface Seen {

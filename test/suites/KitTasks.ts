@@ -1,7 +1,6 @@
 /** The invariant of tasks of 2025-11-25: each is its client's, though all that names it is an id. */
 import { Effect } from "effect"
-import type { Client } from "./KitClient.ts"
-import { labelOf } from "./KitClient.ts"
+import { type Client, labelOf } from "./KitClient.ts"
 import { type Invariant, settle } from "./KitInvariant.ts"
 
 interface Capabilities {

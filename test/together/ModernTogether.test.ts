@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Line } from "../../src/lines/LineReader.ts"
-import { Envelope } from "../../src/mux/Envelope.ts"
+import { Envelope } from "../../src/message/Envelope.ts"
 import { ModernRequests } from "../../src/mux/era/ModernRequests.ts"
 import { ModernTogether } from "../../src/together/ModernTogether.ts"
 import { turn } from "../lines/Turn.ts"

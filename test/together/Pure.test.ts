@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Line } from "../../src/lines/LineReader.ts"
-import { Envelope, Key, Shape } from "../../src/mux/Envelope.ts"
+import { Envelope, Key, Shape } from "../../src/message/Envelope.ts"
 import { exposed } from "../../src/proxy/ToolNames.ts"
 import { replaced } from "../../src/together/Edit.ts"
 import * as Names from "../../src/together/Names.ts"

@@ -3,9 +3,9 @@
  * (https://modelcontextprotocol.io/specification/2026-07-28/basic/index#meta). Pure.
  */
 import type { Line } from "../../lines/LineReader.ts"
+import { type Envelope, Key } from "../../message/Envelope.ts"
 import { invalidParams } from "../../PoolError.ts"
 import { metaKeys, modernVersion, supportedVersions, unsupportedVersion } from "../../server/Era.ts"
-import { type Envelope, Key } from "../Envelope.ts"
 import * as LogLevel from "../LogLevel.ts"
 import type { Refusal } from "../Upstream.ts"
 

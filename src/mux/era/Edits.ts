@@ -1,6 +1,6 @@
 /** Lines with more in them than they came with, put together from their own pieces. Pure. */
 import type { Line } from "../../lines/LineReader.ts"
-import { type Envelope, Key } from "../Envelope.ts"
+import { type Envelope, Key } from "../../message/Envelope.ts"
 import type { Sink } from "../Splice.ts"
 
 /** Text in place of the bytes from `from` to `to`, as offsets into a line. */

@@ -6,10 +6,10 @@
  * https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/mrtr
  */
 import { Line } from "../../lines/LineReader.ts"
+import { Envelope } from "../../message/Envelope.ts"
 import { internalError } from "../../PoolError.ts"
 import type { Call, Calls } from "../Calls.ts"
 import * as Capabilities from "../Capabilities.ts"
-import { Envelope } from "../Envelope.ts"
 import type { Peer } from "../Peer.ts"
 import type { Questions } from "../Questions.ts"
 import * as Reply from "../Reply.ts"

@@ -5,14 +5,14 @@
  * https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions
  */
 import { Line } from "../../lines/LineReader.ts"
+import { Envelope, Key, Shape } from "../../message/Envelope.ts"
+import { decodeString, methodOf } from "../../message/Words.ts"
 import { invalidParams } from "../../PoolError.ts"
 import { metaKeys } from "../../server/Era.ts"
 import type { Handshake } from "../../server/Handshake.ts"
 import * as Capabilities from "../Capabilities.ts"
-import { Envelope, Key, Shape } from "../Envelope.ts"
 import * as Reply from "../Reply.ts"
 import type { Client, Out, Refusal, Upstream } from "../Upstream.ts"
-import { decodeString, methodOf } from "../Words.ts"
 import type { Stream } from "./ModernCall.ts"
 
 /** What a client wants to hear of, as the server can tell it. */

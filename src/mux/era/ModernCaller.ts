@@ -4,14 +4,14 @@
  * synchronous code; joined from its first call until it has been of no use for a while.
  */
 import { Line } from "../../lines/LineReader.ts"
+import { Envelope, Key, Shape } from "../../message/Envelope.ts"
+import { holds } from "../../message/ResponseEnds.ts"
+import { methodOf } from "../../message/Words.ts"
 import { forServer, type RequestError } from "../../PoolError.ts"
 import type { Capabilities } from "../Capabilities.ts"
-import { Envelope, Key, Shape } from "../Envelope.ts"
 import type { Owner } from "../Owner.ts"
 import * as Reply from "../Reply.ts"
-import { holds } from "../ResponseEnds.ts"
 import type { Client, Out, Refusal, Upstream } from "../Upstream.ts"
-import { methodOf } from "../Words.ts"
 import * as Edits from "./Edits.ts"
 import { mayAsk } from "./InputRequired.ts"
 import type { ModernCall } from "./ModernCall.ts"

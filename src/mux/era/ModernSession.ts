@@ -3,8 +3,8 @@
  * share. Lives as long as the session, from the first of them on.
  */
 import type { Line } from "../../lines/LineReader.ts"
-import { canonicalId } from "../Calls.ts"
-import { type Envelope, Key } from "../Envelope.ts"
+import { type Envelope, Key } from "../../message/Envelope.ts"
+import { canonicalId } from "../../message/Ids.ts"
 import type { Out, Upstream } from "../Upstream.ts"
 import type { Stream } from "./ModernCall.ts"
 import { type ModernRequest, ModernRequests } from "./ModernRequests.ts"

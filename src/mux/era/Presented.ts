@@ -1,8 +1,8 @@
 /** What one era's server says of itself, and its answers, in the words of the other era. Pure. */
 import type { Line } from "../../lines/LineReader.ts"
+import { type Envelope, Key } from "../../message/Envelope.ts"
 import { metaKeys, modernVersion, poolInfo, protocolVersions, supportedVersions } from "../../server/Era.ts"
 import type { Handshake } from "../../server/Handshake.ts"
-import { type Envelope, Key } from "../Envelope.ts"
 import * as Reply from "../Reply.ts"
 import type { Edit } from "./Edits.ts"
 

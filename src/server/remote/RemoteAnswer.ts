@@ -1,8 +1,8 @@
 /** What comes for one request of a remote server: it is handed on as it is, and looked at for the request's answer. */
 import type { Line, LineReceiver, LongLine } from "../../lines/LineReader.ts"
-import { idIn } from "../../mux/Calls.ts"
-import { canonical, Envelope, Key, Shape } from "../../mux/Envelope.ts"
-import { responseIdOf } from "../../mux/ResponseEnds.ts"
+import { canonical, Envelope, Key, Shape } from "../../message/Envelope.ts"
+import { idIn } from "../../message/Ids.ts"
+import { responseIdOf } from "../../message/ResponseEnds.ts"
 
 export class RemoteAnswer implements LineReceiver {
   readonly #id: number

@@ -4,10 +4,9 @@
  */
 import type { LineSink } from "../../lines/LineWriter.ts"
 import { Line } from "../../lines/LineReader.ts"
-import { idIn } from "../../mux/Calls.ts"
-import { Envelope, Key } from "../../mux/Envelope.ts"
-import { namedTask } from "../../mux/Tasks.ts"
-import { decodeString, methodOf, nameOf } from "../../mux/Words.ts"
+import { Envelope, Key } from "../../message/Envelope.ts"
+import { idIn } from "../../message/Ids.ts"
+import { decodeString, methodOf, namedTask, nameOf } from "../../message/Words.ts"
 
 /** A line that is to be sent, without its line feed. */
 export interface Item {

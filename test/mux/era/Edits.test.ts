@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Line } from "../../../src/lines/LineReader.ts"
+import { Envelope, Key, Shape } from "../../../src/message/Envelope.ts"
 import * as Edits from "../../../src/mux/era/Edits.ts"
 import * as Presented from "../../../src/mux/era/Presented.ts"
-import { Envelope, Key, Shape } from "../../../src/mux/Envelope.ts"
 import * as Choices from "../../lines/Choices.ts"
 import * as JsonText from "../JsonText.ts"
 

@@ -1,7 +1,7 @@
 /** Modern requests in memory, and calls that wait for what their client finds out. */
 import { Effect } from "effect"
 import { Line } from "../../../src/lines/LineReader.ts"
-import { Envelope } from "../../../src/mux/Envelope.ts"
+import { Envelope } from "../../../src/message/Envelope.ts"
 import { ModernRequests } from "../../../src/mux/era/ModernRequests.ts"
 import { turn } from "../../lines/Turn.ts"
 import * as Harness from "../MuxHarness.ts"

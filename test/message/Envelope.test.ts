@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { canonical, elements, Envelope, Key, Shape } from "../../src/mux/Envelope.ts"
+import { canonical, elements, Envelope, Key, Shape } from "../../src/message/Envelope.ts"
 import * as Choices from "../lines/Choices.ts"
-import * as JsonText from "./JsonText.ts"
+import * as JsonText from "../mux/JsonText.ts"
 
 type Json = { [key: string]: unknown }
 

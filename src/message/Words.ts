@@ -25,6 +25,17 @@ export const isWhole = (line: Line, envelope: Envelope): boolean => {
   )
 }
 
+/** The task that a request or a notification names, and what it says of its status. */
+export const namedTask = (line: Line): { readonly taskId: string | null; readonly status: unknown } => {
+  const { status, taskId } = namedIn(line)
+  return { taskId: typeof taskId === "string" ? taskId : null, status }
+}
+
+const namedIn = (line: Line): { readonly taskId?: unknown; readonly status?: unknown } => {
+  const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: unknown }
+  return typeof params === "object" && params !== null ? params : {}
+}
+
 const word = (line: Line, envelope: Envelope, key: Key): string | null => {
   const start = envelope.start[key]!
   const end = envelope.end[key]!
