@@ -11,6 +11,7 @@ import type { Gate } from "./Gate.ts"
 import * as Gating from "./Gating.ts"
 import * as Reply from "./Reply.ts"
 import type { Member } from "./Member.ts"
+import { Pace } from "./Pace.ts"
 import type { Outcome } from "./Upstream.ts"
 
 export interface Kind {
@@ -27,6 +28,8 @@ export interface ListOptions {
   readonly kind: Kind
   /** How long it is fresh, in milliseconds, where the server does not say less. */
   readonly ttl: number
+  /** Whether there is a process to be asked. */
+  readonly isThere: () => boolean
   readonly ask: (method: string, params: unknown, done: (outcome: Outcome) => void) => void
   /** A client's request cannot be answered from here: it waits for its turn at the process. */
   readonly forward: (call: Call) => void
@@ -59,6 +62,10 @@ export class List {
   #generation = 0
   #settled = true
   #isStale = false
+  /** Of the readings that only a change asks for. */
+  readonly #pace = new Pace()
+  /** Who waits for it to settle: since before the reading that goes on, and since then. */
+  #early: Array<() => void> = []
   #watchers: Array<() => void> = []
   /** An answer without the id, which ends it; null where there is none that may be given again. */
   #answer: Buffer | null = null
@@ -142,20 +149,23 @@ export class List {
   /** The server says that it changed: what has been read is not given again. */
   refresh(): void {
     this.#answer = null
-    if (this.#settled) this.load(false)
+    if (this.#settled) this.#loadAgain()
     else this.#isStale = true
   }
 
+  /** Calls back once it is not being read, and need not be; where it changes all the time, once it was read after this. */
   whenSettled(done: () => void): void {
-    if (this.#settled) done()
+    if (this.#settled && !this.#pace.isPausing) done()
     else this.#watchers.push(done)
   }
 
   /** Reads it; a change is told of where the server itself does not. */
   load(tellsChange: boolean, done?: (items: ReadonlyArray<unknown> | null) => void): void {
     const generation = ++this.#generation
+    this.#pace.stop()
     this.#settled = false
     this.#isStale = false
+    this.#early.push(...this.#watchers.splice(0))
     this.#waiting.push(...this.#late.splice(0))
     this.#page(generation, undefined, { items: [], isForAll: true }, (items, whole) => {
       if (items !== null) {
@@ -165,9 +175,21 @@ export class List {
       }
       this.#settled = true
       done?.(items)
-      if (this.#isStale) return this.load(false)
-      this.#tellWatchers()
+      if (!this.#isStale) return this.#tellWatchers()
+      this.#isStale = false
+      this.#loadAgain()
     })
+  }
+
+  /** It changed since it was read. */
+  #loadAgain(): void {
+    // Who asks for it waits for no pause.
+    if (this.#late.length > 0) return this.load(false)
+    this.#pace.again(() => {
+      if (this.#options.isThere()) this.load(false)
+      else this.#tellWatchers()
+    })
+    if (this.#pace.isPausing) for (const watcher of this.#early.splice(0)) watcher()
   }
 
   /** Another process is there: what was read, and a reading that goes on, are of the one before. */
@@ -189,13 +211,14 @@ export class List {
   }
 
   #settle(): void {
+    this.#pace.stop()
     this.#settled = true
     this.#isStale = false
     for (const call of [...this.#waiting.splice(0), ...this.#late.splice(0)]) this.#options.forward(call)
   }
 
   #tellWatchers(): void {
-    for (const watcher of this.#watchers.splice(0)) watcher()
+    for (const watcher of [...this.#early.splice(0), ...this.#watchers.splice(0)]) watcher()
   }
 
   #keep(items: ReadonlyArray<unknown>, tellsChange: boolean, whole: Whole): void {

@@ -27,9 +27,7 @@ export class ListCache implements KnownLists {
   #awaiting: Array<() => void> = []
 
   constructor(
-    options: Pick<ListOptions, "ttl" | "ask" | "forward" | "onForwarded" | "account" | "onCursor"> & {
-      /** Whether there is a process to be asked. */
-      readonly isThere: () => boolean
+    options: Pick<ListOptions, "ttl" | "isThere" | "ask" | "forward" | "onForwarded" | "account" | "onCursor"> & {
       /** A new process lists other things than the one before; the method announces it. */
       readonly onChanged: (method: string) => void
       /** What is known of earlier processes, by method, each as one answer without the id; asked for once, if ever. */
@@ -137,12 +135,12 @@ export class ListCache implements KnownLists {
     else this.#tools.load(true, listed)
   }
 
-  /** The server says by this notification that a list changed: one reading at a time, and one more for all meanwhile. */
+  /** The server says by this notification that a list changed: one reading at a time, one more for all that came meanwhile. */
   refresh(method: string): void {
     for (const list of this.#all.values()) if (list.kind.announcement === method) list.refresh()
   }
 
-  /** Calls back once the tools are not being read. */
+  /** Calls back once the tools are not being read, as {@link List.whenSettled}. */
   whenSettled(done: () => void): void {
     this.#tools.whenSettled(done)
   }

@@ -3,6 +3,7 @@
  * they changed. Calls wait for it. Plain synchronous code; lives as long as the process.
  */
 import type { Digests, Gate } from "./Gate.ts"
+import { Pace } from "./Pace.ts"
 import type { Outcome } from "./Upstream.ts"
 
 export interface RosterOptions {
@@ -23,6 +24,8 @@ export class Roster {
   #isKnown = false
   #isReading = false
   #isStale = false
+  /** Of the readings that only a change asks for. */
+  readonly #pace = new Pace()
   /** When the last reading began, in milliseconds since the epoch. */
   #begunAt = 0
 
@@ -30,9 +33,9 @@ export class Roster {
     this.#options = options
   }
 
-  /** It was looked at, or is being read. */
+  /** It was looked at, or is being read, or will be soon. */
   get #isRead(): boolean {
-    return this.#isKnown || this.#isReading
+    return this.#isKnown || this.#isReading || this.#pace.isPausing
   }
 
   /** Whether a call that came at `since` may be judged by it; where not, it will be soon. */
@@ -52,7 +55,16 @@ export class Roster {
 
   /** The process says that its tools are others. */
   refreshIfRead(): void {
-    if (this.#isRead) this.refresh()
+    if (this.#isReading) this.#isStale = true
+    else if (this.#isRead) this.#refreshSoon()
+  }
+
+  /** What was read holds no more: it is read before the next call, and otherwise not too often. */
+  #refreshSoon(): void {
+    this.#isKnown = false
+    this.#pace.again(() => {
+      if (this.#options.isCurrent()) this.refresh()
+    })
   }
 
   /** What was read holds no more: it is read now, or again after the reading that goes on. */
@@ -62,6 +74,7 @@ export class Roster {
       this.#isStale = true
       return
     }
+    this.#pace.stop()
     if (!this.#options.hasTools) return this.take([])
     this.#isReading = true
     this.#begunAt = Date.now()
@@ -115,7 +128,7 @@ export class Roster {
     this.#options.onRead()
     if (!this.#isStale) return
     this.#isStale = false
-    this.refresh()
+    this.#refreshSoon()
   }
 }
 

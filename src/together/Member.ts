@@ -116,6 +116,7 @@ export class Member {
   /** It is configured no more. */
   close(): void {
     this.#asker.close()
+    for (const list of this.#lists.values()) list.rest()
   }
 
   #open(): LocalClient {

@@ -112,6 +112,7 @@ export class Part extends Delegate {
   leave(): void {
     this.member.upstream.leave(this)
     this.#own.clear()
+    if (this.#lists !== null) for (const list of this.#lists.values()) list.rest()
   }
 
   /** The server is gone, and what it has of the client's is not waited for any more. */

@@ -3,6 +3,7 @@
  * when the server says that it changed. One reading at a time serves all who wait. Plain synchronous code.
  */
 import type { Answer } from "../mux/LocalClient.ts"
+import { Pace } from "../mux/Pace.ts"
 import { methodNotFound } from "../PoolError.ts"
 import type { Kind } from "./Kinds.ts"
 
@@ -42,6 +43,8 @@ export class ServerList {
   isLate = false
   #isReading = false
   #isStale = false
+  /** Of the readings that only a change asks for. */
+  readonly #pace = new Pace()
   /** Who waits for the reading that goes on, and who needs the one after it. */
   #waiting: Array<() => void> = []
   #late: Array<() => void> = []
@@ -69,15 +72,21 @@ export class ServerList {
     if (this.#isReading) this.isLate = true
   }
 
-  /** It may be another: it is read again where somebody has asked for it before. */
+  /** It may be another: it is read again, not too often, where somebody has asked for it before. */
   outdate(): void {
     this.freshUntil = 0
     if (this.#isReading) this.#isStale = true
-    else if (this.isRead) this.#read()
+    else if (this.isRead) this.#pace.again(() => this.#read())
+  }
+
+  /** The server is not asked again unless somebody needs it. */
+  rest(): void {
+    this.#pace.stop()
   }
 
   /** Who was asked is gone, and answers no more. */
   abandon(): void {
+    this.rest()
     if (!this.#isReading) return
     this.#isStale = false
     this.#fail(true)
@@ -90,6 +99,7 @@ export class ServerList {
   }
 
   #read(): void {
+    this.#pace.stop()
     this.#isReading = true
     this.#isStale = false
     this.#waiting.push(...this.#late.splice(0))
@@ -167,7 +177,9 @@ export class ServerList {
     // A server that says so whenever it is asked keeps nobody waiting: the change was not there when these asked.
     if (!isStale) waiting.push(...this.#late.splice(0))
     for (const done of waiting) done()
-    if (isStale && !this.#isReading) this.#read()
+    if (!isStale || this.#isReading) return
+    if (this.#late.length > 0) this.#read()
+    else this.outdate()
   }
 }
 

@@ -304,6 +304,104 @@ describe("ListCache", () => {
     )
   })
 
+  describe("of a server that says that they changed whenever it is asked for them", () => {
+    const withTools = { capabilities: { tools: {} } }
+    const changed = notification("notifications/tools/list_changed")
+
+    /** Time stands still; each answer of the server is another, until it is `quiet`. */
+    const make = Effect.fnUntraced(function* (isBefore: boolean) {
+      yield* fakeTimers
+      const { clients, mux, server } = makeShared(1, {}, withTools)
+      let count = 0
+      const state = { isQuiet: false }
+      /** So many times was it asked since then. */
+      const readings = Effect.gen(function* () {
+        const before = count
+        for (let asks = yield* server.told; asks.length > 0; asks = yield* server.told) {
+          assert.lengthOf(asks, 1)
+          assert.isBelow(count - before, 100)
+          if (isBefore && !state.isQuiet) server.say(changed)
+          server.answer(asks[0]!, { tools: [{ name: String(++count), inputSchema: { type: "object" } }] })
+          if (!isBefore && !state.isQuiet) server.say(changed)
+        }
+        return count - before
+      })
+      const asksFor = Effect.fnUntraced(function* (id: number) {
+        clients[0]!.send(request(id, "tools/list"))
+        const read = yield* readings
+        const answer = (yield* clients[0]!.told).find((message) => message.id === id)
+        const tools = answer?.result?.["tools"] as ReadonlyArray<{ readonly name: string }> | undefined
+        return [read, tools?.[0]?.name]
+      })
+      return { asksFor, clients, mux, readings, server, state }
+    })
+
+    for (const [when, isBefore] of [
+      ["before it answers", true],
+      ["after it has answered", false]
+    ] as const)
+      it.effect(`are read a few times at once and then once in a second, ${when}`, () =>
+        Effect.gen(function* () {
+          const { asksFor, mux, readings, server, state } = yield* make(isBefore)
+          assert.strictEqual(yield* readings, 5)
+          vi.advanceTimersByTime(999)
+          assert.strictEqual(yield* readings, 0)
+          vi.advanceTimersByTime(1)
+          assert.strictEqual(yield* readings, 1)
+          // Who asks meanwhile is given what is new.
+          vi.advanceTimersByTime(500)
+          assert.deepStrictEqual(yield* asksFor(1), [1, "7"])
+          assert.deepStrictEqual(yield* asksFor(2), [1, "8"])
+          vi.advanceTimersByTime(500)
+          assert.strictEqual(yield* readings, 1)
+          // Once it is quiet they are read once more, and kept.
+          state.isQuiet = true
+          vi.advanceTimersByTime(1000)
+          assert.strictEqual(yield* readings, 1)
+          vi.advanceTimersByTime(10_000)
+          assert.strictEqual(yield* readings, 0)
+          assert.deepStrictEqual(listedTools(mux), ["10"])
+          assert.deepStrictEqual(yield* asksFor(3), [0, "10"])
+          server.say(changed)
+          assert.deepStrictEqual([yield* readings, yield* asksFor(4)], [1, [0, "11"]])
+        })
+      )
+
+    it.effect("are not waited for longer than for the next reading", () =>
+      Effect.gen(function* () {
+        const { mux, readings } = yield* make(true)
+        let settled = 0
+        const count = () => {
+          settled++
+        }
+        mux.sharing.lists.whenSettled(count)
+        assert.deepStrictEqual([yield* readings, settled], [5, 1])
+        mux.sharing.lists.whenSettled(count)
+        assert.strictEqual(settled, 1)
+        vi.advanceTimersByTime(1000)
+        assert.deepStrictEqual([yield* readings, settled], [1, 2])
+      })
+    )
+
+    it.effect("are not read of a process that is gone, and are of the next one", () =>
+      Effect.gen(function* () {
+        const { mux, readings } = yield* make(true)
+        yield* readings
+        let settled = 0
+        mux.sharing.lists.whenSettled(() => {
+          settled++
+        })
+        mux.detach()
+        vi.advanceTimersByTime(1000)
+        assert.strictEqual(settled, 1)
+        const next = mux.attach(withTools)
+        vi.advanceTimersByTime(1000)
+        assert.deepStrictEqual(yield* answerAll(next, { "tools/list": ["next"] }), ["tools/list"])
+        assert.deepStrictEqual(listedTools(mux), ["next"])
+      })
+    )
+  })
+
   it.effect("knows the tools that a process listed first, whatever it lists later", () =>
     Effect.gen(function* () {
       const { mux, server } = makeShared(1, {}, { capabilities: { tools: {} } })

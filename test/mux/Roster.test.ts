@@ -3,8 +3,9 @@ import type { Digests, Gate } from "../../src/mux/Gate.ts"
 import { Roster } from "../../src/mux/Roster.ts"
 import type { Outcome } from "../../src/mux/Upstream.ts"
 import { OutcomeUnknown, RequestTimeout, ResultTooLarge } from "../../src/PoolError.ts"
-import { makeMux, request } from "./MuxHarness.ts"
+import { fakeTimers, makeMux, request } from "./MuxHarness.ts"
 import { Effect } from "effect"
+import { vi } from "vitest"
 
 const digestsOf = (tools: ReadonlyArray<unknown>): Digests =>
   new Map((tools as ReadonlyArray<{ readonly name: string }>).map(({ name }) => [name, name.toUpperCase()]))
@@ -71,6 +72,55 @@ describe("Roster", () => {
     answer(list("b"))
     assert.deepStrictEqual([listed, reads(), asked.length, roster.isKnownFor(0)], [[["a"], ["b"]], 2, 0, true])
   })
+
+  it.effect("that changes whenever it is read is read a few times at once, then once in a second and for calls", () =>
+    Effect.gen(function* () {
+      yield* fakeTimers
+      const { answer, asked, listed, roster } = make()
+      let count = 0
+      const readings = () => {
+        const before = count
+        while (asked.length > 0) {
+          assert.isBelow(count - before, 100)
+          roster.refreshIfRead()
+          answer(list(String(++count)))
+        }
+        return count - before
+      }
+      roster.refresh()
+      assert.strictEqual(readings(), 5)
+      roster.refreshIfRead()
+      // What the process listed when it was new is not what it has.
+      roster.look([{ name: "0" }])
+      assert.deepStrictEqual([readings(), listed.at(-1)], [1, ["6"]])
+      // A call does not go by what was read before the change.
+      assert.isFalse(roster.isKnownFor(Date.now()))
+      assert.strictEqual(readings(), 1)
+      vi.advanceTimersByTime(999)
+      assert.strictEqual(readings(), 0)
+      vi.advanceTimersByTime(1)
+      assert.strictEqual(readings(), 1)
+      vi.advanceTimersByTime(1000)
+      answer(list("last"))
+      assert.isTrue(roster.isKnownFor(Date.now()))
+      vi.advanceTimersByTime(10_000)
+      assert.deepStrictEqual([listed.at(-1), asked.length], [["last"], 0])
+    })
+  )
+
+  it.effect("is not read of a process that is gone", () =>
+    Effect.gen(function* () {
+      yield* fakeTimers
+      const { answer, asked, roster } = make(true, false)
+      roster.refresh()
+      for (let i = 0; i < 5; i++) {
+        roster.refreshIfRead()
+        answer(list("a"))
+      }
+      vi.advanceTimersByTime(1000)
+      assert.deepStrictEqual(asked, [])
+    })
+  )
 
   it("that the process does not tell is asked for again by who comes later", () => {
     const { answer, asked, listed, roster } = make()

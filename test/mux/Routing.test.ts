@@ -1,7 +1,9 @@
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import * as Choices from "../lines/Choices.ts"
 import { turn, turns } from "../lines/Turn.ts"
+import { fakeTimers } from "./MuxHarness.ts"
 import { events } from "./RoutingEvents.ts"
 import { World } from "./RoutingWorld.ts"
 
@@ -11,6 +13,7 @@ describe("routing", () => {
     { stories: Choices.many({ minimum: 70, maximum: 200 }, events) },
     ({ stories }) =>
       Effect.gen(function* () {
+        yield* fakeTimers
         const world = new World()
         for (const event of stories.flat()) {
           world.step(event)
@@ -27,7 +30,8 @@ describe("routing", () => {
         yield* turns(4)
         world.read()
         world.check()
-      }),
+        vi.clearAllTimers()
+      }).pipe(Effect.scoped),
     { timeout: 120_000, arbitrary: { runs: 500, size: 200 } }
   )
 })

@@ -29,6 +29,8 @@ interface List {
   isReading: boolean
   isRead: boolean
   isStale: boolean
+  /** Readings that changes alone asked for: time stands still, so that no more than four are without a pause. */
+  changes: number
   /** What is given again. */
   result: string | null
   /** What is given while there is no process. */
@@ -82,7 +84,7 @@ export class ModelLists {
     const list = this.#lists[kind]
     list.result = null
     if (list.isReading) list.isStale = true
-    else this.#load(kind, false)
+    else this.#loadAgain(kind)
   }
 
   /** A client asks for a whole list of the process that takes requests; false where that alone can answer. */
@@ -126,7 +128,9 @@ export class ModelLists {
     }
     list.isReading = false
     if (isOfChain && kind === "tools") this.#afterTools()
-    if (list.isStale) this.#load(kind, false)
+    if (!list.isStale) return
+    list.isStale = false
+    this.#loadAgain(kind)
   }
 
   /** The process that was asked has ended, or takes no more. */
@@ -158,6 +162,12 @@ export class ModelLists {
     const { isRead, isReading } = this.#lists.prompts
     if (this.#making.prompts === null) this.#take("prompts", [])
     else if (!isRead && !isReading) this.#load("prompts", true, true)
+  }
+
+  #loadAgain(kind: ListKind): void {
+    const list = this.#lists[kind]
+    if (list.late.length === 0 && list.changes++ >= 4) return
+    this.#load(kind, false)
   }
 
   #load(kind: ListKind, tellsChange: boolean, isOfChain = false): void {
@@ -202,6 +212,7 @@ const unknown = (): List => ({
   isReading: false,
   isRead: false,
   isStale: false,
+  changes: 0,
   result: null,
   whole: null,
   waiting: [],
