@@ -215,6 +215,7 @@ export const make: Effect.Effect<SocketSessions["Service"], never, Scope.Scope> 
       feed(lineFeed)
       connection.isHalfOpen = true
       connection.isSilenced = true
+      session.inputEnded()
       look(connection)
       if (session.inFlight === 0) out.end()
       else probe(socket)

@@ -1,10 +1,17 @@
 /** What a client sends that no server would answer: it is told so. Pure. */
 import type { Line, LongLine } from "../lines/LineReader.ts"
-import { type Envelope, Key } from "../message/Envelope.ts"
+import { type Envelope, Key, maxBatch } from "../message/Envelope.ts"
 import { invalidParams, invalidRequest } from "../PoolError.ts"
 import type { Refusal } from "./Upstream.ts"
 
 export const notAMessage: Refusal = { code: invalidRequest, message: "this is not a JSON-RPC message" }
+
+export const batchEmpty: Refusal = { code: invalidRequest, message: "the batch is empty" }
+
+export const batchTooLong: Refusal = {
+  code: invalidRequest,
+  message: `the batch has more than ${maxBatch} messages`
+}
 
 /** Of a line that is no object and no array. */
 export const isJson = (line: Line): boolean => {
@@ -40,6 +47,12 @@ export const idOf = (line: LongLine): string | undefined => {
   )
   return head?.[1] ?? tail?.[1]
 }
+
+/** Of a line that is longer than `maxLine`, in bytes. */
+export const tooLong = ({ length }: LongLine, maxLine: number): Refusal => ({
+  code: invalidRequest,
+  message: `the line of ${length} bytes is longer than maxLine (${maxLine} bytes)`
+})
 
 const quote = 0x22
 const brace = 0x7b

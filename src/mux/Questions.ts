@@ -5,7 +5,7 @@
  *
  * Rules 12 to 16 of MCP's sharing; SEP-2260: a question belongs to a request of the client that is asked.
  */
-import type { Line } from "../lines/LineReader.ts"
+import { Line } from "../lines/LineReader.ts"
 import { type Envelope, Key } from "../message/Envelope.ts"
 import { canonicalId, idIn } from "../message/Ids.ts"
 import { methodNotFound, QuestionNotAttributable } from "../PoolError.ts"
@@ -63,6 +63,8 @@ export class Questions {
   readonly #still = new Map<Peer, Map<Member, Stillness>>()
   /** Pages elsewhere that are not completed, by the ids that processes gave them: whose they are. */
   readonly #pages = new Map<Peer, Map<string, Client>>()
+  /** Clients that say nothing more. */
+  readonly #silent = new WeakSet<Client>()
 
   constructor(options: QuestionsOptions) {
     this.#options = options
@@ -81,7 +83,8 @@ export class Questions {
     const asked = this.#attribute(process, method, params)
     if ("refusal" in asked) return process.answerItself(Reply.failure(id, asked.refusal))
     const { client, member } = asked
-    if (!Delivery.hasRoom(client, line.end - line.start)) return process.answerItself(this.#gone(id))
+    const isHeard = !this.#silent.has(client) && Delivery.hasRoom(client, line.end - line.start)
+    if (!isHeard) return process.answerItself(this.#gone(id))
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
     const own = nextId++
     this.#begin(own, { process, member, client, id, token, take: null }, params)
@@ -98,6 +101,10 @@ export class Questions {
     params: { readonly [key: string]: unknown },
     take: (answer: Line | null) => void
   ): () => void {
+    if (this.#silent.has(client)) {
+      take(Line.ofText(this.#gone("null").trimEnd()))
+      return () => {}
+    }
     const own = nextId++
     const question: Question = { process, member, client, id: "null", token: null, take }
     this.#begin(own, question, params)
@@ -175,6 +182,18 @@ export class Questions {
     }
     for (const pages of this.#pages.values()) {
       for (const [id, owner] of pages) if (owner === client) pages.delete(id)
+    }
+  }
+
+  /** A client answers nothing any more, though it is there. */
+  inputEnded(client: Client): void {
+    this.#silent.add(client)
+    for (const [own, question] of this.#questions) {
+      if (question.client !== client) continue
+      const refusal = this.#gone(question.id)
+      if (question.take === null) question.process.answerItself(refusal)
+      this.#end(own, question)
+      question.take?.(Line.ofText(refusal.trimEnd()))
     }
   }
 

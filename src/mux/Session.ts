@@ -2,9 +2,9 @@
  * One client's conversation with one server: reads its lines, answers what the pool can answer (`initialize` from the
  * server's own handshake, `ping`), and hands the rest to the upstream. Lives as long as the client's connection.
  */
-import { Line, LineReader, type LongLine } from "../lines/LineReader.ts"
+import { Line, LineReader } from "../lines/LineReader.ts"
 import type { LineWriter } from "../lines/LineWriter.ts"
-import { canonical, elements, Envelope, Key, maxBatch, Shape } from "../message/Envelope.ts"
+import { canonical, elements, Envelope, Key, Shape } from "../message/Envelope.ts"
 import { decodeString, isWhole, methodOf } from "../message/Words.ts"
 import { forServer, invalidParams, invalidRequest, Overloaded, parseError, type RequestError } from "../PoolError.ts"
 import * as Capabilities from "./Capabilities.ts"
@@ -84,7 +84,10 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
     this.#requests = options.requests ?? null
     this.reader = new LineReader({
       maxLine: options.maxLine,
-      receiver: { onLine: (line) => this.receive(line), onLongLine: (line) => this.#refuseLong(line, options.maxLine) }
+      receiver: {
+        onLine: (line) => this.receive(line),
+        onLongLine: (line) => this.fail(Mistakes.idOf(line) ?? "null", Mistakes.tooLong(line, options.maxLine))
+      }
     })
     this.#upstream.join(this)
   }
@@ -106,6 +109,13 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
   /** Bytes from the client. */
   feed(chunk: Buffer): void {
     this.reader.feed(chunk)
+  }
+
+  /** The client says nothing more, and still hears what it is owed. */
+  inputEnded(): void {
+    if (this.#closed) return
+    this.#modern?.inputEnded()
+    this.#upstream.inputEnded(this)
   }
 
   /** The connection is gone. */
@@ -163,10 +173,8 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
   /** Batches were part of 2025-03-26 alone, and most servers ignore them: each element goes its own way. */
   #batch(line: Line): void {
     const spans = elements(line.bytes, line.start, line.end)
-    if (spans === null) {
-      return this.fail("null", { code: invalidRequest, message: `the batch has more than ${maxBatch} messages` })
-    }
-    if (spans.length === 0) this.fail("null", { code: invalidRequest, message: "the batch is empty" })
+    if (spans === null) return this.fail("null", Mistakes.batchTooLong)
+    if (spans.length === 0) this.fail("null", Mistakes.batchEmpty)
     for (const { from, to } of spans) {
       line.start = from
       line.end = to
@@ -358,14 +366,6 @@ export class Session<O extends SessionOut = LineWriter> implements Client {
       else this.#say(id, outcome.kind === "result" ? Reply.result(id, outcome.text) : Reply.error(id, outcome.text))
       this.settled()
     }
-  }
-
-  /** A line longer than `maxLine` is refused under its own id where its head or tail shows one. */
-  #refuseLong(line: LongLine, maxLine: number): void {
-    this.fail(Mistakes.idOf(line) ?? "null", {
-      code: invalidRequest,
-      message: `the line of ${line.length} bytes is longer than maxLine (${maxLine} bytes)`
-    })
   }
 
   #raw(line: Line, key: Key): string {

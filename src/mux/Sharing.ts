@@ -245,6 +245,10 @@ export class Sharing implements Replaceable {
     this.#questions.answer(client, line, envelope)
   }
 
+  inputEnded(client: Client): void {
+    this.#questions.inputEnded(client)
+  }
+
   answerProgress(client: Client, line: Line, envelope: Envelope): void {
     this.#questions.progress(client, line, envelope)
   }

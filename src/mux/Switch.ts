@@ -15,6 +15,8 @@ import type { Client, Outcome, Replaceable, Upstream } from "./Upstream.ts"
 interface Seat {
   /** From its `initialize`. */
   hello: Hello | null
+  /** It says nothing more. */
+  isInputAtEnd: boolean
   /** What it watches. */
   readonly uris: Set<string>
   /** What it has asked and waits for, in order: each asks the server that is there then. */
@@ -83,7 +85,7 @@ export class Switch implements Upstream {
   }
 
   join(client: Client): void {
-    this.#seats.set(client, { hello: null, uris: new Set(), asking: new Set(), before: new Set() })
+    this.#seats.set(client, { hello: null, isInputAtEnd: false, uris: new Set(), asking: new Set(), before: new Set() })
     this.#current.join(client)
   }
 
@@ -145,6 +147,12 @@ export class Switch implements Upstream {
     if (this.#replaced.size > 0) for (const old of this.#before(client)) old.answerProgress(client, line, envelope)
   }
 
+  inputEnded(client: Client): void {
+    this.#seats.get(client)!.isInputAtEnd = true
+    this.#current.inputEnded(client)
+    for (const old of this.#before(client)) old.inputEnded(client)
+  }
+
   cancel(client: Client, id: string, line: Line, envelope: Envelope, outcome?: CallOutcome): void {
     this.#current.cancel(client, id, line, envelope, outcome)
     if (this.#replaced.size > 0) for (const old of this.#before(client)) old.cancel(client, id, line, envelope, outcome)
@@ -183,11 +191,12 @@ export class Switch implements Upstream {
   }
 
   /** Tells a server what a session has asked for before it came there. */
-  #introduce(client: Client, { asking, hello, uris }: Seat, next: Replaceable): void {
+  #introduce(client: Client, { asking, hello, isInputAtEnd, uris }: Seat, next: Replaceable): void {
     if (hello !== null && next.isOwn) next.handshake(client, hello, ignored, ignored)
     for (const again of Array.from(asking)) again()
     if (client.level !== null) next.levelChanged(client, ignored)
     for (const uri of uris) next.subscribe(client, uri, ignored)
+    if (isInputAtEnd) next.inputEnded(client)
   }
 
   /** Announces to sessions which of their lists are others now, as soon as that is known. */

@@ -110,6 +110,8 @@ export interface Upstream {
   readonly answer: (client: Client, line: Line, envelope: Envelope) => void
   /** The client's progress on a question, under the token that came with it. */
   readonly answerProgress: (client: Client, line: Line, envelope: Envelope) => void
+  /** The client says nothing more, though it still hears: what it is asked, now or later, has no answer. */
+  readonly inputEnded: (client: Client) => void
   /** Forwards a notification as it is, where it is the server's to hear. */
   readonly notify: (client: Client, line: Line, method: string) => void
   /** Cancels the client's request whose id is `id` (JSON text); no answer follows. It counts as `outcome`: `cancelled`. */

@@ -29,6 +29,7 @@ export const make = (server: string, account: CallAccount): Replaceable => {
     notify: () => {},
     answer: () => {},
     answerProgress: () => {},
+    inputEnded: () => {},
     cancel: () => {},
     levelChanged: refused,
     subscribe: (client, _uri, done) => refused(client, done),

@@ -141,6 +141,7 @@ export const make = Effect.fnUntraced(function* (
     notify: (client, line, method) => owns.get(client)?.served.sharing.notify(client, line, method),
     answer: (client, line, envelope) => owns.get(client)?.served.sharing.answer(client, line, envelope),
     answerProgress: (client, line, envelope) => owns.get(client)?.served.sharing.answerProgress(client, line, envelope),
+    inputEnded: (client) => owns.get(client)?.served.sharing.inputEnded(client),
     cancel: (client, id, line, envelope, outcome) =>
       owns.get(client)?.served.sharing.cancel(client, id, line, envelope, outcome),
     levelChanged: (client, done) => {

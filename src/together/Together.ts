@@ -130,6 +130,10 @@ export class Together implements Upstream {
     for (const part of this.#seats.get(client)!.parts) part.member.upstream.answerProgress(part, line, envelope)
   }
 
+  inputEnded(client: Client): void {
+    for (const part of this.#seats.get(client)!.parts) part.member.upstream.inputEnded(part)
+  }
+
   cancel(client: Client, id: string, line: Line, envelope: Envelope, outcome?: CallOutcome): void {
     const seat = this.#seats.get(client)!
     const isWanted = isSameId(id)

@@ -332,6 +332,34 @@ describe("Questions", () => {
     })
   )
 
+  it.effect("a session that says nothing more answers with an error: what it was asked, and what comes later", () =>
+    Effect.gen(function* () {
+      const { clients, server } = yield* makeCapable(2, { askers: asking("ask") })
+      const [client, other] = clients as [Client, Client]
+      client.send(call(1, "ask"))
+      const [asks] = yield* server.told
+      server.say(sampling("before"))
+      yield* client.told
+      client.session.inputEnded()
+      server.say(sampling("later"))
+      assert.deepStrictEqual(
+        (yield* server.told).map((message) => [message.id, kindOf(message)]),
+        [
+          ["before", "QuestionNotAttributable"],
+          ["later", "QuestionNotAttributable"]
+        ]
+      )
+      other.send(call(2, "ask"))
+      assert.deepStrictEqual(yield* server.told, [])
+      server.answer(asks!)
+      assert.deepStrictEqual(
+        (yield* client.told).map(({ id }) => id),
+        [1]
+      )
+      assert.deepStrictEqual(markers(yield* server.told), [2])
+    })
+  )
+
   it.effect("a question that the server gives up, or ends with, is taken back from its client", () =>
     Effect.gen(function* () {
       const { clients, mux, server } = yield* makeCapable(1)

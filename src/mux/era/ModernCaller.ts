@@ -22,8 +22,8 @@ export interface ModernCallerOptions {
   readonly upstream: Upstream
   readonly owner: Owner
   readonly clientInfo: Client["clientInfo"]
-  /** A call has to be held, until its client comes back. */
-  readonly onHeld: (call: ModernCall, caller: ModernCaller) => void
+  /** A call has to be held, until its client comes back; false where that will not. */
+  readonly hold: (call: ModernCall, caller: ModernCaller) => boolean
   /** A process of its session's own says something that belongs to no call. */
   readonly onNews: (line: Line, envelope: Envelope, method: string) => void
   /** Nothing of it is under way. */
@@ -266,8 +266,8 @@ export class ModernCaller implements Client {
 
   #ask(call: ModernCall): void {
     if (call.stream === null || !call.isAsked || !this.#calls.has(call.sentId)) return
-    this.#options.onHeld(call, this)
-    call.ask(this.signature)
+    if (this.#options.hold(call, this)) call.ask(this.signature)
+    else this.#giveUp(call)
   }
 
   /** The call is over: what the server wanted to know for it, nobody finds out. */

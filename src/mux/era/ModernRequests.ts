@@ -74,6 +74,7 @@ export class ModernRequests implements Requests {
   #lingering: NodeJS.Timeout | null = null
   /** The process of a session's own has been told that the session is there. */
   #isAnnounced = false
+  #isInputAtEnd = false
   #isClosed = false
 
   constructor(options: ModernRequestsOptions) {
@@ -130,6 +131,16 @@ export class ModernRequests implements Requests {
   endListening(): void {
     for (const listening of this.#listening) listening.end()
     this.#listening.clear()
+  }
+
+  /** Who asked says nothing more: nobody comes back to a call that is held. */
+  inputEnded(): void {
+    this.#isInputAtEnd = true
+    for (const { call, caller, timer } of this.#held.values()) {
+      clearTimeout(timer)
+      caller.cancel(call, notBack)
+    }
+    this.#held.clear()
   }
 
   close(): void {
@@ -230,12 +241,14 @@ export class ModernRequests implements Requests {
     return () => cancelOf(caller, call, retry.stream)
   }
 
-  readonly #onHeld = (call: ModernCall, caller: ModernCaller): void => {
+  readonly #hold = (call: ModernCall, caller: ModernCaller): boolean => {
+    if (this.#isInputAtEnd) return false
     const timer = setTimeout(() => {
       this.#held.delete(call.handle)
-      caller.cancel(call, "its client has not come back with what the server asked")
+      caller.cancel(call, notBack)
     }, call.hold(Date.now()))
     this.#held.set(call.handle, { call, caller, timer: timer.unref() })
+    return true
   }
 
   // --- clients at the upstream ---
@@ -252,7 +265,7 @@ export class ModernRequests implements Requests {
       upstream,
       owner: this.#owner,
       clientInfo: infoOf(claim),
-      onHeld: this.#onHeld,
+      hold: this.#hold,
       onNews: (line, envelope, method) => {
         for (const listening of this.#listening) listening.hear(line, envelope, method)
       },
@@ -358,6 +371,7 @@ const helloOf = ({ capabilities, clientInfo }: Claim): Hello => ({
   clientInfo: clientInfo ?? {}
 })
 
+const notBack = "its client has not come back with what the server asked"
 const nothing: ModernRequest = { cancel: () => {} }
 
 /** What 2026-07-28 has no more. */

@@ -65,6 +65,11 @@ export class ModernSession {
     return request !== undefined
   }
 
+  /** The client says nothing more. */
+  inputEnded(): void {
+    this.#requests.inputEnded()
+  }
+
   /** The server tells nothing any more. */
   endListening(): void {
     this.#requests.endListening()

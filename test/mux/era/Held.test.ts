@@ -343,6 +343,32 @@ describe("a call that is held", () => {
     })
   )
 
+  it.effect("is given up where its client says nothing more, and answered where that was not asked yet", () =>
+    Effect.gen(function* () {
+      const one = made()
+      const { request } = yield* held(one)
+      one.client.session.inputEnded()
+      const told = yield* one.server.told
+      assert.deepInclude(told.find(({ method }) => method === "notifications/cancelled")?.params, {
+        requestId: request.id
+      })
+      assert.isDefined(told.find(({ error, id }) => id === "q" && error !== undefined))
+      const { client, server } = made()
+      yield* server.told
+      client.send(call(1, "ask", capabilities))
+      const [asks] = yield* server.told
+      client.session.inputEnded()
+      server.say({ jsonrpc: "2.0", id: "q", method: "elicitation/create", params: { message: "Who?" } })
+      yield* turn
+      const [refused] = yield* server.told
+      assert.strictEqual(refused?.id, "q")
+      assert.isDefined(refused?.error)
+      server.answer(asks!, { content: [] })
+      assert.deepInclude((yield* client.told)[0], { id: 1 })
+      assert.strictEqual(client.session.inFlight, 0)
+    })
+  )
+
   it.effect("is one of so many: who leaves more behind is refused", () =>
     Effect.gen(function* () {
       const { client, server } = made()

@@ -54,6 +54,18 @@ describe("a client of SDK 1 on a server of 2026-07-28", () => {
     })
   )
 
+  it.live("is asked nothing once it has said its last, and gets the answer that comes without", () =>
+    Effect.gen(function* () {
+      const client = yield* (yield* modern).open("modern", { elicitation: {} })
+      const name = "test_input_required_result_elicitation"
+      yield* client.send({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name } })
+      yield* client.notification("elicitation/create")
+      yield* client.halfClose
+      assert.strictEqual((yield* client.answer(1)).error?.code, 31007)
+      yield* client.closed
+    })
+  )
+
   it.live("is told of progress, and of logs from its level on", () =>
     Effect.gen(function* () {
       const client = yield* legacyClient()
