@@ -55,6 +55,8 @@ export interface ModelServer {
   readonly expected: Array<string>
   /** In the order in which it was asked. */
   readonly pending: Array<Request>
+  /** What was taken back and is not answered: it may go on, and say something. */
+  readonly abandoned: Set<Request>
   /** What it has seen of them. */
   readonly calls: Array<Call>
   /** The requests for whole lists that it was sent, the pool's own and clients', and those that it has seen. */
@@ -78,7 +80,8 @@ export const release = (server: ModelServer): void => {
 }
 
 /** A server holds a request no more; says whether it did. */
-export const settle = ({ pending }: ModelServer, request: Request): boolean => {
+export const settle = ({ abandoned, pending }: ModelServer, request: Request): boolean => {
+  abandoned.delete(request)
   const index = pending.indexOf(request)
   if (index !== -1) pending.splice(index, 1)
   return index !== -1

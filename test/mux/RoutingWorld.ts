@@ -379,6 +379,7 @@ export class World {
       for (const request of server.pending.filter(isWanted)) {
         request.isWithdrawn = true
         settle(server, request)
+        server.abandoned.add(request)
         server.expected.push(`cancel ${request.marker}`)
       }
     }
@@ -418,6 +419,7 @@ export class World {
       told: [],
       expected: [],
       pending: [],
+      abandoned: new Set(),
       calls: [],
       asks: [],
       openAsks: new Map(),
@@ -643,15 +645,20 @@ export class World {
 
   #readersOf(server: ModelServer, method: string): ReadonlyArray<ModelClient> {
     // What a list says is nobody's: all are given the same.
-    const asking = server.pending.filter(({ kind }) => !kind.method.endsWith("/list"))
+    const asking = server.pending.filter(({ kind }) => !isList(kind))
     const owners = [...new Set(asking.map(({ client }) => client))]
     const owner = owners.length === 1 ? owners : []
-    if (method === "notifications/message") return owner.filter(({ isInitialized }) => isInitialized)
+    if (method === "notifications/message") {
+      const others = [...server.abandoned].filter(({ client, kind }) => !isList(kind) && !owner.includes(client))
+      return others.length > 0 ? [] : owner.filter(({ isInitialized }) => isInitialized)
+    }
     if (server !== this.#server) return []
     if (method === "notifications/tasks/status") return []
     return method.endsWith("/list_changed") || owner.length === 0 ? this.#initialized() : owner
   }
 }
+
+const isList = ({ method }: Request["kind"]): boolean => method.endsWith("/list")
 
 const listed = (id: string, result: string): string => `{"jsonrpc":"2.0","id":${id},"result":${result}}`
 
