@@ -155,7 +155,7 @@ export class Admission {
     const place = call.isInLane ? this.#lane(member, home, waited) : ordinary()
     if (place === null || (place.process.isFull && !isAsked)) return null
     // What the process lists is looked at first.
-    return Gating.ofCall(call) === null || place.process.roster.isKnownFor(call.since) ? place : null
+    return Gating.ofCall(call) === null || place.process.roster.isKnownFor(call) ? place : null
   }
 
   /** It goes, unless its name does not offer what it calls. */

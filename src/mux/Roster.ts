@@ -26,8 +26,8 @@ export class Roster {
   #isStale = false
   /** Of the readings that only a change asks for. */
   readonly #pace = new Pace()
-  /** When the last reading began, in milliseconds since the epoch. */
-  #begunAt = 0
+  /** Calls that have waited for a reading. */
+  readonly #waited = new WeakSet<object>()
 
   constructor(options: RosterOptions) {
     this.#options = options
@@ -38,11 +38,12 @@ export class Roster {
     return this.#isKnown || this.#isReading || this.#pace.isPausing
   }
 
-  /** Whether a call that came at `since` may be judged by it; where not, it will be soon. */
-  isKnownFor(since: number): boolean {
-    if (!this.#isKnown && !this.#isReading) this.refresh()
-    // Who calls again after the process did not tell has it asked again.
-    else if (this.#isKnown && this.digests === null && this.#begunAt < since) this.refresh()
+  /** Whether a call may be judged by it; where not, it will be soon. */
+  isKnownFor(call: object): boolean {
+    // Where the process did not tell, it is asked again for who calls again.
+    const isUntold = this.#isKnown && this.digests === null && !this.#waited.has(call)
+    if (isUntold || (!this.#isKnown && !this.#isReading)) this.refresh()
+    if (!this.#isKnown) this.#waited.add(call)
     return this.#isKnown
   }
 
@@ -77,7 +78,6 @@ export class Roster {
     this.#pace.stop()
     if (!this.#options.hasTools) return this.take([])
     this.#isReading = true
-    this.#begunAt = Date.now()
     this.#page([], undefined, 1)
   }
 

@@ -28,7 +28,7 @@ const world = Effect.gen(function* () {
     stuck: { ...shared("stuck"), pool: { stop: { stdin: "50 millis", term: "1 second" } } },
     lost: { command: "no-such-command" },
     speaks: { command: process.execPath, args: ["-e", "console.error('no licence'); process.exit(1)"] },
-    remote: { url: "https://example.invalid" }
+    remote: { type: "sse", url: "http://127.0.0.1:9/sse" }
   }
   fs.writeFileSync(file, JSON.stringify({ mcpServers: servers }))
   const args = (...args: ReadonlyArray<string>) => ["certify", "--config", file, "--runtime-dir", runtimeDir, ...args]
@@ -84,7 +84,7 @@ describe.concurrent("certify", () => {
       assert.notInclude(speaks.err, "mcp-pool logs")
       const remote = yield* certify("remote")
       assert.strictEqual(remote.code, 2)
-      assert.include(remote.err, '"url"')
+      assert.include(remote.err, "mcp-remote")
     })
   )
 

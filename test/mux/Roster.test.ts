@@ -44,20 +44,23 @@ const make = (hasTools = true, isCurrent = true) => {
   return { roster, asked, answer, listed, reads: () => reads }
 }
 
+/** Of a tool. */
+const call = {}
+
 describe("Roster", () => {
   it("is asked for by the first who needs it, all pages, once", () => {
     const { answer, asked, listed, reads, roster } = make()
-    assert.isFalse(roster.isKnownFor(0))
-    assert.isFalse(roster.isKnownFor(0))
+    assert.isFalse(roster.isKnownFor(call))
+    assert.isFalse(roster.isKnownFor(call))
     assert.deepStrictEqual(
       asked.map(({ params }) => params),
       [{}]
     )
     answer(result({ tools: [{ name: "a" }], nextCursor: "2" }))
-    assert.isFalse(roster.isKnownFor(0))
+    assert.isFalse(roster.isKnownFor(call))
     assert.deepStrictEqual(asked[0]?.params, { cursor: "2" })
     answer(list("b"))
-    assert.isTrue(roster.isKnownFor(0))
+    assert.isTrue(roster.isKnownFor(call))
     assert.deepStrictEqual([listed, reads()], [[["a", "b"]], 1])
   })
 
@@ -68,9 +71,9 @@ describe("Roster", () => {
     roster.refreshIfRead()
     answer(list("a"))
     // It was told of; and is read once more.
-    assert.deepStrictEqual([listed, reads(), asked.length, roster.isKnownFor(0)], [[["a"]], 1, 1, false])
+    assert.deepStrictEqual([listed, reads(), asked.length, roster.isKnownFor(call)], [[["a"]], 1, 1, false])
     answer(list("b"))
-    assert.deepStrictEqual([listed, reads(), asked.length, roster.isKnownFor(0)], [[["a"], ["b"]], 2, 0, true])
+    assert.deepStrictEqual([listed, reads(), asked.length, roster.isKnownFor(call)], [[["a"], ["b"]], 2, 0, true])
   })
 
   it.effect("that changes whenever it is read is read a few times at once, then once in a second and for calls", () =>
@@ -94,7 +97,7 @@ describe("Roster", () => {
       roster.look([{ name: "0" }])
       assert.deepStrictEqual([readings(), listed.at(-1)], [1, ["6"]])
       // A call does not go by what was read before the change.
-      assert.isFalse(roster.isKnownFor(Date.now()))
+      assert.isFalse(roster.isKnownFor(call))
       assert.strictEqual(readings(), 1)
       vi.advanceTimersByTime(999)
       assert.strictEqual(readings(), 0)
@@ -102,7 +105,7 @@ describe("Roster", () => {
       assert.strictEqual(readings(), 1)
       vi.advanceTimersByTime(1000)
       answer(list("last"))
-      assert.isTrue(roster.isKnownFor(Date.now()))
+      assert.isTrue(roster.isKnownFor(call))
       vi.advanceTimersByTime(10_000)
       assert.deepStrictEqual([listed.at(-1), asked.length], [["last"], 0])
     })
@@ -124,11 +127,12 @@ describe("Roster", () => {
 
   it("that the process does not tell is asked for again by who comes later", () => {
     const { answer, asked, listed, roster } = make()
-    roster.refresh()
+    let call = {}
+    assert.isFalse(roster.isKnownFor(call))
     answer({ kind: "error", text: "{}" })
-    assert.isTrue(roster.isKnownFor(0))
+    assert.isTrue(roster.isKnownFor(call))
     assert.isNull(roster.digests)
-    assert.isFalse(roster.isKnownFor(Date.now() + 1))
+    assert.isFalse(roster.isKnownFor((call = {})))
     // Also where its answer was too long, or lost on the way to a server with a url.
     for (const error of [
       new RequestTimeout({ server }),
@@ -137,11 +141,11 @@ describe("Roster", () => {
     ]) {
       answer({ kind: "refused", error })
       assert.isNull(roster.digests)
-      assert.isTrue(roster.isKnownFor(0))
-      assert.isFalse(roster.isKnownFor(Date.now() + 1))
+      assert.isTrue(roster.isKnownFor(call))
+      assert.isFalse(roster.isKnownFor((call = {})))
     }
     answer(list("a"))
-    assert.isTrue(roster.isKnownFor(Date.now() + 1))
+    assert.isTrue(roster.isKnownFor(call))
     assert.deepStrictEqual([listed, asked.length], [[["a"]], 0])
   })
 
@@ -151,7 +155,7 @@ describe("Roster", () => {
     gone.answer({ kind: "refused", error: new OutcomeUnknown({ server }) })
     assert.deepStrictEqual([gone.reads(), gone.listed], [0, []])
     const none = make(false)
-    assert.isTrue(none.roster.isKnownFor(0))
+    assert.isTrue(none.roster.isKnownFor(call))
     assert.deepStrictEqual([none.roster.digests?.size, none.asked.length, none.reads()], [0, 0, 0])
   })
 
@@ -169,7 +173,7 @@ describe("Roster", () => {
     roster.saw(seen("a"), true)
     assert.deepStrictEqual(listed, [["a", "b"], ["a"]])
     roster.saw(seen("c"), false)
-    assert.isFalse(roster.isKnownFor(0))
+    assert.isFalse(roster.isKnownFor(call))
     answer(list("c"))
     assert.deepStrictEqual([listed.at(-1), asked.length], [["c"], 0])
   })
@@ -183,7 +187,7 @@ describe("Roster", () => {
       answer(result({ tools: [], nextCursor: "again" }))
     }
     assert.strictEqual(pages, 1000)
-    assert.isTrue(roster.isKnownFor(0))
+    assert.isTrue(roster.isKnownFor(call))
   })
 })
 
