@@ -8,7 +8,7 @@
 import { Line } from "../lines/LineReader.ts"
 import { type Envelope, Key } from "../message/Envelope.ts"
 import { canonicalId, idIn } from "../message/Ids.ts"
-import { methodNotFound, QuestionNotAttributable } from "../PoolError.ts"
+import { methodNotFound, Overloaded, QuestionNotAttributable } from "../PoolError.ts"
 import type { Asking, QuestionPolicy } from "./Asking.ts"
 import * as Capabilities from "./Capabilities.ts"
 import * as Delivery from "./Delivery.ts"
@@ -83,6 +83,10 @@ export class Questions {
     const asked = this.#attribute(process, method, params)
     if ("refusal" in asked) return process.answerItself(Reply.failure(id, asked.refusal))
     const { client, member } = asked
+    if (this.#questions.size >= maxQuestions) {
+      const reason = `${maxQuestions} questions of this server are not answered yet`
+      return process.answerItself(Reply.failure(id, new Overloaded({ server: this.#options.server, reason })))
+    }
     const isHeard = !this.#silent.has(client) && Delivery.hasRoom(client, line.end - line.start)
     if (!isHeard) return process.answerItself(this.#gone(id))
     const token = envelope.has(Key.token) ? line.copy(envelope.start[Key.token]!, envelope.end[Key.token]!) : null
@@ -341,7 +345,9 @@ const relatedTask = ({ _meta }: { readonly [key: string]: unknown }): string | n
   return typeof related?.taskId === "string" ? related.taskId : null
 }
 
-/** Of one process. */
+/** Of one server, that wait for their answers. */
+export const maxQuestions = 1024
 /** The code of a call's error that names pages to be opened first. */
 const pageRequired = "-32042"
+/** Of one process. */
 const maxPages = 1024

@@ -332,6 +332,25 @@ describe("Questions", () => {
     })
   )
 
+  it.effect("are so many at a time: a server that goes on asking is refused", () =>
+    Effect.gen(function* () {
+      const { clients, server } = yield* makeCapable(1)
+      const [client] = clients as [Client]
+      client.send(call(1, "ask"))
+      yield* server.told
+      for (let id = 0; id < 1025; id++) server.say(sampling(id))
+      const asked = yield* client.told
+      assert.lengthOf(asked, 1024)
+      assert.deepStrictEqual(
+        (yield* server.told).map((message) => [message.id, kindOf(message)]),
+        [[1024, "Overloaded"]]
+      )
+      client.send({ jsonrpc: "2.0", id: asked[0]!.id, result: {} })
+      server.say(sampling("next"))
+      assert.lengthOf(yield* client.told, 1)
+    })
+  )
+
   it.effect("a session that says nothing more answers with an error: what it was asked, and what comes later", () =>
     Effect.gen(function* () {
       const { clients, server } = yield* makeCapable(2, { askers: asking("ask") })

@@ -11,7 +11,7 @@ import { internalError } from "../../PoolError.ts"
 import type { Call, Calls } from "../Calls.ts"
 import * as Capabilities from "../Capabilities.ts"
 import type { Peer } from "../Peer.ts"
-import type { Questions } from "../Questions.ts"
+import { maxQuestions, type Questions } from "../Questions.ts"
 import * as Reply from "../Reply.ts"
 import type { Refusal } from "../Upstream.ts"
 
@@ -79,6 +79,9 @@ export class InputRequired {
     this.#rounds.set(id, round)
     if (call.sent === null) return this.#fail(id, "the request is too long to be made again with what the server asks")
     if (++call.rounds > maxRounds) return this.#fail(id, `the server has asked ${maxRounds} times, and asks again`)
+    if (questions.length > maxQuestions) {
+      return this.#fail(id, `the server asks more than ${maxQuestions} questions at once`)
+    }
     for (const [, question] of questions) {
       const refusal = refusalOf(call, question)
       if (refusal !== null) return this.#fail(id, refusal)

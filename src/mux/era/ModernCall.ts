@@ -29,6 +29,8 @@ interface Pending {
   readonly own: string
   readonly method: string
   readonly params: { readonly [key: string]: unknown }
+  /** Of its line. */
+  readonly bytes: number
 }
 
 export class ModernCall {
@@ -110,13 +112,16 @@ export class ModernCall {
   }
 
   /** The server wants to know something: what it is refused with, or null where its client can be asked. */
-  wants(own: string, method: string, params: Pending["params"]): Capabilities.Undeclared | null {
+  wants(own: string, method: string, params: Pending["params"], bytes: number): Refusal | null {
+    let sum = bytes
+    for (const pending of this.#pending.values()) sum += pending.bytes
+    if (this.isAsked && sum > this.#maxUnread) return tooMuch
     const refusal =
       method === "roots/list" && this.capabilities.roots
         ? null
         : Capabilities.refusal(this.capabilities, method, params)
     if (refusal === null) {
-      this.#pending.set(`${method.slice(0, method.indexOf("/"))}-${own}`, { own, method, params })
+      this.#pending.set(`${method.slice(0, method.indexOf("/"))}-${own}`, { own, method, params, bytes })
       this.#until = 0
     } else this.#missing ??= neededFor(method, params)
     return refusal
@@ -196,6 +201,8 @@ export class ModernCall {
     })
   }
 }
+
+const tooMuch: Refusal = { code: -32600, message: "more is asked already than may wait for the client" }
 
 const neededFor = (method: string, params: Pending["params"]): { readonly [key: string]: unknown } => {
   if (method === "roots/list") return { roots: {} }

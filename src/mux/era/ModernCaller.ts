@@ -258,7 +258,7 @@ export class ModernCaller implements Client {
     const call = calls.find(({ wasAsked }) => !wasAsked) ?? calls[0]
     const { params } = JSON.parse(line.bytes.toString("utf8", line.start, line.end)) as { readonly params?: object }
     const { _meta: _, ...asked } = { _meta: null, ...params } as { readonly [key: string]: unknown }
-    const refusal = call === undefined ? noCall : call.wants(own, method, asked)
+    const refusal = call === undefined ? noCall : call.wants(own, method, asked, line.end - line.start)
     if (refusal !== null) return this.#refuse(own, refusal)
     // What else it wants to know is in what has been read already.
     queueMicrotask(() => this.#ask(call!))

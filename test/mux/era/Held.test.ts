@@ -369,6 +369,27 @@ describe("a call that is held", () => {
     })
   )
 
+  it.effect("has so much to be found out at a time: no more than may wait for its client", () =>
+    Effect.gen(function* () {
+      const mux = Harness.makeMux()
+      const server = mux.attach({ capabilities: { tools: {} }, isEmpty: true })
+      const client = mux.client({ maxUnread: 2500 })
+      client.send(call(1, "ask", capabilities))
+      yield* server.told
+      const message = "x".repeat(1000)
+      for (const id of ["a", "b", "c"]) {
+        server.say({ jsonrpc: "2.0", id, method: "elicitation/create", params: { message } })
+      }
+      yield* turn
+      const [asked] = yield* client.told
+      assert.lengthOf(Object.keys(asked?.result?.["inputRequests"] as object), 2)
+      assert.deepStrictEqual(
+        (yield* server.told).map(({ error, id }) => [id, error?.code]),
+        [["c", -32600]]
+      )
+    })
+  )
+
   it.effect("is one of so many: who leaves more behind is refused", () =>
     Effect.gen(function* () {
       const { client, server } = made()
