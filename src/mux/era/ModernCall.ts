@@ -122,7 +122,8 @@ export class ModernCall {
         : Capabilities.refusal(this.capabilities, method, params)
     if (refusal === null) {
       this.#pending.set(`${method.slice(0, method.indexOf("/"))}-${own}`, { own, method, params, bytes })
-      this.#until = 0
+      // Who is away comes back with the state that it has.
+      if (this.stream !== null) this.#until = 0
     } else this.#missing ??= neededFor(method, params)
     return refusal
   }

@@ -80,6 +80,26 @@ describe("a call that is held", () => {
     })
   )
 
+  it.effect("is asked once more for what the server wants to know while its client is away", () =>
+    Effect.gen(function* () {
+      const world = made()
+      const { client, server } = world
+      const { key, result } = yield* held(world)
+      const params = { message: "Where?", mode: "form", requestedSchema: { type: "object", properties: {} } }
+      server.say({ jsonrpc: "2.0", id: "r", method: "elicitation/create", params })
+      assert.isEmpty(yield* client.told)
+      const inputResponses = { [key]: { action: "decline" } }
+      client.send(call(2, "ask", capabilities, { inputResponses, requestState: result.requestState }))
+      const [more] = yield* client.told
+      assert.deepInclude(yield* server.told, { jsonrpc: "2.0", id: "q", result: { action: "decline" } })
+      assert.deepStrictEqual(Object.values(more!.result!["inputRequests"] as object), [
+        { method: "elicitation/create", params }
+      ])
+      client.send(retryOf(3, "ask", more!))
+      assert.deepInclude(yield* server.told, { jsonrpc: "2.0", id: "r", result: { action: "decline" } })
+    })
+  )
+
   it.effect("is cancelled after a minute, and with its connection", () =>
     Effect.gen(function* () {
       yield* Harness.fakeTimers
