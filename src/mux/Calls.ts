@@ -99,7 +99,6 @@ type BegunCall = Pick<Call, "client" | "member" | "method" | "name" | "traffic" 
 /** A request of the pool's own. */
 export interface Ask {
   readonly client: null
-  readonly method: string
   /** A client waits for it. */
   readonly isForClient: boolean
   /** As a call has it. */
@@ -264,11 +263,6 @@ export class Calls {
     for (const { at, member: other, method } of this.#abandoned.values()) {
       if (at > before && !areForAll.has(method) && !isSame(other, member)) return false
     }
-    for (const [, call] of this.#calls) {
-      // The pool asks it for somebody, and for whom does not count here.
-      if (call.client === null && call.isForClient && call.method === subscribes && call.deadlineFrom > before)
-        return false
-    }
     return true
   }
 
@@ -324,7 +318,6 @@ const areForAll: ReadonlySet<string> = new Set([
   "resources/templates/list"
 ])
 
-const subscribes = "resources/subscribe"
 /** Milliseconds. */
 const aWhile = 60_000
 /** What is kept of abandoned calls of one process. */

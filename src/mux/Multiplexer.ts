@@ -108,7 +108,7 @@ export class Multiplexer implements Receiver, Peer {
   /** Asks the server something, for the pool itself or on behalf of a client; says the id. */
   ask(method: string, params: unknown, done: (outcome: Outcome) => void, client: Client | null): number {
     if (this.#modern?.asks(method, params, done) === true) return -1
-    const id = this.calls.add({ client: null, method, isForClient: client !== null, deadlineFrom: Date.now(), done })
+    const id = this.calls.add({ client: null, isForClient: client !== null, deadlineFrom: Date.now(), done })
     this.#stdin.push(this.#modern?.ownRequest(id, method, params) ?? Reply.request(id, method, params))
     return id
   }

@@ -138,21 +138,6 @@ describe("Notifications", () => {
         })
     )
 
-    it.effect("are nobody's while the server is asked to watch something", () =>
-      Effect.gen(function* () {
-        const { clients, server } = makeShared(2, {}, { capabilities: { logging: {}, resources: { subscribe: true } } })
-        const [one, other] = clients as [Client, Client]
-        one.send(request(1, "tools/call", { name: "a" }))
-        other.send(request(1, "resources/subscribe", { uri: "x:y" }))
-        const asked = (yield* server.told).find(({ method }) => method === "resources/subscribe")!
-        server.say(message("info"))
-        assert.deepStrictEqual(yield* one.told, [])
-        server.answer(asked)
-        server.say(message("error"))
-        assert.deepStrictEqual(levelsOf(yield* one.told), ["error"])
-      })
-    )
-
     it.effect("are nobody's while another's task may say them", () =>
       Effect.gen(function* () {
         const { clients, server } = makeShared(2, {}, { capabilities: { logging: {}, tasks: {} } })

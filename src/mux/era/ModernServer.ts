@@ -143,13 +143,7 @@ export class ModernServer {
 
 /** An id that no other request has. */
 const idOfNobody = (calls: Calls): number => {
-  const id = calls.add({
-    client: null,
-    method: "subscriptions/listen",
-    isForClient: false,
-    deadlineFrom: Infinity,
-    done: () => {}
-  })
+  const id = calls.add({ client: null, isForClient: false, deadlineFrom: Infinity, done: () => {} })
   calls.take(id)
   return id
 }
