@@ -5,14 +5,8 @@
 import type { CallToolResult, Tool, ToolAnnotations } from "@modelcontextprotocol/sdk/types.js"
 import { Context, Duration, Effect, Latch, Layer, Queue } from "effect"
 import { type ConnectionError, Connections, type ListChange, type Progress, RequestRejected } from "./Connections.ts"
-import {
-  invalidParams,
-  methodNotFound,
-  OutcomeUnknown,
-  RequestTimeout,
-  ServerNotFound,
-  ServerUnavailable
-} from "./PoolError.ts"
+import { OutcomeUnknown, RequestTimeout, ServerNotFound, ServerUnavailable } from "./PoolError.ts"
+import { invalidParams, methodNotFound } from "./WireError.ts"
 import * as Feed from "./server/Feed.ts"
 
 /** A tool and what it does. */

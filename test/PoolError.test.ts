@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as PoolError from "../src/PoolError.ts"
+import * as WireError from "../src/WireError.ts"
 import * as Choices from "./lines/Choices.ts"
 
 const text = (choices: Choices.Choices): string =>
@@ -59,7 +60,7 @@ describe("PoolError", () => {
       ({ errors }) =>
         Effect.sync(() => {
           for (const [code, error] of errors) {
-            const wire = JSON.parse(PoolError.toWire(error)) as { readonly [key: string]: unknown }
+            const wire = JSON.parse(WireError.toWire(error)) as { readonly [key: string]: unknown }
             assert.deepStrictEqual(wire, {
               code,
               message: error.message,
@@ -77,13 +78,13 @@ describe("PoolError", () => {
     it("writes one line", () => {
       const hint = "x\r\ny"
       const error = unavailable({ server: "a\nb", state: "failed", failure: "unknown", hint })
-      assert.notMatch(PoolError.toWire(error), /[\r\n]/)
+      assert.notMatch(WireError.toWire(error), /[\r\n]/)
     })
 
     it("tells of a server in a crash loop why, what to do and when it is tried again", () => {
       const failure = { failure: "port-in-use", hint: "end what holds port 80" }
       const data = (nextAttemptAt: string | null) =>
-        JSON.parse(PoolError.toWire(unavailable({ state: "crash-loop", ...failure, nextAttemptAt }))).data
+        JSON.parse(WireError.toWire(unavailable({ state: "crash-loop", ...failure, nextAttemptAt }))).data
       for (const nextAttemptAt of ["2026-01-01T00:05:00.000Z", null]) {
         assert.deepStrictEqual(data(nextAttemptAt), {
           kind: "ServerUnavailable",
@@ -97,7 +98,7 @@ describe("PoolError", () => {
 
     it("tells of a server that did not fail its state, and what can be done", () => {
       const error = unavailable({ state: "stopped", hint: "start it: mcp-pool start git" })
-      assert.deepStrictEqual(JSON.parse(PoolError.toWire(error)).data, {
+      assert.deepStrictEqual(JSON.parse(WireError.toWire(error)).data, {
         kind: "ServerUnavailable",
         server: "git",
         state: "stopped",
@@ -107,13 +108,13 @@ describe("PoolError", () => {
 
     it("keeps its codes out of the ranges that JSON-RPC and MCP reserve", () => {
       const error = new PoolError.OutcomeUnknown({ server: "git" })
-      const { code } = JSON.parse(PoolError.toWire(error)) as { readonly code: number }
+      const { code } = JSON.parse(WireError.toWire(error)) as { readonly code: number }
       assert.isFalse(code >= -32768 && code <= -32000)
     })
   })
 
   it("uses JSON-RPC's own codes for its own conditions", () => {
-    const { invalidParams, invalidRequest, methodNotFound, parseError } = PoolError
+    const { invalidParams, invalidRequest, methodNotFound, parseError } = WireError
     assert.deepStrictEqual(
       [parseError, invalidRequest, methodNotFound, invalidParams],
       [-32700, -32600, -32601, -32602]

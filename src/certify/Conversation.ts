@@ -4,8 +4,8 @@
  * process.
  */
 import type { Line, LineReceiver, LongLine } from "../lines/LineReader.ts"
-import { methodNotFound } from "../PoolError.ts"
 import type { Root } from "../config/ServerSpec.ts"
+import { methodNotFound } from "../WireError.ts"
 
 /** A request as it is made. */
 export interface Step {

@@ -13,7 +13,8 @@ import { type Found, Opener, type Wanted } from "../listen/Opener.ts"
 import { UnixListener } from "../listen/UnixListener.ts"
 import { McpPool } from "../McpPool.ts"
 import type { ServerChange } from "../PoolStatus.ts"
-import { type OpenError, ProjectNotTrusted } from "../PoolError.ts"
+import { ProjectNotTrusted } from "../PoolError.ts"
+import type { OpenError } from "../WireError.ts"
 import { Reload } from "./Reload.ts"
 
 /** What `connect` asks for is what its project has; `initial` is the pool's own configuration until it is read again. */

@@ -3,7 +3,7 @@
  * something comes before it, or nothing for long, all of it is a stream of events. Lives as long as a request of it waits.
  */
 import type { ServerResponse } from "node:http"
-import { invalidRequest } from "../PoolError.ts"
+import { invalidRequest } from "../WireError.ts"
 import { accept, type Message, refuse, sendJson } from "./Answers.ts"
 import type { EventStream } from "./EventStream.ts"
 

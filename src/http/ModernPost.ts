@@ -4,8 +4,8 @@
  */
 import type { ServerResponse } from "node:http"
 import type { Stream } from "../mux/era/ModernCall.ts"
-import { methodNotFound } from "../PoolError.ts"
 import { modernVersion } from "../server/Era.ts"
+import { methodNotFound } from "../WireError.ts"
 import { type Message, sendJson } from "./Answers.ts"
 import { EventStream } from "./EventStream.ts"
 import { Lines } from "./Lines.ts"

@@ -1,7 +1,7 @@
 /** Which server `connect` means. Lives as long as its layer's scope. */
 import { Context, Effect, Layer } from "effect"
 import { type Endpoint, McpPool } from "../McpPool.ts"
-import type { OpenError } from "../PoolError.ts"
+import type { OpenError } from "../WireError.ts"
 
 /** What `connect` asks for: a name and a directory, and never a command. */
 export interface Wanted {

@@ -1,5 +1,5 @@
 /** What a client can be asked, as it declared it. Pure. */
-import { invalidParams, methodNotFound } from "../PoolError.ts"
+import { invalidParams, methodNotFound } from "../WireError.ts"
 
 /** From a client's `initialize`, as far as the pool routes it. */
 export interface Capabilities {

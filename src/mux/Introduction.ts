@@ -1,8 +1,8 @@
 /** What a legacy client says of itself in `initialize`, and how that is said to a server of either era. */
 import type { Line } from "../lines/LineReader.ts"
-import { internalError } from "../PoolError.ts"
 import { metaKeys, metaOf, poolInfo } from "../server/Era.ts"
 import type { Handshake, Hello } from "../server/Handshake.ts"
+import { internalError } from "../WireError.ts"
 import * as Capabilities from "./Capabilities.ts"
 import * as Edits from "./era/Edits.ts"
 import * as Presented from "./era/Presented.ts"

@@ -1,7 +1,7 @@
 /** What a client sends that no server would answer: it is told so. Pure. */
 import type { Line, LongLine } from "../lines/LineReader.ts"
 import { type Envelope, Key, maxBatch } from "../message/Envelope.ts"
-import { invalidParams, invalidRequest } from "../PoolError.ts"
+import { invalidParams, invalidRequest } from "../WireError.ts"
 import type { Refusal } from "./Upstream.ts"
 
 export const notAMessage: Refusal = { code: invalidRequest, message: "this is not a JSON-RPC message" }

@@ -1,6 +1,7 @@
 /** JSON-RPC messages that the pool writes itself, as ASCII lines. Pure. */
 import { escaped } from "../ascii.ts"
-import { type QuestionNotAttributable, toWire } from "../PoolError.ts"
+import type { QuestionNotAttributable } from "../PoolError.ts"
+import { toWire } from "../WireError.ts"
 import type { Refusal } from "./Upstream.ts"
 
 /** JSON text in ASCII, so that it may stand in latin-1 text as it is. */

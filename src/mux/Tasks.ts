@@ -4,9 +4,9 @@
  * runs it. Nobody else may read, await, go on with or cancel it. Plain synchronous code.
  */
 import type { Line } from "../lines/LineReader.ts"
-import { invalidParams } from "../PoolError.ts"
 import { tasksExtension } from "../server/Era.ts"
 import type { Handshake } from "../server/Handshake.ts"
+import { invalidParams } from "../WireError.ts"
 import type { Call } from "./Calls.ts"
 import type { Peer } from "./Peer.ts"
 import type { Member } from "./Member.ts"

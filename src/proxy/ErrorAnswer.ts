@@ -33,7 +33,7 @@ export const rejectedBy = (server: string, error: unknown): RequestRejected => {
   return new RequestRejected({ server, reason: message, ...rest })
 }
 
-/** The pool's own error as `PoolError.toWire` wrote it; null where it is another's. */
+/** The pool's own error as `WireError.toWire` wrote it; null where it is another's. */
 const ownError = (server: string, data: unknown): RequestError | null => {
   const own = Option.getOrNull(decodeOwn(data))
   if (own === null || own.server !== server) return null

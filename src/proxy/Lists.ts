@@ -4,8 +4,9 @@
  */
 import { Clock, Deferred, Duration, Effect, Exit, Result, Scope } from "effect"
 import { type ConnectionError, type Connections, type ListChange, RequestRejected } from "../Connections.ts"
-import { methodNotFound, ServerNotFound } from "../PoolError.ts"
+import { ServerNotFound } from "../PoolError.ts"
 import * as Metrics from "../Metrics.ts"
+import { methodNotFound } from "../WireError.ts"
 import { malformed } from "./ErrorAnswer.ts"
 
 /** The list of one server, as it was last read. */

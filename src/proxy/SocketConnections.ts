@@ -19,7 +19,6 @@ import { LineWriter } from "../lines/LineWriter.ts"
 import { responseIdOf } from "../message/ResponseEnds.ts"
 import * as Reply from "../mux/Reply.ts"
 import {
-  methodNotFound,
   OutcomeUnknown,
   Overloaded,
   RequestTimeout,
@@ -30,6 +29,7 @@ import {
 import * as RuntimeDir from "../RuntimeDir.ts"
 import * as Feed from "../server/Feed.ts"
 import { version } from "../version.ts"
+import { methodNotFound } from "../WireError.ts"
 import { malformed, type Refused, refusedBy } from "./ErrorAnswer.ts"
 
 /** Which daemon. */

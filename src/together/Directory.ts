@@ -3,10 +3,10 @@
  * code; lives as long as what it is of.
  */
 import { nearest } from "../nearest.ts"
-import { invalidParams } from "../PoolError.ts"
 import type { Endpoint } from "../McpPool.ts"
 import type { Handshake } from "../server/Handshake.ts"
 import type { Refusal } from "../mux/Upstream.ts"
+import { invalidParams } from "../WireError.ts"
 import { Catalogue, type Joined, join, type ListOf, type Place, placeOf } from "./Catalogue.ts"
 import * as Introduction from "./Introduction.ts"
 import * as Kinds from "./Kinds.ts"

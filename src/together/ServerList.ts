@@ -4,7 +4,7 @@
  */
 import type { Answer } from "../mux/LocalClient.ts"
 import { Pace } from "../mux/Pace.ts"
-import { methodNotFound } from "../PoolError.ts"
+import { methodNotFound } from "../WireError.ts"
 import type { Kind } from "./Kinds.ts"
 
 /** One item. */

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Wire from "../../src/connect/Wire.ts"
-import { OutcomeUnknown, ResultTooLarge, ServerUnavailable, toWire } from "../../src/PoolError.ts"
+import { OutcomeUnknown, ResultTooLarge, ServerUnavailable } from "../../src/PoolError.ts"
+import { toWire } from "../../src/WireError.ts"
 import { handshake, hello, Scene } from "./Scene.ts"
 
 const call = (id: unknown) => ({ jsonrpc: "2.0", id, method: "tools/call", params: { name: "echo" } })

@@ -13,9 +13,9 @@ import {
   RequestTimeout,
   ResultTooLarge,
   ServerNotFound,
-  ServerUnavailable,
-  toWire
+  ServerUnavailable
 } from "../../src/PoolError.ts"
+import { toWire } from "../../src/WireError.ts"
 import * as RuntimeDir from "../../src/RuntimeDir.ts"
 import * as SocketConnections from "../../src/proxy/SocketConnections.ts"
 import { version } from "../../src/version.ts"

@@ -4,8 +4,8 @@
  */
 import type { Line } from "../../lines/LineReader.ts"
 import { type Envelope, Key } from "../../message/Envelope.ts"
-import { invalidParams } from "../../PoolError.ts"
 import { metaKeys, modernVersion, supportedVersions, unsupportedVersion } from "../../server/Era.ts"
+import { invalidParams } from "../../WireError.ts"
 import * as LogLevel from "../LogLevel.ts"
 import type { Refusal } from "../Upstream.ts"
 

@@ -7,7 +7,7 @@
  */
 import { Line } from "../../lines/LineReader.ts"
 import { Envelope } from "../../message/Envelope.ts"
-import { internalError } from "../../PoolError.ts"
+import { internalError } from "../../WireError.ts"
 import type { Call, Calls } from "../Calls.ts"
 import * as Capabilities from "../Capabilities.ts"
 import type { Peer } from "../Peer.ts"

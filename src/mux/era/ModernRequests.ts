@@ -5,17 +5,11 @@
  * https://modelcontextprotocol.io/specification/2026-07-28/basic
  */
 import type { Line } from "../../lines/LineReader.ts"
-import {
-  forServer,
-  invalidParams,
-  methodNotFound,
-  Overloaded,
-  type RequestError,
-  ServerUnavailable
-} from "../../PoolError.ts"
+import { forServer, Overloaded, type RequestError, ServerUnavailable } from "../../PoolError.ts"
 import { protocolVersions } from "../../server/Era.ts"
 import type { Handshake, Hello } from "../../server/Handshake.ts"
 import { Envelope, Key } from "../../message/Envelope.ts"
+import { invalidParams, methodNotFound } from "../../WireError.ts"
 import * as Owner from "../Owner.ts"
 import * as Reply from "../Reply.ts"
 import type { Client, Refusal, Upstream } from "../Upstream.ts"

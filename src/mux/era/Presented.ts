@@ -1,7 +1,7 @@
 /** What one era's server says of itself, and its answers, in the words of the other era. Pure. */
 import type { Line } from "../../lines/LineReader.ts"
 import { type Envelope, Key } from "../../message/Envelope.ts"
-import { metaKeys, modernVersion, poolInfo, protocolVersions, supportedVersions } from "../../server/Era.ts"
+import { metaKeys, poolInfo, protocolVersions, supportedVersions } from "../../server/Era.ts"
 import type { Handshake } from "../../server/Handshake.ts"
 import * as Reply from "../Reply.ts"
 import type { Edit } from "./Edits.ts"
@@ -104,9 +104,6 @@ export const resultStart = (line: Line, envelope: Envelope): number => {
   while (line.bytes[quote] !== quoteMark) quote--
   return line.bytes[quote - 1] === lastOfResult ? envelope.start[Key.outcome]! : -1
 }
-
-/** The versions of the modern era that a client may name. */
-export const isSpoken = (version: string): boolean => version === modernVersion
 
 /** Characters. */
 const longestSignature = 1024
